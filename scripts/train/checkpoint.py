@@ -1,0 +1,70 @@
+"""Checkpoints that survive being killed, an exponential moving average, and a stage's wall clock."""
+import os
+import time
+
+import torch
+
+
+def save(path, state):
+    """Writes a checkpoint beside its place and renames it, so that a reader never sees half of one."""
+    temporary = path.with_suffix(path.suffix + ".tmp")
+    torch.save(state, temporary)
+    os.replace(temporary, path)
+
+
+def load(path):
+    """Reads a checkpoint on the CPU; None when there is none."""
+    return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+
+
+class Average:
+    """Exponential moving average of a module's parameters, with a short memory at the start."""
+
+    def __init__(self, module, decay):
+        self.decay = decay
+        self.count = 0
+        self.values = [p.detach().clone() for p in module.parameters()]
+
+    @torch.no_grad()
+    def update(self, module):
+        """Takes one step toward the module's present parameters."""
+        self.count += 1
+        decay = min(self.decay, (1 + self.count) / (10 + self.count))
+        torch._foreach_lerp_(self.values, [p.detach() for p in module.parameters()], 1 - decay)
+
+    @torch.no_grad()
+    def copy_to(self, module):
+        """Overwrites the module's parameters with the average."""
+        for parameter, value in zip(module.parameters(), self.values):
+            parameter.copy_(value)
+
+    def state(self):
+        """A dictionary for a checkpoint."""
+        return {"count": self.count, "values": self.values}
+
+    def restore(self, state):
+        """Takes up a saved state."""
+        self.count = state["count"]
+        for mine, saved in zip(self.values, state["values"]):
+            mine.copy_(saved)
+
+
+class Clock:
+    """Seconds spent in a stage over all its sittings, and when to write the next checkpoint."""
+
+    def __init__(self, elapsed=0.0, every=180.0):
+        self.before, self.every = elapsed, every
+        self.start = self.mark = time.monotonic()
+
+    @property
+    def elapsed(self):
+        """Seconds over all sittings so far."""
+        return self.before + time.monotonic() - self.start
+
+    def due(self):
+        """True once per `every` seconds."""
+        now = time.monotonic()
+        if now - self.mark < self.every:
+            return False
+        self.mark = now
+        return True

@@ -1,0 +1,63 @@
+#include "core/tensor.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "t2i/error.h"
+
+namespace t2i {
+
+Buffer Buffer::host(std::size_t bytes) {
+    constexpr std::size_t alignment = 64;
+    const std::size_t rounded = (bytes + alignment) / alignment * alignment;
+    void* p = std::aligned_alloc(alignment, rounded);
+    if (!p) throw Error(ErrorCode::resource, "out of memory: " + std::to_string(bytes) + " bytes wanted");
+    std::memset(p, 0, rounded);
+    return {p, bytes, Device::host, [](void* q) { std::free(q); }};
+}
+
+TensorView TensorView::slice(std::int64_t begin, std::int64_t count) const {
+    T2I_CHECK(shape.rank() >= 1 && begin >= 0 && count >= 0 && begin + count <= shape[0], "slice outside " + shape.text());
+    std::array<std::int64_t, Shape::max_rank> dims{};
+    dims[0] = count;
+    std::int64_t row = 1;
+    for (int i = 1; i < shape.rank(); ++i) {
+        dims[static_cast<std::size_t>(i)] = shape[i];
+        row *= shape[i];
+    }
+    TensorView v = *this;
+    v.shape = Shape(std::span<const std::int64_t>(dims.data(), static_cast<std::size_t>(shape.rank())));
+    v.data = static_cast<std::byte*>(data) + static_cast<std::size_t>(begin * row) * size_of(dtype);
+    return v;
+}
+
+Tensor Tensor::host(Shape shape, DType dtype) {
+    Tensor t;
+    t.buffer = Buffer::host(static_cast<std::size_t>(shape.elements()) * size_of(dtype));
+    t.view = {t.buffer.data(), dtype, Device::host, shape};
+    return t;
+}
+
+Tensor Tensor::from(std::span<const float> values, Shape shape) {
+    T2I_CHECK(static_cast<std::int64_t>(values.size()) == shape.elements(), "values do not fill " + shape.text());
+    Tensor t = host(shape);
+    std::memcpy(t.view.data, values.data(), values.size_bytes());
+    return t;
+}
+
+void convert_to_f32(const void* from, DType dtype, std::size_t count, float* to) {
+    const auto each = [&]<typename T>(T value) {
+        for (std::size_t i = 0; i < count; ++i) {
+            std::memcpy(&value, static_cast<const std::byte*>(from) + i * sizeof(T), sizeof(T));
+            to[i] = to_f32(value);
+        }
+    };
+    switch (dtype) {
+        case DType::f32: std::memcpy(to, from, count * sizeof(float)); return;
+        case DType::f16: return each(f16{});
+        case DType::bf16: return each(bf16{});
+        default: throw Error(ErrorCode::input, std::string("cannot read ") + std::string(name_of(dtype)) + " as real numbers");
+    }
+}
+
+}  // namespace t2i

@@ -1,0 +1,65 @@
+// What a model folder's parts can do, whatever their architecture. The pipeline knows these alone.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "ops/exec_context.h"
+
+namespace t2i {
+
+// Text as the denoiser reads it. Rows past lengths[b] are padding.
+struct Conditioning {
+    Tensor embeddings;                  // [B, L, C] f32
+    std::vector<std::int32_t> lengths;  // B values in [1, L]
+};
+
+class TextEncoder {
+  public:
+    virtual ~TextEncoder() = default;
+    [[nodiscard]] virtual std::int64_t width() const = 0;       // C
+    [[nodiscard]] virtual std::int64_t vocabulary() const = 0;  // ids must be below it
+    // One sequence of ids per prompt, each at least one id; L is the longest.
+    [[nodiscard]] virtual Conditioning encode(const ExecContext& ctx, std::span<const std::vector<std::int32_t>> ids) const = 0;
+};
+
+// What depends on a request but not on the step: text keys and values, timestep tables, positions.
+class DenoiserRequest {
+  public:
+    virtual ~DenoiserRequest() = default;
+};
+
+class Denoiser {
+  public:
+    virtual ~Denoiser() = default;
+    [[nodiscard]] virtual std::int64_t channels() const = 0;     // of the latents
+    [[nodiscard]] virtual std::int64_t sample_size() const = 0;  // default height and width of the latents
+    [[nodiscard]] virtual std::int64_t patch() const = 0;        // height and width must be multiples of it
+    // latents_shape [B, C, H, W] with B = the rows of `text`.
+    [[nodiscard]] virtual std::unique_ptr<DenoiserRequest> prepare(const ExecContext& ctx, const Conditioning& text,
+                                                                   std::span<const float> timesteps,
+                                                                   const Shape& latents_shape) const = 0;
+    // latents and out [B, C, H, W] f32, at timesteps[step] of the request.
+    virtual void forward(const ExecContext& ctx, const DenoiserRequest& request, std::int64_t step, const TensorView& latents,
+                         const TensorView& out) const = 0;
+};
+
+class LatentDecoder {
+  public:
+    virtual ~LatentDecoder() = default;
+    [[nodiscard]] virtual std::int64_t channels() const = 0;
+    [[nodiscard]] virtual std::int64_t factor() const = 0;  // pixels per latent in each direction
+    // latents [B, C, h, w] f32 as the denoiser leaves them → rgb [B, h·factor, w·factor, 3] f32, nominally in [-1, 1].
+    virtual void decode(const ExecContext& ctx, const TensorView& latents, const TensorView& rgb) const = 0;
+};
+
+class LatentEncoder {
+  public:
+    virtual ~LatentEncoder() = default;
+    [[nodiscard]] virtual std::int64_t factor() const = 0;
+    // rgb [B, H, W, 3] f32 in [-1, 1] → latents [B, C, H/factor, W/factor] f32, the mean where the model has a distribution.
+    virtual void encode(const ExecContext& ctx, const TensorView& rgb, const TensorView& latents) const = 0;
+};
+
+}  // namespace t2i

@@ -1,0 +1,146 @@
+// The operations that every backend offers. Shapes use the letters of src/README.md.
+//
+// Rules: outputs belong to the caller and are written whole; ops never allocate caller-visible memory; inputs and
+// outputs are contiguous unless a Columns argument says otherwise. Callers go through ops/ops.h, which validates
+// shapes and dtypes once, so an implementation may assume them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "core/tensor.h"
+
+namespace t2i {
+
+enum class Op : std::uint8_t {
+    linear, attention, norm_modulate, rms_norm, group_norm, conv2d, upsample2x, unary, gated_gelu, lincomb,
+    gather, patchify, unpatchify, timestep_embed, cast, to_channels_last, to_channels_first,
+};
+[[nodiscard]] std::string_view name_of(Op op);
+
+enum class Activation : std::uint8_t { none, relu, silu, gelu_tanh };
+enum class Unary : std::uint8_t {
+    silu,
+    gelu_tanh,
+    relu,
+    soft_clamp3,  // 3·tanh(x / 3), the input clamp of TAESD's decoder
+};
+
+// A weight matrix or filter in whatever layout a backend multiplies fastest. Made once at load.
+class PackedWeight {
+  public:
+    virtual ~PackedWeight() = default;
+    Shape shape;      // linear: [N, K]; conv2d: [Cout, Cin, KH, KW]
+    DType compute = DType::f32;  // dtype of the activations it is multiplied with
+};
+
+// Columns [begin, begin + width) of a matrix [rows, columns]: how q, k and v lie in one fused product.
+struct Columns {
+    TensorView matrix;
+    std::int64_t begin = 0;
+    std::int64_t width = 0;
+    static Columns all(const TensorView& m) { return {m, 0, m.shape.columns()}; }
+};
+
+// out = residual + gate ⊙ activation(x·Wᵀ + bias); every part after the product is optional.
+struct LinearArgs {
+    TensorView x;                     // [M, K], dtype = weight->compute
+    const PackedWeight* weight = nullptr;
+    std::optional<TensorView> bias;   // [N] f32
+    Activation activation = Activation::none;
+    std::optional<TensorView> gate;   // [G, N] f32; row m uses gate row m / (M / G)
+    std::optional<TensorView> residual;  // [R, N] f32, M a multiple of R; row m uses residual row m mod R; may be out itself
+    TensorView out;                   // [M, N] f32 or weight->compute
+};
+
+// out[b, i, h·D + d] = Σ_j softmax_j(scale · q·k + bias[h, i, j]) v, over the first key_lengths[b] keys.
+struct AttentionArgs {
+    Columns q, k, v;                  // [B·Tq, heads·D] and [B·Tk, heads·D] (v the same), one dtype, f32 or bf16
+    std::int64_t batch = 1, heads = 1;
+    float scale = 1.0F;
+    std::optional<TensorView> bias;   // [heads, Tq, Tk] f32
+    std::span<const std::int32_t> key_lengths;  // empty: all Tk keys; else B values in [1, Tk]
+    TensorView out;                   // [B·Tq, heads·D], dtype of q
+};
+
+// out = LayerNorm(x; no affine) ⊙ (1 + scale) + shift, statistics in f32 or better.
+struct NormModulateArgs {
+    TensorView x;             // [M, C] f32
+    TensorView shift, scale;  // [G, C] f32; row m uses row m / (M / G)
+    float eps = 1e-6F;
+    TensorView out;           // [M, C] f32 or bf16
+};
+
+// GroupNorm over channels-last pictures, then an optional activation.
+struct GroupNormArgs {
+    TensorView x;             // [B, H, W, C] f32 or bf16
+    TensorView weight, bias;  // [C] f32
+    std::int64_t groups = 32;
+    float eps = 1e-6F;
+    Activation activation = Activation::none;  // none or silu
+    TensorView out;           // as x
+};
+
+// Channels-last convolution (cross-correlation): out = activation(conv(x) + bias + residual).
+struct Conv2dArgs {
+    TensorView x;  // [B, H, W, Cin] f32 or bf16 (weight->compute)
+    const PackedWeight* weight = nullptr;
+    std::optional<TensorView> bias;      // [Cout] f32
+    std::int64_t stride = 1;
+    std::array<std::int64_t, 4> padding{};  // top, left, bottom, right
+    Activation activation = Activation::none;  // none or relu
+    std::optional<TensorView> residual;  // as out; may be out itself
+    TensorView out;  // [B, (H + top + bottom - KH) / stride + 1, …, Cout], as x
+};
+
+struct LincombTerm {
+    double coefficient;
+    TensorView x;  // f32
+};
+
+class Backend {
+  public:
+    virtual ~Backend() = default;
+    [[nodiscard]] virtual std::string_view name() const = 0;          // "ref", "cpu"
+    [[nodiscard]] virtual std::string description() const = 0;        // for the one line that says what runs where
+    [[nodiscard]] virtual bool supports(Op op, DType dtype) const = 0;  // dtype: that of the activations
+    [[nodiscard]] virtual Buffer allocate(std::size_t bytes) = 0;     // throws Error{resource}
+    virtual void copy(const TensorView& from, const TensorView& to) = 0;  // same shape and dtype, any devices it knows
+
+    // `weight` (f32, f16 or bf16, possibly unaligned host memory) is read during the call only.
+    [[nodiscard]] virtual std::unique_ptr<PackedWeight> pack_linear(const TensorView& weight, DType compute) = 0;  // [N, K]
+    [[nodiscard]] virtual std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& weight, DType compute) = 0;  // [Cout, Cin, KH, KW]
+
+    virtual void linear(const LinearArgs& a) = 0;
+    virtual void attention(const AttentionArgs& a) = 0;
+    virtual void norm_modulate(const NormModulateArgs& a) = 0;
+    // out = x / sqrt(mean(x²) + eps) ⊙ weight.  x [M, C] f32, weight [C] f32, out [M, C] f32 or bf16
+    virtual void rms_norm(const TensorView& x, const TensorView& weight, float eps, const TensorView& out) = 0;
+    virtual void group_norm(const GroupNormArgs& a) = 0;
+    virtual void conv2d(const Conv2dArgs& a) = 0;
+    // Nearest neighbour.  x [B, H, W, C] → out [B, 2H, 2W, C], same dtype
+    virtual void upsample2x(const TensorView& x, const TensorView& out) = 0;
+    virtual void unary(Unary f, const TensorView& x, const TensorView& out) = 0;  // same shape and dtype; out may be x
+    // out[m, f] = gelu_tanh(x[m, f]) · x[m, F + f].  x [M, 2F] → out [M, F], same dtype
+    virtual void gated_gelu(const TensorView& x, const TensorView& out) = 0;
+    // out = Σ coefficient · x, f32, accumulated in double in the order of the terms; out may be one of the inputs
+    virtual void lincomb(std::span<const LincombTerm> terms, const TensorView& out) = 0;
+    // Rows of a table.  table [V, C] f32/f16/bf16, ids host int32 in [0, V) → out [N, C] f32
+    virtual void gather(const TensorView& table, std::span<const std::int32_t> ids, const TensorView& out) = 0;
+    // latents [B, C, H, W] f32 → tokens [B·(H/p)·(W/p), C·p·p], column c·p² + y·p + x (the order of a p×p convolution)
+    virtual void patchify(const TensorView& latents, std::int64_t patch, const TensorView& out) = 0;
+    // tokens [B·T, p·p·Cx] f32, column (y·p + x)·Cx + c → out [B, C, H, W] f32, keeping the first C ≤ Cx channels
+    virtual void unpatchify(const TensorView& tokens, std::int64_t patch, const TensorView& out) = 0;
+    // [cos(t·f_k), sin(t·f_k)], f_k = exp(-ln(1e4)·k / (C/2 - shift)).  → out [N, C] f32 or bf16, C even
+    virtual void timestep_embed(std::span<const float> timesteps, float shift, const TensorView& out) = 0;
+    virtual void cast(const TensorView& x, const TensorView& out) = 0;  // f32 ↔ bf16, f16 → f32
+    virtual void to_channels_last(const TensorView& x, const TensorView& out) = 0;   // [B,C,H,W] f32 → [B,H,W,C] f32/bf16
+    virtual void to_channels_first(const TensorView& x, const TensorView& out) = 0;  // [B,H,W,C] f32/bf16 → [B,C,H,W] f32
+};
+
+}  // namespace t2i
