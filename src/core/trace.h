@@ -17,11 +17,18 @@ class Tracer {
         return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - origin_).count();
     }
     void add(std::string name, double start_ms) { spans_.push_back({std::move(name), start_ms, now_ms() - start_ms}); }
+    void add_flops(double flops) { flops_ += flops; }
+    [[nodiscard]] double flops() const { return flops_; }  // 1 multiply-add = 2, of products and convolutions
+    void clear() {
+        spans_.clear();
+        flops_ = 0;
+    }
     [[nodiscard]] const std::vector<Span>& spans() const { return spans_; }
 
   private:
     std::chrono::steady_clock::time_point origin_ = std::chrono::steady_clock::now();
     std::vector<Span> spans_;
+    double flops_ = 0;
 };
 
 // Records its own lifetime under `name`; does nothing without a tracer.

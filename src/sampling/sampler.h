@@ -75,6 +75,10 @@ struct SamplerRow {
 [[nodiscard]] const SamplerRow& sampler_by_name(const std::string& name);
 // The row that a schedule config selects (its class and algorithm type).
 [[nodiscard]] const SamplerRow& sampler_for(const ScheduleConfig& config);
+// Applies `--sampling-method NAME`: the config keeps its betas, prediction and spacing and gets the row's class and
+// algorithm. On a flow-matching config "euler" means flow_euler, and a sampler without a flow form throws Error{usage}
+// saying which ones fit.
+void override_sampler(ScheduleConfig& config, const std::string& name);
 // Applies `--scheduler NAME` (discrete, karras, flow) to a config; throws Error{usage} for another name.
 void override_scheduler(ScheduleConfig& config, const std::string& name);
 

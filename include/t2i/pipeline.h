@@ -1,0 +1,101 @@
+// The library's front door: load a model folder once, turn requests into pictures.
+//
+//     auto pipeline = t2i::Pipeline::load({.model = "assets/sticker-256"});
+//     for (const auto& image : pipeline.generate({.prompt = "a red apple"})) …
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace t2i {
+
+struct PipelineOptions {
+    std::string model;            // folder in diffusers layout (model_index.json)
+    std::string vae;              // another AutoencoderKL or AutoencoderTiny folder, or a TAESD file; empty: the model's
+    std::string device = "auto";  // auto, cpu, ref
+    std::string dtype = "auto";   // auto, f32, bf16
+    int threads = 0;              // 0: one per core
+};
+
+// Unset fields take the model's own defaults.
+struct GenerateRequest {
+    std::string prompt;           // UTF-8
+    std::string negative_prompt;  // UTF-8
+    std::optional<int> steps;     // [1, 1000]
+    std::optional<double> cfg_scale;  // guidance is off at 1 and below
+    std::uint64_t seed = 42;      // picture i has seed + i
+    std::optional<int> width, height;  // pixels
+    int count = 1;                // pictures
+    std::string sampler;          // "ddim", "dpm++2m", …
+    std::string scheduler;        // "discrete", "karras", "flow"
+};
+
+struct Image {
+    int width = 0, height = 0;       // pixels
+    std::vector<std::uint8_t> rgb;   // [height, width, 3]
+    std::uint64_t seed = 0;
+    std::string parameters;          // the text of the PNG's `parameters` chunk
+    std::vector<float> latents;      // [channels, height / factor, width / factor], as the decoder received them
+};
+
+struct Progress {
+    int image, images;  // 0-based, count
+    int step, steps;    // steps done, of steps
+};
+
+struct ModelInfo {
+    std::string name, hash;          // folder name; fingerprint of the weights, 10 hex digits
+    int steps = 20;                  // defaults
+    double cfg_scale = 4.5;
+    int width = 256, height = 256;
+    int max_prompt_tokens = 120;     // with the end-of-sequence token
+    std::string sampler;             // default sampling method
+    std::string device, dtype;       // "cpu", "f32"
+    std::string runs_on;             // one line: what computes, threads, dtype
+};
+
+// Wall time of the last generate() by stage, milliseconds, and the work in the denoiser.
+struct StageTimes {
+    double text_ms = 0, prepare_ms = 0, denoise_ms = 0, decode_ms = 0;
+    double text_flops = 0, denoise_flops = 0, decode_flops = 0;
+};
+
+class Pipeline {
+  public:
+    // Throws Error: input (what cannot be read or is wrong, and where), usage (unknown device or dtype), resource.
+    static Pipeline load(const PipelineOptions& options);
+    Pipeline(Pipeline&&) noexcept;
+    Pipeline& operator=(Pipeline&&) noexcept;
+    ~Pipeline();
+
+    [[nodiscard]] const ModelInfo& info() const;
+
+    // Called after every step; returning false stops with Error{interrupted}.
+    using OnProgress = std::function<bool(const Progress&)>;
+    // Called for each picture as soon as it is decoded.
+    using OnImage = std::function<void(int index, Image image)>;
+    // A line for the user that is no error, such as what was cut from a long prompt.
+    using OnWarning = std::function<void(const std::string&)>;
+    struct Callbacks {
+        OnImage image;
+        OnProgress progress;
+        OnWarning warning;
+    };
+    // Throws Error: usage (a value out of range, unknown sampler), input (not UTF-8; NaN, naming the step), interrupted.
+    void generate(const GenerateRequest& request, const Callbacks& callbacks);
+    // Collects the pictures.
+    [[nodiscard]] std::vector<Image> generate(const GenerateRequest& request);
+
+    [[nodiscard]] StageTimes last_times() const;
+
+  private:
+    struct Impl;
+    explicit Pipeline(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace t2i

@@ -1,0 +1,78 @@
+#include "app/arguments.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+
+#include "core/nearest.h"
+#include "t2i/error.h"
+
+namespace t2i::app {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::vector<std::string> flag_names(const CLI::App& app) {
+    std::vector<std::string> names;
+    for (const CLI::Option* option : app.get_options()) {
+        for (const auto& name : option->get_lnames()) names.push_back("--" + name);
+        for (const auto& name : option->get_snames()) names.push_back("-" + name);
+    }
+    return names;
+}
+
+std::string one_line(std::string text) {
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    return text;
+}
+
+}  // namespace
+
+bool parse(CLI::App& app, const std::vector<std::string>& arguments) {
+    try {
+        std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // CLI11 takes them from the back
+        app.parse(std::move(reversed));
+    } catch (const CLI::CallForHelp&) {
+        std::cout << app.help();
+        return false;
+    } catch (const CLI::CallForVersion& version) {
+        std::cout << version.what() << "\n";
+        return false;
+    } catch (const CLI::ExtrasError&) {
+        const auto extras = app.remaining();
+        const std::string first = extras.empty() ? "" : extras.front();
+        if (!first.starts_with("-")) throw Error(ErrorCode::usage, "unexpected argument \"" + first + "\"");
+        const std::string name = first.substr(0, first.find('='));
+        const auto near = nearest_name(name, flag_names(app));
+        throw Error(ErrorCode::usage, "unknown flag " + name + (near.empty() ? "" : "; did you mean " + near + "?"));
+    } catch (const CLI::FileError& error) {
+        throw Error(ErrorCode::input, one_line(error.what()));
+    } catch (const CLI::ParseError& error) {
+        throw Error(ErrorCode::usage, one_line(error.what()));
+    }
+    return true;
+}
+
+void add_model_flags(CLI::App& app, PipelineOptions& options) {
+    app.add_option("-m,--model", options.model, "model folder in diffusers layout (default: the bundled model)");
+    auto* vae = app.add_option("--vae", options.vae, "another decoder: an AutoencoderKL or AutoencoderTiny folder");
+    app.add_option("--taesd", options.vae, "a TAESD decoder: a safetensors file or an AutoencoderTiny folder")->excludes(vae);
+    app.add_option("--device", options.device, "auto, cpu, or ref (slow, double precision)")->capture_default_str();
+    app.add_option("--dtype", options.dtype, "auto, f32 or bf16")->capture_default_str();
+    app.add_option("-t,--threads", options.threads, "CPU threads (default: one per core)")->check(CLI::Range(1, 1024));
+}
+
+std::string default_model() {
+    if (const char* from_environment = std::getenv("T2I_MODEL"); from_environment && *from_environment) return from_environment;
+    std::error_code ec;
+    const fs::path binary = fs::read_symlink("/proc/self/exe", ec);
+    const fs::path beside = binary.parent_path().parent_path();
+    for (const char* place : {"assets/sticker-256", "share/t2i/sticker-256"})
+        if (fs::exists(beside / place / "model_index.json")) return (beside / place).string();
+    throw Error(ErrorCode::input, "no bundled model in " + (beside / "assets/sticker-256").string() + " or " +
+                                      (beside / "share/t2i/sticker-256").string() + "; name one with --model or $T2I_MODEL");
+}
+
+}  // namespace t2i::app

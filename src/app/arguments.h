@@ -1,0 +1,23 @@
+// What the commands share: parsing with one-line errors, and the flags that choose a model and a device.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "t2i/pipeline.h"
+
+namespace t2i::app {
+
+// Parses, or throws Error{usage} with one line (for an unknown flag: with the nearest one). Returns false when --help
+// was asked for and printed.
+[[nodiscard]] bool parse(CLI::App& app, const std::vector<std::string>& arguments);
+
+// -m/--model, --vae, --taesd, --device, --dtype, -t/--threads
+void add_model_flags(CLI::App& app, PipelineOptions& options);
+
+// The bundled model: $T2I_MODEL, else ../assets/sticker-256, else ../share/t2i/sticker-256 beside the binary.
+// Throws Error{input} saying where it looked.
+[[nodiscard]] std::string default_model();
+
+}  // namespace t2i::app

@@ -1,0 +1,125 @@
+// t2i [generate] --prompt TEXT -o out.png
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <random>
+
+#include "app/arguments.h"
+#include "app/command.h"
+#include "app/output_names.h"
+#include "app/progress_bar.h"
+#include "pipeline/png.h"
+#include "sampling/sampler.h"
+#include "t2i/error.h"
+
+namespace t2i::app {
+
+namespace {
+
+std::atomic<bool> interrupted{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "set from a signal handler");
+
+// The first signal lets the step end and leaves no file; a second one ends the process at once.
+void on_signal(int number) {
+    interrupted = true;
+    std::signal(number, SIG_DFL);
+}
+
+struct Arguments {
+    PipelineOptions model;
+    GenerateRequest request;
+    long long seed = 42;
+    std::string output = "out.png";
+    bool quiet = false, verbose = false, no_metadata = false;
+};
+
+constexpr const char* footer =
+    "Other commands: t2i inspect PATH (a model folder, a safetensors file or a PNG), t2i bench.\n"
+    "Each has --help. Exit codes: 0 done, 2 usage, 3 input or output, 4 device or memory, 130 interrupted.";
+
+void add_flags(CLI::App& app, Arguments& a) {
+    app.add_option("-p,--prompt", a.request.prompt, "what to draw (UTF-8)")->required();
+    app.add_option("-n,--negative-prompt", a.request.negative_prompt, "what to stay away from");
+    app.add_option("-o,--output", a.output, "a PNG path, out_%03d.png, or a folder ending in '/'")->capture_default_str();
+    app.add_option("--steps", a.request.steps, "denoising steps (default: the model's)");
+    app.add_option("--cfg-scale", a.request.cfg_scale, "guidance; 1 turns it off (default: the model's)");
+    app.add_option("-s,--seed", a.seed, "picture i has seed + i; below 0 picks one and prints it")->capture_default_str();
+    app.add_option("-W,--width", a.request.width, "pixels (default: the model's)");
+    app.add_option("-H,--height", a.request.height, "pixels (default: the model's)");
+    app.add_option("-b,--batch-count", a.request.count, "pictures")->capture_default_str();
+    app.add_option("--sampling-method", a.request.sampler, "sampler, or list (default: the model's)");
+    app.add_option("--scheduler", a.request.scheduler, "discrete, karras or flow (default: the model's)");
+    add_model_flags(app, a.model);
+    auto* quiet = app.add_flag("-q,--quiet", a.quiet, "print errors only");
+    app.add_flag("-v,--verbose", a.verbose, "print times by stage")->excludes(quiet);
+    app.add_flag("--no-metadata", a.no_metadata, "leave the parameters out of the PNG");
+}
+
+void list_samplers() {
+    for (const auto& row : samplers()) std::printf("%-14s %s\n", row.name.c_str(), row.description.c_str());
+}
+
+void print_times(const Pipeline& pipeline) {
+    const StageTimes t = pipeline.last_times();
+    std::fprintf(stderr, "text %.1f ms, prepare %.1f ms, denoise %.1f ms (%.0f GFLOP/s), decode %.1f ms (%.0f GFLOP/s)\n", t.text_ms,
+                 t.prepare_ms, t.denoise_ms, t.denoise_flops / t.denoise_ms * 1e-6, t.decode_ms, t.decode_flops / t.decode_ms * 1e-6);
+}
+
+void make_pictures(Pipeline& pipeline, const Arguments& a, const std::vector<std::string>& names) {
+    ProgressBar bar(!a.quiet && ::isatty(STDERR_FILENO) == 1);
+    const auto save = [&](int index, const Image& image) {
+        const auto& name = names[static_cast<std::size_t>(index)];
+        write_file_atomically(name, encode_png(image.width, image.height, image.rgb, a.no_metadata ? "" : image.parameters));
+        bar.clear();
+        std::printf("%s\n", name.c_str());
+        std::fflush(stdout);
+    };
+    const auto step = [&](const Progress& progress) {
+        bar.update(progress);
+        return !interrupted;
+    };
+    const auto warn = [&](const std::string& line) {
+        bar.clear();
+        std::fprintf(stderr, "t2i: warning: %s\n", line.c_str());
+    };
+    try {
+        pipeline.generate(a.request, {save, step, warn});
+    } catch (...) {
+        bar.clear();
+        throw;
+    }
+}
+
+}  // namespace
+
+int run_generate(const std::vector<std::string>& arguments) {
+    Arguments a;
+    CLI::App app{"t2i: text to image. Without a GPU or Python, from a model folder in diffusers layout.", "t2i"};
+    app.footer(footer);
+    app.set_version_flag("--version", "t2i " T2I_VERSION);
+    app.set_config("--config", "", "a TOML file with these flags; the command line wins");
+    add_flags(app, a);
+    for (std::size_t i = 0; i + 1 < arguments.size(); ++i)
+        if (arguments[i] == "--sampling-method" && arguments[i + 1] == "list") return list_samplers(), 0;
+    if (!parse(app, arguments)) return 0;
+
+    const auto names = output_names(a.output, std::max(a.request.count, 1));
+    if (a.seed < 0) {
+        a.request.seed = std::random_device{}();
+        std::fprintf(stderr, "seed %llu\n", static_cast<unsigned long long>(a.request.seed));
+    } else {
+        a.request.seed = static_cast<std::uint64_t>(a.seed);
+    }
+    if (a.model.model.empty()) a.model.model = default_model();
+    std::signal(SIGINT, on_signal);
+    std::signal(SIGTERM, on_signal);
+    Pipeline pipeline = Pipeline::load(a.model);
+    if (!a.quiet) std::fprintf(stderr, "%s on %s\n", pipeline.info().name.c_str(), pipeline.info().runs_on.c_str());
+    make_pictures(pipeline, a, names);
+    if (a.verbose) print_times(pipeline);
+    return 0;
+}
+
+}  // namespace t2i::app

@@ -1,0 +1,105 @@
+// t2i inspect PATH: what a model folder, a component folder, a safetensors file or a PNG holds.
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+
+#include "app/arguments.h"
+#include "app/command.h"
+#include "checkpoint/reader.h"
+#include "core/nearest.h"
+#include "pipeline/model_folder.h"
+#include "pipeline/png.h"
+#include "t2i/error.h"
+
+namespace t2i::app {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr double mib = 1024.0 * 1024.0;
+
+struct Sums {
+    std::int64_t tensors = 0, parameters = 0;
+    double bytes = 0;
+    std::map<std::string, int> dtypes;
+};
+
+Sums sum(const CheckpointReader& reader) {
+    Sums s;
+    for (const auto& e : reader.entries()) {
+        ++s.tensors;
+        s.parameters += e.shape.elements();
+        s.bytes += static_cast<double>(e.bytes);
+        ++s.dtypes[e.dtype];
+    }
+    return s;
+}
+
+std::string dtype_list(const Sums& s) {
+    std::string text;
+    for (const auto& [name, count] : s.dtypes) text += (text.empty() ? "" : " ") + name;
+    return text;
+}
+
+void print_sums(const char* label, const std::string& what, const Sums& s) {
+    std::printf("%-14s %-28s %6lld tensors  %9.2f M parameters  %8.1f MiB  %s\n", label, what.c_str(), static_cast<long long>(s.tensors),
+                static_cast<double>(s.parameters) * 1e-6, s.bytes / mib, dtype_list(s).c_str());
+}
+
+void inspect_model(const std::string& path) {
+    const ModelFolder m = read_model_folder(path);
+    std::printf("model          %s (%s), hash %s\n", m.name.c_str(), m.pipeline_class.c_str(), fingerprint(path).c_str());
+    for (const auto& [name, class_name] : m.components) {
+        if (!fs::exists(fs::path(path) / name)) std::printf("%-14s %-28s missing\n", name.c_str(), class_name.c_str());
+        else if (fs::exists(fs::path(path) / name / "config.json"))
+            print_sums(name.c_str(), class_name, sum(*open_component((fs::path(path) / name).string())));
+        else std::printf("%-14s %s\n", name.c_str(), class_name.c_str());
+    }
+    std::printf("sampler        %s\ndefaults       %d steps, cfg-scale %g, prompts of up to %d tokens\n",
+                sampler_for(m.schedule).name.c_str(), m.steps, m.cfg_scale, m.max_prompt_tokens);
+    if (!m.vocabulary.empty()) std::printf("vocabulary     %s\n", m.vocabulary.c_str());
+}
+
+void inspect_checkpoint(const CheckpointReader& reader) {
+    for (const auto& [key, value] : reader.metadata()) std::printf("# %s: %s\n", in_quotes(key).c_str(), in_quotes(value).c_str());
+    for (const auto& e : reader.entries()) std::printf("%-8s %-20s %s\n", e.dtype.c_str(), e.shape.text().c_str(), e.name.c_str());
+    print_sums("total", "", sum(reader));
+}
+
+void inspect_png(const std::string& path, std::span<const std::uint8_t> bytes) {
+    const PngInfo info = read_png_info(bytes, path);
+    for (const auto& [keyword, text] : info.text)
+        if (keyword == "parameters") {
+            std::printf("%s\n", text.c_str());
+            return;
+        }
+    std::printf("%ux%u PNG without a parameters chunk\n", info.width, info.height);
+    for (const auto& [keyword, text] : info.text) std::printf("%s: %s\n", keyword.c_str(), text.c_str());
+}
+
+}  // namespace
+
+int run_inspect(const std::vector<std::string>& arguments) {
+    std::string path;
+    CLI::App app{"Prints what a model folder, a component folder, a safetensors file or a PNG holds.", "t2i inspect"};
+    app.add_option("path", path, "what to look at (default: the bundled model)");
+    if (!parse(app, arguments)) return 0;
+    if (path.empty()) path = default_model();
+
+    std::error_code ec;
+    if (!fs::exists(path, ec)) throw Error(ErrorCode::input, "no such file or folder", path);
+    if (fs::is_directory(path, ec)) {
+        if (fs::exists(fs::path(path) / "config.json") && !fs::exists(fs::path(path) / "model_index.json"))
+            inspect_checkpoint(*open_component(path));
+        else inspect_model(path);
+    } else if (fs::path(path).extension() == ".safetensors") {
+        inspect_checkpoint(*open_checkpoint(path));
+    } else {
+        inspect_png(path, read_file(path));
+    }
+    return 0;
+}
+
+}  // namespace t2i::app

@@ -1,0 +1,52 @@
+// The program: finds the command, runs it, and turns exceptions into one line and an exit code.
+#include <array>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string_view>
+
+#include "app/command.h"
+#include "t2i/error.h"
+
+namespace {
+
+struct Row {
+    std::string_view name;
+    t2i::app::Run run;
+};
+// The first one is what a bare `t2i --prompt …` means.
+constexpr std::array commands{Row{"generate", t2i::app::run_generate}, Row{"inspect", t2i::app::run_inspect},
+                              Row{"bench", t2i::app::run_bench}};
+
+int run(std::vector<std::string> arguments) {
+    if (!arguments.empty())
+        for (const Row& row : commands)
+            if (arguments.front() == row.name) {
+                arguments.erase(arguments.begin());
+                return row.run(arguments);
+            }
+    return commands.front().run(arguments);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    int code = 1;
+    try {
+        code = run({argv + 1, argv + argc});
+    } catch (const t2i::Error& error) {
+        std::fprintf(stderr, "t2i: error: %s\n", error.what());
+        code = static_cast<int>(error.code());
+    } catch (const std::bad_alloc&) {
+        std::fprintf(stderr, "t2i: error: out of memory\n");
+        code = static_cast<int>(t2i::ErrorCode::resource);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "t2i: internal error, please report it: %s\n", error.what());
+    }
+    // Results that could not be delivered (a full disk, a closed pipe) are an error too.
+    if (std::fflush(stdout) != 0 && code == 0) {
+        std::fprintf(stderr, "t2i: error: standard output cannot be written\n");
+        code = static_cast<int>(t2i::ErrorCode::input);
+    }
+    return code;
+}

@@ -1,0 +1,70 @@
+#include "app/output_names.h"
+
+#include <unistd.h>
+
+#include <cctype>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+#include "t2i/error.h"
+
+namespace t2i::app {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string padded(int value, std::size_t width) {
+    std::string digits = std::to_string(value);
+    return digits.size() >= width ? digits : std::string(width - digits.size(), '0') + digits;
+}
+
+// A pattern's only conversion: its place, length, and the width of the number (%d: 0, %03d: 3).
+struct Conversion {
+    std::size_t at, length, width;
+};
+
+Conversion find_conversion(const std::string& pattern) {
+    const auto at = pattern.find('%');
+    std::size_t i = at + 1, width = 0;
+    while (i < pattern.size() && std::isdigit(static_cast<unsigned char>(pattern[i])) && width < 10)
+        width = width * 10 + static_cast<std::size_t>(pattern[i++] - '0');
+    if (i >= pattern.size() || pattern[i] != 'd' || width > 9 || pattern.find('%', i) != std::string::npos)
+        throw Error(ErrorCode::usage, "only one %d or %0Nd may stand in a file name: \"" + pattern + "\"", "--output");
+    return {at, i + 1 - at, width};
+}
+
+void check_folder(const fs::path& file) {
+    const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
+    if (std::error_code ec; !fs::is_directory(folder, ec)) throw Error(ErrorCode::input, "output folder does not exist", folder.string());
+    // Found out now rather than after the picture is made.
+    if (::access(folder.c_str(), W_OK | X_OK) != 0)
+        throw Error(ErrorCode::input, std::string("output folder cannot be written: ") + std::strerror(errno), folder.string());
+}
+
+}  // namespace
+
+std::vector<std::string> output_names(const std::string& pattern, int count) {
+    if (pattern.empty()) throw Error(ErrorCode::usage, "the name is empty", "--output");
+    std::vector<std::string> names;
+    if (pattern.back() == '/') {
+        for (int i = 0; i < count; ++i) names.push_back(pattern + padded(i, 3) + ".png");
+    } else if (pattern.find('%') != std::string::npos) {
+        const auto c = find_conversion(pattern);
+        for (int i = 0; i < count; ++i) names.push_back(pattern.substr(0, c.at) + padded(i, c.width) + pattern.substr(c.at + c.length));
+    } else if (count == 1) {
+        if (std::error_code ec; fs::is_directory(pattern, ec))
+            throw Error(ErrorCode::usage, "is a folder; end it in '/' to put pictures into it", pattern);
+        names.push_back(pattern);
+    } else {
+        const fs::path p(pattern);
+        for (int i = 0; i < count; ++i)
+            names.push_back((p.parent_path() / (p.stem().string() + "_" + std::to_string(i) + p.extension().string())).string());
+    }
+    check_folder(names.front());
+    return names;
+}
+
+}  // namespace t2i::app

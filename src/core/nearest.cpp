@@ -1,0 +1,59 @@
+#include "core/nearest.h"
+
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+namespace t2i {
+
+namespace {
+// Longer names are not compared: distance is quadratic, and no real tensor or flag comes near.
+constexpr std::size_t max_compared_bytes = 256;
+constexpr std::size_t max_quoted_bytes = 160;
+}  // namespace
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+    std::vector<std::size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), std::size_t{0});
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        std::size_t diagonal = row[0];
+        row[0] = i + 1;
+        for (std::size_t j = 0; j < b.size(); ++j) {
+            const std::size_t substituted = diagonal + (a[i] == b[j] ? 0 : 1);
+            diagonal = row[j + 1];
+            row[j + 1] = std::min({substituted, row[j] + 1, diagonal + 1});
+        }
+    }
+    return row.back();
+}
+
+std::string nearest_name(std::string_view name, std::span<const std::string> candidates) {
+    if (name.size() > max_compared_bytes) return {};
+    std::string_view best;
+    std::size_t best_distance = name.size() / 2 + 1;
+    for (const std::string& candidate : candidates) {
+        const std::size_t gap = std::max(candidate.size(), name.size()) - std::min(candidate.size(), name.size());
+        if (candidate.size() > max_compared_bytes || gap >= best_distance) continue;
+        const std::size_t distance = edit_distance(name, candidate);
+        if (distance >= best_distance) continue;
+        best = candidate;
+        best_distance = distance;
+    }
+    return std::string(best);
+}
+
+std::string in_quotes(std::string_view name) {
+    std::string text = "\"";
+    const bool is_long = name.size() > max_quoted_bytes;
+    const std::string_view head = is_long ? name.substr(0, max_quoted_bytes / 2) : name;
+    const std::string_view tail = is_long ? name.substr(name.size() - max_quoted_bytes / 2) : std::string_view();
+    const auto append = [&](std::string_view part) {
+        for (const char c : part) text += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
+    };
+    append(head);
+    if (is_long) text += "…";
+    append(tail);
+    return text + "\"";
+}
+
+}  // namespace t2i

@@ -1,0 +1,63 @@
+#include "nn/attention.h"
+
+#include <array>
+
+namespace t2i {
+
+SelfAttention::SelfAttention(const LoadContext& load, const Scope& scope, const AttentionNames& names,
+                             const AttentionConfig& config)
+    : qkv_(load, std::array{scope / names.q, scope / names.k, scope / names.v}, config.width, config.inner(), config.qkv_bias),
+      out_(load, scope / names.out, config.inner(), config.width, config.out_bias),
+      config_(config) {}
+
+void SelfAttention::add_to(const ExecContext& ctx, const TensorView& x, const TensorView& stream, const Call& call) const {
+    const Arena::Mark mark(ctx.scratch);
+    const std::int64_t rows = x.shape.rows(), inner = config_.inner();
+    const TensorView qkv = ctx.scratch.take({rows, 3 * inner}, qkv_.compute());
+    const TensorView mixed = ctx.scratch.take({rows, inner}, qkv_.compute());
+    qkv_.forward(ctx, x, qkv);
+    AttentionArgs a;
+    a.q = {qkv, 0, inner};
+    a.k = {qkv, inner, inner};
+    a.v = {qkv, 2 * inner, inner};
+    a.batch = call.batch;
+    a.heads = config_.heads;
+    a.scale = config_.scale;
+    a.bias = call.bias;
+    a.out = mixed;
+    ops::attention(ctx, a);
+    out_.forward(ctx, mixed, stream, {.gate = call.gate, .residual = stream});
+}
+
+CrossAttention::CrossAttention(const LoadContext& load, const Scope& scope, const AttentionNames& names,
+                               const AttentionConfig& config, std::int64_t context_width)
+    : q_(load, scope / names.q, config.width, config.inner(), config.qkv_bias),
+      kv_(load, std::array{scope / names.k, scope / names.v}, context_width, config.inner(), config.qkv_bias),
+      out_(load, scope / names.out, config.inner(), config.width, config.out_bias),
+      config_(config) {}
+
+void CrossAttention::keys_values(const ExecContext& ctx, const TensorView& context, const TensorView& out) const {
+    kv_.forward(ctx, context, out);
+}
+
+void CrossAttention::add_to(const ExecContext& ctx, const TensorView& x, const TensorView& keys_values,
+                            std::span<const std::int32_t> lengths, const TensorView& stream) const {
+    const Arena::Mark mark(ctx.scratch);
+    const std::int64_t rows = x.shape.rows(), inner = config_.inner();
+    const TensorView q = ctx.scratch.take({rows, inner}, q_.compute());
+    const TensorView mixed = ctx.scratch.take({rows, inner}, q_.compute());
+    q_.forward(ctx, x, q);
+    AttentionArgs a;
+    a.q = Columns::all(q);
+    a.k = {keys_values, 0, inner};
+    a.v = {keys_values, inner, inner};
+    a.batch = static_cast<std::int64_t>(lengths.size());
+    a.heads = config_.heads;
+    a.scale = config_.scale;
+    a.key_lengths = lengths;
+    a.out = mixed;
+    ops::attention(ctx, a);
+    out_.forward(ctx, mixed, stream, {.residual = stream});
+}
+
+}  // namespace t2i

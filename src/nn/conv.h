@@ -1,0 +1,41 @@
+// Convolution over channels-last pictures.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+
+#include "nn/linear.h"
+
+namespace t2i {
+
+struct Conv2dConfig {
+    std::int64_t in, out;
+    std::int64_t kernel = 3;
+    std::int64_t stride = 1;
+    std::array<std::int64_t, 4> padding{1, 1, 1, 1};  // top, left, bottom, right
+    Bias bias = Bias::yes;
+    std::int64_t keep = 0;  // only the first so many of the output channels; 0: all
+};
+
+class Conv2d {
+  public:
+    // scope/weight [out, in, kernel, kernel], scope/bias [out]
+    Conv2d(const LoadContext& load, const Scope& scope, const Conv2dConfig& config);
+
+    struct Epilogue {
+        Activation activation = Activation::none;
+        std::optional<TensorView> residual{};
+    };
+    [[nodiscard]] Shape output_shape(const Shape& x) const;  // [B, H, W, in] → [B, H', W', out]
+    // Both in the compute dtype.
+    void forward(const ExecContext& ctx, const TensorView& x, const TensorView& out, const Epilogue& epilogue = {}) const;
+
+  private:
+    std::unique_ptr<PackedWeight> weight_;
+    Tensor bias_;  // empty: none
+    std::int64_t stride_;
+    std::array<std::int64_t, 4> padding_;
+};
+
+}  // namespace t2i

@@ -1,0 +1,26 @@
+// What layers share when they take their weights from a checkpoint.
+#pragma once
+
+#include "checkpoint/weights.h"
+#include "ops/ops.h"
+
+namespace t2i {
+
+// Where weights go, and the dtype of the activations that meet them in matrix products and convolutions.
+struct LoadContext {
+    Backend& backend;
+    DType compute;
+};
+
+[[nodiscard]] Tensor allocate(Backend& backend, const Shape& shape, DType dtype = DType::f32);
+// A copy of host memory in the backend's memory.
+[[nodiscard]] Tensor upload(Backend& backend, const TensorView& host);
+// A bias, norm or small table: f32 in the backend's memory.
+[[nodiscard]] Tensor load_f32(const LoadContext& load, const Scope& scope, const std::string& name, const Shape& shape);
+
+// x itself where it has `dtype` already, else a cast copy in scratch memory.
+[[nodiscard]] TensorView as_dtype(const ExecContext& ctx, const TensorView& x, DType dtype);
+// out = scale · x + shift.  x and out f32 of one shape; out may be x
+void affine(const ExecContext& ctx, const TensorView& x, double scale, double shift, const TensorView& out);
+
+}  // namespace t2i

@@ -1,0 +1,134 @@
+#include "pipeline/model_folder.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "pipeline/png.h"
+#include "t2i/error.h"
+
+namespace t2i {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+// What each pipeline class means where t2i.json is silent (steps, guidance and text length of diffusers' __call__).
+struct ClassDefaults {
+    const char* name;
+    int steps;
+    double cfg_scale;
+    int max_prompt_tokens;
+};
+constexpr std::array<ClassDefaults, 2> known_classes{{{"PixArtAlphaPipeline", 20, 4.5, 120}, {"PixArtSigmaPipeline", 20, 4.5, 300}}};
+
+json read_json_object(const fs::path& path) {
+    const auto bytes = read_file(path.string(), std::size_t{16} << 20);
+    json parsed = json::parse(bytes.begin(), bytes.end(), nullptr, /*allow_exceptions=*/false);
+    if (parsed.is_discarded() || !parsed.is_object()) throw Error(ErrorCode::input, "is not a JSON object", path.string());
+    return parsed;
+}
+
+template <typename T>
+void read_number(const json& object, const char* key, T low, T high, T& value, const std::string& where) {
+    const auto it = object.find(key);
+    if (it == object.end()) return;
+    if (!it->is_number()) throw Error(ErrorCode::input, std::string("\"") + key + "\" is not a number", where);
+    const double number = it->get<double>();
+    if (!(number >= static_cast<double>(low) && number <= static_cast<double>(high)))
+        throw Error(ErrorCode::input, std::string("\"") + key + "\" is out of range: " + it->dump(), where);
+    value = static_cast<T>(number);
+}
+
+void read_t2i_json(ModelFolder& m) {
+    const fs::path path = fs::path(m.path) / "t2i.json";
+    if (!fs::exists(path)) return;
+    const json j = read_json_object(path);
+    read_number(j, "steps", 1, 1000, m.steps, path.string());
+    read_number(j, "cfg_scale", 0.0, 100.0, m.cfg_scale, path.string());
+    read_number(j, "max_prompt_tokens", 2, 4096, m.max_prompt_tokens, path.string());
+    if (const auto it = j.find("vocabulary"); it != j.end()) m.vocabulary = it->is_string() ? it->get<std::string>() : it->dump(2);
+}
+
+void read_components(const json& index, ModelFolder& m, const std::string& where) {
+    for (const auto& [key, value] : index.items()) {
+        if (!value.is_array()) continue;
+        if (value.size() != 2) throw Error(ErrorCode::input, "component \"" + key + "\" is not [library, class]", where);
+        if (value[1].is_string()) m.components[key] = value[1].get<std::string>();
+    }
+}
+
+}  // namespace
+
+std::string ModelFolder::component(const std::string& component_name) const {
+    if (!components.contains(component_name))
+        throw Error(ErrorCode::input, "lists no component \"" + component_name + "\"", (fs::path(path) / "model_index.json").string());
+    const auto folder = fs::path(path) / component_name;
+    if (!fs::is_directory(folder)) throw Error(ErrorCode::input, "component folder is missing", folder.string());
+    return folder.string();
+}
+
+ModelFolder read_model_folder(const std::string& path) {
+    const fs::path root(path);
+    if (!fs::exists(root)) throw Error(ErrorCode::input, "no such model folder", path);
+    if (!fs::is_directory(root))
+        throw Error(ErrorCode::input, "is not a model folder (one with model_index.json, in diffusers layout)", path);
+    const auto index_path = root / "model_index.json";
+    if (!fs::exists(index_path)) throw Error(ErrorCode::input, "not a model folder: it has no model_index.json", path);
+
+    ModelFolder m;
+    m.path = path;
+    m.name = fs::weakly_canonical(root).filename().string();
+    const json index = read_json_object(index_path);
+    const auto class_name = index.find("_class_name");
+    if (class_name == index.end() || !class_name->is_string())
+        throw Error(ErrorCode::input, "has no \"_class_name\"", index_path.string());
+    m.pipeline_class = class_name->get<std::string>();
+    const auto* row = std::find_if(known_classes.begin(), known_classes.end(),
+                                   [&](const ClassDefaults& c) { return m.pipeline_class == c.name; });
+    if (row == known_classes.end()) {
+        std::string names;
+        for (const auto& c : known_classes) names += std::string(names.empty() ? "" : ", ") + c.name;
+        throw Error(ErrorCode::input, "pipeline \"" + m.pipeline_class + "\" is not supported (supported: " + names + ")", index_path.string());
+    }
+    m.steps = row->steps;
+    m.cfg_scale = row->cfg_scale;
+    m.max_prompt_tokens = row->max_prompt_tokens;
+    read_components(index, m, index_path.string());
+    const auto schedule_path = fs::path(m.component("scheduler")) / "scheduler_config.json";
+    const auto schedule = read_file(schedule_path.string(), std::size_t{16} << 20);
+    m.schedule = parse_schedule_config(std::string(schedule.begin(), schedule.end()), schedule_path.string());
+    read_t2i_json(m);
+    return m;
+}
+
+std::vector<std::string> weight_files(const std::string& path) {
+    std::vector<std::string> files;
+    for (const auto& entry : fs::recursive_directory_iterator(path))
+        if (entry.path().extension() == ".safetensors") files.push_back(entry.path().string());
+    std::sort(files.begin(), files.end());
+    return files;
+}
+
+std::string fingerprint(const std::string& path) {
+    std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(), &XXH3_freeState);
+    XXH3_64bits_reset(state.get());
+    std::vector<char> block(std::size_t{1} << 20);
+    for (const auto& name : weight_files(path)) {
+        std::ifstream file(name, std::ios::binary);
+        while (file.read(block.data(), static_cast<std::streamsize>(block.size())) || file.gcount() > 0)
+            XXH3_64bits_update(state.get(), block.data(), static_cast<std::size_t>(file.gcount()));
+    }
+    std::array<char, 17> text{};
+    std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(XXH3_64bits_digest(state.get())));
+    return std::string(text.data(), 10);
+}
+
+}  // namespace t2i

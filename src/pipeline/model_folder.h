@@ -1,0 +1,39 @@
+// A model folder in diffusers layout: model_index.json, one folder per component, optionally t2i.json.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "sampling/sampler.h"
+
+namespace t2i {
+
+struct ModelFolder {
+    std::string path;
+    std::string name;                                // the folder's own name
+    std::string pipeline_class;                      // "PixArtAlphaPipeline"
+    std::map<std::string, std::string> components;   // folder → class, without the [null, null] ones
+    ScheduleConfig schedule;
+    // t2i.json, or what the pipeline class implies
+    int steps = 20;
+    double cfg_scale = 4.5;
+    int max_prompt_tokens = 120;
+    std::string vocabulary;                          // what the model can draw, as t2i.json says it; may be empty
+
+    // The folder of a component; throws Error{input} when model_index.json does not list it or it is not there.
+    [[nodiscard]] std::string component(const std::string& name) const;
+};
+
+// Throws Error{input} naming the file: no such folder, no or broken model_index.json, unknown pipeline class, broken
+// scheduler config or t2i.json.
+[[nodiscard]] ModelFolder read_model_folder(const std::string& path);
+
+// The paths of all safetensors files below `path`, sorted.
+[[nodiscard]] std::vector<std::string> weight_files(const std::string& path);
+
+// XXH3-64 over the weight files, in order of path: 10 hex digits.
+[[nodiscard]] std::string fingerprint(const std::string& path);
+
+}  // namespace t2i

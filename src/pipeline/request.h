@@ -1,0 +1,28 @@
+// A GenerateRequest checked against a model, with every default filled in.
+#pragma once
+
+#include <string>
+
+#include "sampling/sampler.h"
+#include "t2i/pipeline.h"
+
+namespace t2i {
+
+struct ResolvedRequest {
+    std::string prompt, negative_prompt;
+    std::uint64_t seed = 42;
+    int width = 0, height = 0, count = 1;
+    double cfg_scale = 1.0;
+    bool guided = false;     // cfg_scale > 1
+    std::string sampler;     // row name
+    SamplerPlan plan;
+};
+
+// factor: pixels per latent; patch: latents per token. Throws Error{usage} naming the flag and the range.
+[[nodiscard]] ResolvedRequest resolve(const GenerateRequest& request, const ModelInfo& info, const ScheduleConfig& schedule,
+                                      std::int64_t factor, std::int64_t patch);
+
+// The text of the PNG's `parameters` chunk, in AUTOMATIC1111's form.
+[[nodiscard]] std::string parameters_text(const ResolvedRequest& r, const ModelInfo& info, std::uint64_t seed);
+
+}  // namespace t2i

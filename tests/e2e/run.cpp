@@ -1,0 +1,68 @@
+#include "e2e/run.h"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+
+namespace t2i::test {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string slurp(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::ostringstream text;
+    text << file.rdbuf();
+    return text.str();
+}
+
+[[noreturn]] void exec_child(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
+                             const std::string& folder, const std::string& out, const std::string& err) {
+    const int out_fd = ::open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    const int err_fd = ::open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    ::dup2(out_fd, STDOUT_FILENO);
+    ::dup2(err_fd, STDERR_FILENO);
+    if (!folder.empty() && ::chdir(folder.c_str()) != 0) ::_exit(126);
+    for (const auto& variable : environment) ::putenv(const_cast<char*>(variable.c_str()));
+    std::vector<char*> argv;
+    for (const auto& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
+    argv.push_back(nullptr);
+    ::execv(argv[0], argv.data());
+    ::_exit(127);
+}
+
+}  // namespace
+
+Outcome run_t2i(const std::vector<std::string>& arguments, const std::vector<std::string>& environment, const std::string& folder) {
+    const TemporaryFolder scratch;
+    const std::string out = scratch / "out", err = scratch / "err";
+    std::vector<std::string> argv{std::string(T2I_BINARY_DIR) + "/t2i"};
+    argv.insert(argv.end(), arguments.begin(), arguments.end());
+    const pid_t pid = ::fork();
+    if (pid < 0) throw std::runtime_error("fork failed");
+    if (pid == 0) exec_child(argv, environment, folder, out, err);
+    int status = 0;
+    if (::waitpid(pid, &status, 0) != pid) throw std::runtime_error("waitpid failed");
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), slurp(out), slurp(err)};
+}
+
+TemporaryFolder::TemporaryFolder() {
+    std::string name = (fs::temp_directory_path() / "t2i-test-XXXXXX").string();
+    if (!::mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
+    path_ = name;
+}
+
+TemporaryFolder::~TemporaryFolder() {
+    std::error_code ec;
+    fs::remove_all(path_, ec);
+}
+
+}  // namespace t2i::test
