@@ -6,11 +6,12 @@
 
 #include <array>
 
+#include "kernels/function.h"
 #include "kernels/ref/elements.h"
 
 namespace t2i::ref {
 
-enum class Function : std::uint8_t { identity, relu, silu, gelu_tanh, soft_clamp3 };
+using kernels::Function;
 
 // identity x; relu max(x, 0); silu x·σ(x) (Elfwing et al. 2018, arXiv:1702.03118);
 // gelu_tanh ½x(1 + tanh(√(2/π)(x + 0.044715x³))) (Hendrycks and Gimpel 2016, arXiv:1606.08415);

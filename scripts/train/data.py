@@ -43,7 +43,7 @@ def rows(config):
     return kept
 
 
-def build_cache(config):
+def build_cache(config, _device=None):
     """Decodes every chosen picture once into work/pictures.npy, uint8 [N, 224, 224, 4] (RGBA, straight alpha)."""
     path = config["work"] / "pictures.npy"
     chosen = rows(config)

@@ -3,21 +3,24 @@ import math
 import time
 
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderKL
 
 import checkpoint
 import data
+import vae_init
 
 
-def build(channels):
-    """A fresh AutoencoderKL with four resolution levels of the given widths."""
+def build(channels, norm_groups):
+    """A fresh AutoencoderKL with four resolution levels of the given widths, started as vae_init describes.
+
+    Few norm groups: a group of two channels would keep no more than the sign of a flat background's colour.
+    """
     levels = len(channels)
-    return AutoencoderKL(
+    return vae_init.initialise(AutoencoderKL(
         in_channels=3, out_channels=3, latent_channels=4, sample_size=data.CANVAS,
         down_block_types=("DownEncoderBlock2D",) * levels, up_block_types=("UpDecoderBlock2D",) * levels,
-        block_out_channels=tuple(channels), layers_per_block=1, norm_num_groups=8, act_fn="silu",
-        scaling_factor=1.0, force_upcast=False)
+        block_out_channels=tuple(channels), layers_per_block=1, norm_num_groups=norm_groups, act_fn="silu",
+        scaling_factor=1.0, force_upcast=False))
 
 
 def sample_batch(pictures, chosen, spec, colours, generator):
@@ -28,7 +31,7 @@ def sample_batch(pictures, chosen, spec, colours, generator):
     """
     size, crop = spec["size"], spec["crop"]
     pick = torch.randint(len(chosen), (size,), generator=generator).tolist()
-    rgba = torch.stack([torch.from_numpy(pictures[chosen[i]]) for i in pick])
+    rgba = torch.stack([torch.tensor(pictures[chosen[i]]) for i in pick])
     colour = torch.randint(len(colours), (size,), generator=generator)
     colour[torch.rand(size, generator=generator) < 0.5] = 0
     canvas = data.composite(rgba, colours[colour])
@@ -68,7 +71,7 @@ def train(config, device):
     held_out = set(range(0, len(pictures), max(len(pictures) // options["held_out"], 1)))
     chosen = [i for i in range(len(pictures)) if i not in held_out]
     colours = data.palette()
-    vae = build(options["channels"]).to(device, memory_format=torch.channels_last)
+    vae = build(options["channels"], options["norm_groups"]).to(device, memory_format=torch.channels_last)
     average = checkpoint.Average(vae, options["average"])
     optimizer = torch.optim.AdamW(vae.parameters(), lr=options["learning_rate"], betas=(0.9, 0.99), weight_decay=1e-4,
                                   fused=True)
@@ -82,7 +85,7 @@ def train(config, device):
         generator.set_state(saved["generator"])
         step, clock = saved["step"], checkpoint.Clock(saved["elapsed"], config["checkpoint_seconds"])
     objective = Reconstruction(vae, options["edge_weight"], options["kl_weight"])
-    run = torch.compile(objective, dynamic=False) if config["compile"] else objective
+    run = torch.compile(objective, dynamic=False) if options["compile"] else objective
 
     def state():
         return {"model": vae.state_dict(), "average": average.state(), "optimizer": optimizer.state_dict(),
@@ -105,9 +108,9 @@ def train(config, device):
         optimizer.zero_grad(set_to_none=True)
         average.update(vae)
         step, seen, running = step + 1, seen + len(x), running + l1.item()
-        if step % 50 == 0:
+        if step % 25 == 0:
             now = time.monotonic()
-            print(f"vae step {step} {clock.elapsed / 60:.1f} min crop {spec['crop']} l1 {running / 50:.4f} "
+            print(f"vae step {step} {clock.elapsed / 60:.1f} min crop {spec['crop']} l1 {running / 25:.4f} "
                   f"lr {rate:.5f} {seen / (now - reported):.1f} crops/s", flush=True)
             reported, seen, running = now, 0, 0.0
         if clock.due():
@@ -159,7 +162,7 @@ def evaluate(vae, pictures, held_out, colours, device):
     psnr, stray = [], []
     for k, i in enumerate(held_out):
         colour = colours[[0 if k % 2 == 0 else 1 + k // 2 % (len(colours) - 1)]]
-        x = data.composite(torch.from_numpy(pictures[i])[None], colour).to(device)
+        x = data.composite(torch.tensor(pictures[i])[None], colour).to(device)
         y = vae.decode(vae.encode(x).latent_dist.mean).sample.clamp(-1, 1)
         psnr.append(-10 * torch.log10(((x - y) / 2).square().mean()).item())
         stray.append(((x - y)[..., :12, :] * 127.5).abs().mean().item())

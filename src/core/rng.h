@@ -18,6 +18,7 @@ class TorchGenerator {
 
   private:
     void refill();
+    [[nodiscard]] double next_normal();
     std::array<std::uint32_t, 624> state_{};
     std::size_t index_ = 624;
     bool has_cached_normal_ = false;

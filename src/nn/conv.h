@@ -18,18 +18,20 @@ struct Conv2dConfig {
     std::int64_t keep = 0;  // only the first so many of the output channels; 0: all
 };
 
+// What follows the convolution, as in Conv2dArgs.
+struct ConvEpilogue {
+    Activation activation = Activation::none;
+    std::optional<TensorView> residual{};
+};
+
 class Conv2d {
   public:
     // scope/weight [out, in, kernel, kernel], scope/bias [out]
     Conv2d(const LoadContext& load, const Scope& scope, const Conv2dConfig& config);
 
-    struct Epilogue {
-        Activation activation = Activation::none;
-        std::optional<TensorView> residual{};
-    };
     [[nodiscard]] Shape output_shape(const Shape& x) const;  // [B, H, W, in] → [B, H', W', out]
     // Both in the compute dtype.
-    void forward(const ExecContext& ctx, const TensorView& x, const TensorView& out, const Epilogue& epilogue = {}) const;
+    void forward(const ExecContext& ctx, const TensorView& x, const TensorView& out, const ConvEpilogue& epilogue = {}) const;
 
   private:
     std::unique_ptr<PackedWeight> weight_;

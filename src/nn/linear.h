@@ -11,6 +11,13 @@ namespace t2i {
 
 enum class Bias : bool { no, yes };
 
+// What follows the product, as in LinearArgs.
+struct LinearEpilogue {
+    Activation activation = Activation::none;
+    std::optional<TensorView> gate{};
+    std::optional<TensorView> residual{};
+};
+
 class Linear {
   public:
     // scope/weight [out, in], scope/bias [out]
@@ -21,11 +28,7 @@ class Linear {
     static Linear patches(const LoadContext& load, const Scope& scope, std::int64_t channels, std::int64_t patch,
                           std::int64_t out);
 
-    struct Epilogue {
-        Activation activation = Activation::none;
-        std::optional<TensorView> gate{};      // as in LinearArgs
-        std::optional<TensorView> residual{};
-    };
+    using Epilogue = LinearEpilogue;
     // x [M, in] in the compute dtype → out [M, out] f32 or the compute dtype
     void forward(const ExecContext& ctx, const TensorView& x, const TensorView& out, const Epilogue& epilogue = {}) const;
     [[nodiscard]] DType compute() const { return weight_->compute; }

@@ -85,6 +85,13 @@ void check_matrix_in_columns(const Columns& c, std::int64_t rows, std::int64_t w
               "attention: columns " + std::to_string(c.begin) + "+" + std::to_string(c.width) + " of " + text(c.matrix));
 }
 
+// Products and convolutions report their work: `each` · the product of the extents.
+void count_flops(const ExecContext& ctx, double each, std::initializer_list<std::int64_t> extents) {
+    if (!ctx.tracer) return;
+    for (const auto extent : extents) each *= static_cast<double>(extent);
+    ctx.tracer->add_flops(each);
+}
+
 std::int64_t convolved(std::int64_t size, std::int64_t before, std::int64_t after, std::int64_t kernel,
                        std::int64_t stride) {
     return (size + before + after - kernel) / stride + 1;
@@ -111,6 +118,7 @@ void linear(const ExecContext& ctx, const LinearArgs& a) {
         if (!in_place) check_apart(Op::linear, a.out, *a.residual);
     }
     count_flops(ctx, m * n * k);
+    count_flops(ctx, 2.0, {m, n, k});
     ctx.backend.linear(a);
 }
 
@@ -138,6 +146,9 @@ void attention(const ExecContext& ctx, const AttentionArgs& a) {
     for (const auto length : a.key_lengths)
         T2I_CHECK(length >= 1 && length <= rows_k / a.batch, "attention: key length " + std::to_string(length));
     count_flops(ctx, 2 * rows_q * (rows_k / a.batch) * a.q.width);  // QKᵀ and PV
+    std::int64_t keys = a.key_lengths.empty() ? rows_k : 0;  // of all sequences
+    for (const auto length : a.key_lengths) keys += length;
+    count_flops(ctx, 4.0, {rows_q / a.batch, keys, a.q.width});
     ctx.backend.attention(a);
 }
 
@@ -202,6 +213,7 @@ void conv2d(const ExecContext& ctx, const Conv2dArgs& a) {
         if (a.residual->data != a.out.data) check_apart(Op::conv2d, a.out, *a.residual);
     }
     count_flops(ctx, a.out.elements() * w[1] * w[2] * w[3]);
+    count_flops(ctx, 2.0, {a.out.elements(), w[1], w[2], w[3]});
     ctx.backend.conv2d(a);
 }
 

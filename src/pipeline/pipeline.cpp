@@ -131,12 +131,12 @@ const ModelInfo& Pipeline::info() const {
 StageTimes Pipeline::last_times() const { return impl_->times; }
 
 std::vector<std::int32_t> Pipeline::Impl::tokenize(const std::string& prompt, const char* flag, const OnWarning& warning) const {
-    require_utf8(prompt, flag);
-    const Encoded encoded = tokenizer->encode(lower_and_strip(prompt), folder.max_prompt_tokens);
-    if (!encoded.cut.empty() && warning)
+    check_utf8(prompt, flag);
+    const Tokens tokens = tokenizer->encode(lower_and_strip(prompt), folder.max_prompt_tokens);
+    if (!tokens.cut.empty() && warning)
         warning(std::string(flag) + " is longer than the model's " + std::to_string(folder.max_prompt_tokens) +
-                " tokens; cut: \"" + encoded.cut + "\"");
-    return encoded.ids;
+                " tokens; cut: \"" + tokens.cut + "\"");
+    return tokens.ids;
 }
 
 Conditioning Pipeline::Impl::encode(const ResolvedRequest& r, const OnWarning& warning) {

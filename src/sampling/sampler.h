@@ -38,11 +38,11 @@ struct ScheduleConfig {
 };
 
 struct SamplerStep {
-    double timestep;            // as the model receives it
+    double timestep = 0.0;      // as the model receives it
     double model_scale = 1.0;
     double x0_from_x = 0.0, x0_from_model = 0.0;
     double from_x = 0.0;
-    std::vector<double> from_x0;  // newest first
+    std::vector<double> from_x0{};  // newest first
     double from_noise = 0.0;
     bool draws_noise = false;     // a draw is made even where from_noise is 0 (the reference consumes it)
 };

@@ -1,4 +1,4 @@
-#include "e2e/run.h"
+#include "support/run_t2i.h"
 
 #include <fcntl.h>
 #include <sys/wait.h>

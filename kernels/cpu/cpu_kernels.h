@@ -1,0 +1,120 @@
+// SIMD kernels for the CPU. Each runs on the calling thread over the part it is given; the backend cuts the work into
+// parts that do not depend on the number of threads. Highway compiles each file for every instruction set and picks
+// one at run time, so all functions here are plain C++.
+//
+// bf16 elements are std::uint16_t holding the upper half of a binary32.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/function.h"
+
+namespace t2i::cpu {
+
+using kernels::Function;
+
+// Data of either activation type.
+struct Elements {
+    const void* data = nullptr;
+    bool is_bf16 = false;
+};
+struct MutableElements {
+    void* data = nullptr;
+    bool is_bf16 = false;
+};
+
+// ---- products (product.cpp) ----
+
+// Columns that the inner loop makes at a time; packed matrices are padded to a multiple of it.
+std::int64_t panel_width();
+// Rows that the inner loop makes at a time: tiles whose rows are a multiple of it waste nothing.
+std::int64_t panel_rows();
+const char* simd_target_name();
+
+// w [N, K], rows `stride` apart → panels [ceil(N / width)][K][width], zero beyond N.
+void pack_panels(const float* w, std::int64_t n, std::int64_t k, std::int64_t stride, float* panels);
+
+// What happens between the sums and memory:
+//   value = f(sum + bias[n] + before[m, n]);  out[m, n] = value · gate[m / rows_per_gate, n] + after[m mod after_rows, n]
+// Pointers may be null (no bias, no gate, …). All matrices have `columns` columns.
+struct Epilogue {
+    std::int64_t columns = 0;
+    const float* bias = nullptr;
+    Elements before;
+    Function function = Function::identity;
+    const float* gate = nullptr;
+    std::int64_t rows_per_gate = 1;
+    const float* after = nullptr;
+    std::int64_t after_rows = 1;
+    MutableElements out;
+};
+
+// Rows [row_begin, row_begin + row_count) and columns [column_begin, column_end) of X·Wᵀ, column_begin a multiple of
+// panel_width(). Row i of the tile is the concatenation of `taps` runs of `k` elements, the t-th at
+// rows[t · row_count + i]: one run for a matrix, one per filter tap for a convolution (the indirect convolution of
+// Dukhan 2019, arXiv:1907.02129), so no picture is ever unfolded.
+// Each sum is one chain of fused multiply-adds in the order of K, whatever the tile: a row's result depends on that row.
+struct ProductTile {
+    const float* const* rows;
+    std::int64_t taps, k;
+    std::int64_t row_begin, row_count, column_begin, column_end;
+    const float* panels;  // of the whole matrix, [.][taps · k][width]
+};
+void product_tile(const ProductTile& tile, const Epilogue& epilogue);
+
+// The epilogue alone, over sums [row_count, sums_stride] made elsewhere.
+void finish_tile(const float* sums, std::int64_t sums_stride, std::int64_t row_begin, std::int64_t row_count,
+                 std::int64_t column_begin, std::int64_t column_end, const Epilogue& epilogue);
+
+// ---- attention (attention.cpp) ----
+
+// Keys and values of one head in panel form: keys [ceil(T / width)][D][width], values [ceil(D / width)][T][width].
+struct HeadRows {
+    Elements data;  // row 0, column 0 of this head
+    std::int64_t stride;
+};
+void pack_keys(const HeadRows& k, std::int64_t tokens, std::int64_t head_size, float* panels);
+void pack_values(const HeadRows& v, std::int64_t tokens, std::int64_t head_size, float* panels);
+
+struct AttentionTile {
+    HeadRows q;               // first query of the tile
+    std::int64_t queries, keys, head_size;  // keys: how many of the packed ones take part
+    std::int64_t packed_keys;  // rows of the value panels
+    const float *key_panels, *value_panels;
+    float scale;
+    const float* bias;        // [queries, bias_stride] or null
+    std::int64_t bias_stride;
+    MutableElements out;      // first query's output for this head
+    std::int64_t out_stride;
+    float* scratch;           // attention_scratch() floats, aligned to 64 bytes
+};
+std::int64_t attention_scratch(std::int64_t queries, std::int64_t keys, std::int64_t head_size);
+void attention_tile(const AttentionTile& tile);
+
+// ---- normalisation (norm.cpp) ----
+
+// One row of ref::norm_modulate and ref::rms_norm.
+void norm_modulate_row(const float* x, const float* shift, const float* scale, std::int64_t c, float eps,
+                       MutableElements out);
+void rms_norm_row(const float* x, const float* weight, std::int64_t c, float eps, MutableElements out);
+
+// Mean and sum of squared deviations from it, per group, over x [pixels, channels]. `scratch`: 2 · channels floats.
+struct Moments {
+    double count, mean, squares;
+};
+void group_moments(Elements x, std::int64_t pixels, std::int64_t channels, std::int64_t groups, float* scratch,
+                   Moments* moments);
+// out = f((x - mean[c]) · gain[c] + bias[c]) over [pixels, channels]
+void group_apply(Elements x, const float* mean, const float* gain, const float* bias, std::int64_t pixels,
+                 std::int64_t channels, Function f, MutableElements out);
+
+// ---- pointwise (pointwise.cpp) ----
+
+void apply(Function f, Elements x, std::int64_t count, MutableElements out);
+void gated_gelu_row(Elements x, std::int64_t f, MutableElements out);  // x [2F] → out [F]
+// out[i] = Σ_t coefficients[t] · x[t][i] in double, terms in order.
+void lincomb(const double* coefficients, const float* const* x, std::int64_t terms, std::int64_t count, float* out);
+void convert(Elements x, std::int64_t count, MutableElements out);  // copies, rounding to nearest even
+
+}  // namespace t2i::cpu

@@ -1,0 +1,151 @@
+"""The denoiser's training: rectified flow with a constant learning rate, then a decay branch that can be redone.
+
+The stable run (work/denoiser.pt) never decays, so that a later sitting goes on from it; the decay branch
+(work/decay.pt) starts from its last state and brings the learning rate linearly to zero.
+"""
+import math
+import random
+import time
+
+import torch
+import torch.nn.functional as F
+
+import captions
+import checkpoint
+import data
+import denoiser
+import text
+from latents import Latents
+from pairs import Pairs
+from tokenizer import Tokenizer
+
+
+class Objective(torch.nn.Module):
+    """Rectified flow: x_t = (1 - t) x_0 + t noise, and the network predicts noise - x_0."""
+
+    def __init__(self, text_model, model):
+        super().__init__()
+        self.encoder, self.denoiser = text.Encoder(text_model), denoiser.Denoiser(model)
+
+    def forward(self, latents, noise, t, kept, ids, mask):
+        """latents, noise: [B, 4, 32, 32]; t: [B] in 0…1; kept: int64 [B, N]; ids, mask: [B, L]. Returns a scalar."""
+        x, e = (self.denoiser.patchify(v) for v in (latents, noise))
+        at = kept[..., None].expand(-1, -1, x.shape[-1])
+        x, e = x.gather(1, at), e.gather(1, at)
+        blend = t[:, None, None]
+        velocity = self.denoiser((1 - blend) * x + blend * e, t * 1000, self.encoder(ids, mask), mask, kept)
+        return F.mse_loss(velocity.float(), e - x)
+
+
+class Batches:
+    """Draws training batches: latents with their captions, times, noise and the positions kept."""
+
+    def __init__(self, config, tokenizer, device, seed):
+        self.options, self.tokenizer, self.device = config["denoiser"], tokenizer, device
+        self.captioner = captions.Captioner(data.rows(config), config["captions"])
+        self.latents = Latents(config)
+        self.pairs = Pairs(config, self.captioner, device) if self.options["pairs"] else None
+        self.rng, self.generator = random.Random(seed), torch.Generator().manual_seed(seed)
+        self.positions = (32 // self.options["patch"]) ** 2
+
+    def draw(self, size, tokens):
+        """One batch of `size` examples with `tokens` positions kept, as the arguments of Objective, on the device."""
+        o, g = self.options, self.generator
+        paired = round(size * o["pairs"])
+        indices, colours, latents = self.latents.draw(size - paired, o["coloured"], g)
+        texts = [self.captioner.draw(i, c, self.rng) for i, c in zip(indices, colours)]
+        latents = latents.to(self.device)
+        if paired:
+            more, more_texts = self.pairs.draw(paired, o["coloured"], self.rng)
+            latents, texts = torch.cat([latents, more]), texts + more_texts
+        texts = ["" if self.rng.random() < o["drop_caption"] else t for t in texts]
+        ids, mask = self.tokenizer(texts)
+        t = torch.sigmoid(o["time_mean"] + o["time_deviation"] * torch.randn(size, generator=g))
+        if tokens < self.positions:
+            kept = torch.rand(size, self.positions, generator=g).argsort(1)[:, :tokens]
+        else:
+            kept = torch.arange(self.positions).expand(size, -1)
+        noise = torch.randn(size, 4, 32, 32, generator=g)
+        return (latents, *(v.to(self.device) for v in (noise, t, kept, ids, mask)))
+
+
+class Run:
+    """The model with its optimizer, average and counters; saved and restored as one."""
+
+    def __init__(self, config, device):
+        self.config, self.options, self.device = config, config["denoiser"], device
+        self.tokenizer = Tokenizer(config)
+        text_model = text.load(config, len(self.tokenizer))
+        self.objective = Objective(text_model, denoiser.initialise(denoiser.build(self.options, config["text"]["width"])))
+        self.objective.to(device)
+        self.optimizer = torch.optim.AdamW(self.objective.parameters(), lr=self.options["learning_rate"], betas=(0.9, 0.98),
+                                           weight_decay=self.options["weight_decay"], fused=True)
+        self.average = checkpoint.Average(self.objective, self.options["average"])
+        self.compiled = torch.compile(self.objective, dynamic=False) if config["compile"] else self.objective
+        self.step = self.samples = 0
+        self.stable_step = -1
+        self.clock = checkpoint.Clock(every=config["checkpoint_seconds"])
+
+    def save(self, path):
+        """Writes everything needed to go on."""
+        checkpoint.save(path, {
+            "model": self.objective.state_dict(), "average": self.average.state(), "optimizer": self.optimizer.state_dict(),
+            "step": self.step, "samples": self.samples, "elapsed": self.clock.elapsed, "stable_step": self.stable_step})
+
+    def restore(self, saved):
+        """Takes up a saved state."""
+        self.objective.load_state_dict(saved["model"])
+        self.average.restore(saved["average"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.step, self.samples, self.stable_step = saved["step"], saved["samples"], saved["stable_step"]
+        self.clock = checkpoint.Clock(saved["elapsed"], self.config["checkpoint_seconds"])
+
+    def phase(self):
+        """The present entry of `phases` (examples per batch, tokens kept), by minutes trained."""
+        minutes = self.clock.elapsed / 60
+        return next(p for p in self.options["phases"] if p["until"] is None or minutes < p["until"])
+
+    def advance(self, path, until, rate):
+        """Trains until `until` elapsed seconds, the learning rate being rate(step, elapsed); saves to path as it goes."""
+        batches = Batches(self.config, self.tokenizer, self.device, self.config["seed"] + self.step)
+        running, mark, seen = 0.0, time.monotonic(), 0
+        while self.clock.elapsed < until:
+            phase = self.phase()
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate(self.step, self.clock.elapsed)
+            batch = batches.draw(phase["batch"], phase["tokens"])
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config["autocast"]):
+                loss = self.compiled(*batch)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.objective.parameters(), 1.0)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            self.average.update(self.objective)
+            self.step, self.samples, seen = self.step + 1, self.samples + phase["batch"], seen + phase["batch"]
+            running += loss.detach()
+            if self.step % 50 == 0:
+                now = time.monotonic()
+                print(f"denoiser step {self.step} samples {self.samples} {self.clock.elapsed / 60:.1f} min loss "
+                      f"{running.item() / 50:.4f} {seen / (now - mark):.1f} samples/s", flush=True)
+                running, mark, seen = 0.0, now, 0
+            if self.clock.due():
+                self.save(path)
+        self.save(path)
+
+
+def train(config, device):
+    """Brings the stable run to `minutes`, then runs the decay branch of `decay_minutes`, resuming either."""
+    options, work = config["denoiser"], config["work"]
+    peak, warm = options["learning_rate"], options["warm_up_steps"]
+    run = Run(config, device)
+    stable = checkpoint.load(work / "denoiser.pt")
+    if stable:
+        run.restore(stable)
+    run.advance(work / "denoiser.pt", options["minutes"] * 60, lambda step, _: peak * min(1, (step + 1) / warm))
+    end = run.clock.elapsed
+    decay = checkpoint.load(work / "decay.pt")
+    run.stable_step = run.step
+    if decay and decay["stable_step"] == run.step:
+        run.restore(decay)
+    length = options["decay_minutes"] * 60
+    run.advance(work / "decay.pt", end + length, lambda _, elapsed: peak * max(0.0, 1 - (elapsed - end) / length))

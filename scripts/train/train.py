@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+"""Trains the sticker model stage by stage; every stage resumes where it stopped.
+
+usage: train.py --config cpu.json [--stage all|data|tokenizer|vae|latents|text|denoiser|export]
+"""
+import argparse
+import importlib
+
+import config as configuration
+
+STAGES = {
+    "data": ("data", "build_cache"),
+    "tokenizer": ("tokenizer", "train"),
+    "vae": ("vae", "train"),
+    "latents": ("latents", "build_cache"),
+    "text": ("text", "train"),
+    "denoiser": ("flow", "train"),
+    "export": ("export", "run"),
+}
+
+
+def main():
+    """Parses the command line and runs the asked-for stages in order."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--stage", default="all", choices=["all", *STAGES])
+    arguments = parser.parse_args()
+    config = configuration.load(arguments.config)
+    device = configuration.prepare(config)
+    for stage in STAGES if arguments.stage == "all" else [arguments.stage]:
+        print(f"== {stage}", flush=True)
+        module, function = STAGES[stage]
+        getattr(importlib.import_module(module), function)(config, device)
+
+
+if __name__ == "__main__":
+    main()

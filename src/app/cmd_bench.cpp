@@ -1,0 +1,153 @@
+// t2i bench: times stages and whole pictures, one op, or a model of a known shape with random weights.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <unistd.h>
+
+#include "app/arguments.h"
+#include "app/bench_table.h"
+#include "app/command.h"
+#include "app/random_model.h"
+#include "backend/registry.h"
+#include "core/rng.h"
+#include "models/registry.h"
+#include "ops/bench_ops.h"
+#include "pipeline/png.h"
+#include "t2i/error.h"
+
+namespace t2i::app {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Arguments {
+    PipelineOptions model;
+    GenerateRequest request{.prompt = "a red apple"};
+    int runs = 10, warm_ups = 3, text_tokens = 120;
+    std::string json, random;
+};
+
+struct Report {
+    std::vector<BenchRow> rows;
+    std::string machine;
+    double peak_gflops = 0;
+};
+
+double elapsed_ms(std::chrono::steady_clock::time_point start) {
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
+// The model that generates pictures: stages and the whole.
+Report bench_pictures(Arguments& a) {
+    if (a.model.model.empty()) a.model.model = default_model();
+    const auto start = std::chrono::steady_clock::now();
+    Pipeline pipeline = Pipeline::load(a.model);
+    BenchRow load{"load", {elapsed_ms(start)}}, text{"text encoder", {}}, prepare{"prepare (text keys, time tables)", {}},
+        denoise{"", {}}, decode{"decode", {}}, png{"PNG", {}}, whole{"whole picture", {}};
+    for (int run = -a.warm_ups; run < a.runs; ++run) {
+        const auto begin = std::chrono::steady_clock::now();
+        const auto images = pipeline.generate(a.request);
+        const auto before_png = std::chrono::steady_clock::now();
+        const auto& image = images.front();
+        const auto bytes = encode_png(image.width, image.height, image.rgb, image.parameters);
+        if (run < 0) continue;
+        const StageTimes t = pipeline.last_times();
+        text.times_ms.push_back(t.text_ms);
+        prepare.times_ms.push_back(t.prepare_ms);
+        denoise.times_ms.push_back(t.denoise_ms);
+        decode.times_ms.push_back(t.decode_ms);
+        png.times_ms.push_back(elapsed_ms(before_png));
+        whole.times_ms.push_back(elapsed_ms(begin));
+        text.flops = t.text_flops;
+        denoise.flops = t.denoise_flops;
+        decode.flops = t.decode_flops;
+        whole.flops = t.text_flops + t.denoise_flops + t.decode_flops;
+    }
+    denoise.what = "denoise, " + std::to_string(a.request.steps.value_or(pipeline.info().steps)) + " steps" +
+                   (a.request.cfg_scale.value_or(pipeline.info().cfg_scale) > 1 ? " with CFG" : "");
+    const auto backend = make_backend(pipeline.info().device, {.threads = a.model.threads});
+    return {{load, text, prepare, denoise, decode, png, whole}, machine_name(pipeline.info().runs_on),
+            measure_matrix_peak_gflops(*backend, pipeline.info().dtype == "bf16" ? DType::bf16 : DType::f32)};
+}
+
+class ScratchFolder {
+  public:
+    ScratchFolder() : path_((fs::temp_directory_path() / "t2i-bench-XXXXXX").string()) {
+        if (!::mkdtemp(path_.data())) throw Error(ErrorCode::input, "cannot make a temporary folder", path_);
+    }
+    ~ScratchFolder() {
+        std::error_code ec;
+        fs::remove_all(path_, ec);
+    }
+    ScratchFolder(const ScratchFolder&) = delete;
+    ScratchFolder& operator=(const ScratchFolder&) = delete;
+    [[nodiscard]] const std::string& path() const { return path_; }
+
+  private:
+    std::string path_;
+};
+
+// One denoiser step on a CFG pair at 32x32 latents.
+Report bench_random(const Arguments& a) {
+    const PixArtShape shape = random_model_shape(a.random);
+    const std::string name = a.model.device == "auto" ? "cpu" : a.model.device;
+    const auto backend = make_backend(name, {.threads = a.model.threads});
+    const DType compute = a.model.dtype == "auto" ? default_compute_dtype(*backend) : a.model.dtype == "bf16" ? DType::bf16 : DType::f32;
+    if (!backend->supports(Op::linear, compute)) throw Error(ErrorCode::resource, "this CPU does not multiply bf16", "--dtype");
+    const ScratchFolder folder;
+    std::fprintf(stderr, "writing random weights to %s\n", folder.path().c_str());
+    write_random_pixart(shape, folder.path());
+    const auto denoiser = load_denoiser(*backend, folder.path(), compute);
+
+    Arena scratch([&](std::size_t bytes) { return backend->allocate(bytes); });
+    Tracer tracer;
+    const ExecContext ctx{*backend, scratch, &tracer};
+    TorchGenerator noise(0);
+    Conditioning text{Tensor::host({2, a.text_tokens, shape.caption_channels}), {a.text_tokens, a.text_tokens}};
+    noise.normal(text.embeddings.as<float>());
+    const Tensor latents = Tensor::host({2, 4, 32, 32}), out = Tensor::host({2, 4, 32, 32});
+    noise.normal(latents.as<float>());
+    const std::vector<float> timesteps{500.0F};
+    const auto request = denoiser->prepare(ctx, text, timesteps, latents.shape());
+
+    BenchRow step{shape.name + ", one CFG step, " + std::to_string(a.text_tokens) + " text tokens", {}};
+    for (int run = -a.warm_ups; run < a.runs; ++run) {
+        tracer.clear();
+        const auto start = std::chrono::steady_clock::now();
+        denoiser->forward(ctx, *request, 0, latents, out);
+        if (run < 0) continue;
+        step.times_ms.push_back(elapsed_ms(start));
+        step.flops = tracer.flops();
+    }
+    return {{step}, machine_name(backend->description() + ", " + std::string(name_of(compute))),
+            measure_matrix_peak_gflops(*backend, compute)};
+}
+
+}  // namespace
+
+int run_bench(const std::vector<std::string>& arguments) {
+    Arguments a;
+    CLI::App app{"Times stages and whole pictures (median, p10, p90, fraction of the matrix peak measured in the same run).", "t2i bench"};
+    add_model_flags(app, a.model);
+    app.add_option("-p,--prompt", a.request.prompt, "prompt of the timed pictures")->capture_default_str();
+    app.add_option("--steps", a.request.steps, "denoising steps (default: the model's)");
+    app.add_option("--cfg-scale", a.request.cfg_scale, "guidance (default: the model's)");
+    app.add_option("--runs", a.runs, "timed runs")->check(CLI::Range(1, 10000))->capture_default_str();
+    app.add_option("--warm-ups", a.warm_ups, "runs before them")->check(CLI::Range(0, 1000))->capture_default_str();
+    auto* random = app.add_option("--random", a.random, "time one CFG step of a random model of this shape: pixart-xl-2");
+    app.add_option("--text-tokens", a.text_tokens, "with --random")->check(CLI::Range(1, 4096))->capture_default_str()->needs(random);
+    app.add_option("--json", a.json, "write the figures to this file too");
+    if (!parse(app, arguments)) return 0;
+
+    const Report report = a.random.empty() ? bench_pictures(a) : bench_random(a);
+    print_bench(report.rows, report.machine, report.peak_gflops);
+    if (!a.json.empty()) {
+        const std::string text = bench_json(report.rows, report.machine, report.peak_gflops);
+        write_file_atomically(a.json, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+    }
+    return 0;
+}
+
+}  // namespace t2i::app

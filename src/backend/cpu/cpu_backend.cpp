@@ -1,0 +1,229 @@
+#include "backend/cpu/cpu_backend.h"
+
+#include <cmath>
+#include <vector>
+
+#include "backend/cpu/attention.h"
+#include "backend/cpu/layout.h"
+#include "backend/cpu/products.h"
+#include "kernels/cpu/cpu_kernels.h"
+#include "kernels/ref/ref_kernels.h"
+
+namespace t2i {
+namespace {
+
+using cpu::Elements;
+using cpu::Function;
+using cpu::MutableElements;
+
+// Elements of one part of a pointwise loop: 32 KB of f32 in and out stays in the first cache levels.
+constexpr std::int64_t elements_per_part = 8192;
+
+const float* floats(const TensorView& t) { return static_cast<const float*>(t.data); }
+const float* floats(const std::optional<TensorView>& t) { return t ? floats(*t) : nullptr; }
+
+// Elements from `offset` on.
+MutableElements to(const TensorView& t, std::int64_t offset = 0) {
+    return {static_cast<std::byte*>(t.data) + static_cast<std::size_t>(offset) * size_of(t.dtype), t.dtype == DType::bf16};
+}
+Elements from(const TensorView& t, std::int64_t offset = 0) {
+    const MutableElements e = to(t, offset);
+    return {e.data, e.is_bf16};
+}
+Elements from(const std::optional<TensorView>& t) { return t ? from(*t) : Elements{}; }
+
+Function function(Activation a) {
+    switch (a) {
+        case Activation::none: return Function::identity;
+        case Activation::relu: return Function::relu;
+        case Activation::silu: return Function::silu;
+        case Activation::gelu_tanh: return Function::gelu_tanh;
+    }
+    return Function::identity;
+}
+Function function(Unary f) {
+    switch (f) {
+        case Unary::silu: return Function::silu;
+        case Unary::gelu_tanh: return Function::gelu_tanh;
+        case Unary::relu: return Function::relu;
+        case Unary::soft_clamp3: return Function::soft_clamp3;
+    }
+    return Function::identity;
+}
+
+class CpuBackend final : public Backend {
+  public:
+    explicit CpuBackend(int threads) : workers_(threads), products_(workers_), attention_(workers_) {}
+
+    std::string_view name() const override { return "cpu"; }
+    std::string description() const override {
+        return "CPU, " + std::to_string(workers_.threads()) + (workers_.threads() == 1 ? " thread, " : " threads, ") +
+               cpu::simd_target_name() + (cpu::multiplies_bf16() ? " with bf16 products" : "");
+    }
+    bool supports(Op op, DType dtype) const override {
+        const bool product = op == Op::linear || op == Op::conv2d;
+        return dtype == DType::f32 || (dtype == DType::bf16 && (!product || cpu::multiplies_bf16()));
+    }
+    Buffer allocate(std::size_t bytes) override { return Buffer::host(bytes); }
+    void copy(const TensorView& source, const TensorView& target) override {
+        T2I_CHECK(source.dtype == target.dtype && source.elements() == target.elements(), "copy of unlike tensors");
+        std::memcpy(target.data, source.data, source.bytes());
+    }
+    std::unique_ptr<PackedWeight> pack_linear(const TensorView& weight, DType compute) override {
+        return products_.pack_linear(weight, compute);
+    }
+    std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& weight, DType compute) override {
+        return products_.pack_conv2d(weight, compute);
+    }
+
+    void linear(const LinearArgs& a) override {
+        const std::int64_t m = a.x.shape.rows();
+        products_.multiply(cpu::Windows::of_matrix(a.x), *a.weight,
+                           {.columns = a.weight->shape[0],
+                            .bias = floats(a.bias),
+                            .before = {},
+                            .function = function(a.activation),
+                            .gate = floats(a.gate),
+                            .rows_per_gate = a.gate ? m / a.gate->shape.rows() : 1,
+                            .after = floats(a.residual),
+                            .after_rows = a.residual ? a.residual->shape.rows() : 1,
+                            .out = to(a.out)});
+    }
+    void conv2d(const Conv2dArgs& a) override {
+        products_.multiply(cpu::Windows::of_picture(a), *a.weight,
+                           {.columns = a.weight->shape[0],
+                            .bias = floats(a.bias),
+                            .before = from(a.residual),
+                            .function = function(a.activation),
+                            .out = to(a.out)});
+    }
+    void attention(const AttentionArgs& a) override { attention_.run(a); }
+
+    void norm_modulate(const NormModulateArgs& a) override {
+        const std::int64_t c = a.x.shape.columns(), rows_per_group = a.x.shape.rows() / a.shift.shape.rows();
+        each_row(a.x, [&](std::int64_t row) {
+            const std::int64_t group = row / rows_per_group * c;
+            cpu::norm_modulate_row(floats(a.x) + row * c, floats(a.shift) + group, floats(a.scale) + group, c, a.eps,
+                                   to(a.out, row * c));
+        });
+    }
+    void rms_norm(const TensorView& x, const TensorView& weight, float eps, const TensorView& out) override {
+        const std::int64_t c = x.shape.columns();
+        each_row(x, [&](std::int64_t row) {
+            cpu::rms_norm_row(floats(x) + row * c, floats(weight), c, eps, to(out, row * c));
+        });
+    }
+    void group_norm(const GroupNormArgs& a) override;
+
+    void upsample2x(const TensorView& x, const TensorView& out) override { cpu::upsample2x(workers_, x, out); }
+    void unary(Unary f, const TensorView& x, const TensorView& out) override {
+        workers_.run_ranges(x.elements(), elements_per_part, [&](std::int64_t begin, std::int64_t count) {
+            cpu::apply(function(f), from(x, begin), count, to(out, begin));
+        });
+    }
+    void gated_gelu(const TensorView& x, const TensorView& out) override {
+        const std::int64_t f = out.shape.columns();
+        each_row(x, [&](std::int64_t row) { cpu::gated_gelu_row(from(x, row * 2 * f), f, to(out, row * f)); });
+    }
+    void lincomb(std::span<const LincombTerm> terms, const TensorView& out) override {
+        std::vector<double> coefficients;
+        for (const auto& term : terms) coefficients.push_back(term.coefficient);
+        const std::size_t pointers_bytes = terms.size() * sizeof(const float*);
+        workers_.reserve(pointers_bytes);
+        const std::int64_t total = out.elements(), parts = (total + elements_per_part - 1) / elements_per_part;
+        workers_.run(parts, [&](std::int64_t part, void* scratch) {
+            const std::int64_t begin = part * elements_per_part;
+            auto** pointers = static_cast<const float**>(scratch);
+            for (std::size_t t = 0; t < terms.size(); ++t) pointers[t] = floats(terms[t].x) + begin;
+            cpu::lincomb(coefficients.data(), pointers, static_cast<std::int64_t>(terms.size()),
+                         std::min(elements_per_part, total - begin), static_cast<float*>(out.data) + begin);
+        });
+    }
+    void gather(const TensorView& table, std::span<const std::int32_t> ids, const TensorView& out) override {
+        cpu::gather(workers_, table, ids, out);
+    }
+    void cast(const TensorView& x, const TensorView& out) override {
+        workers_.run_ranges(x.elements(), elements_per_part, [&](std::int64_t begin, std::int64_t count) {
+            if (x.dtype == DType::f16)
+                convert_to_f32(from(x, begin).data, DType::f16, static_cast<std::size_t>(count),
+                               static_cast<float*>(out.data) + begin);
+            else cpu::convert(from(x, begin), count, to(out, begin));
+        });
+    }
+    void to_channels_last(const TensorView& x, const TensorView& out) override { cpu::to_channels_last(workers_, x, out); }
+    void to_channels_first(const TensorView& x, const TensorView& out) override { cpu::to_channels_first(workers_, x, out); }
+
+    // The next three move or make a few thousand numbers a step: the reference is fast enough.
+    void patchify(const TensorView& latents, std::int64_t patch, const TensorView& out) override {
+        const Shape& s = latents.shape;
+        ref::patchify({latents.data}, s[0], s[1], s[2], s[3], patch, reference(out));
+    }
+    void unpatchify(const TensorView& tokens, std::int64_t patch, const TensorView& out) override {
+        const Shape& s = out.shape;
+        ref::unpatchify({tokens.data}, tokens.shape.columns() / (patch * patch), s[0], s[1], s[2], s[3], patch, reference(out));
+    }
+    void timestep_embed(std::span<const float> timesteps, float shift, const TensorView& out) override {
+        ref::timestep_embed(timesteps.data(), out.shape.rows(), out.shape.columns(), shift, reference(out));
+    }
+
+  private:
+    static ref::Out reference(const TensorView& out) {
+        return {out.data, out.dtype == DType::bf16 ? ref::Element::bf16 : ref::Element::f32};
+    }
+    // Calls visit(row) for every row of x, several rows to a part.
+    template <typename Visit>
+    void each_row(const TensorView& x, Visit visit) {
+        const std::int64_t rows_per_part = std::max<std::int64_t>(1, elements_per_part / x.shape.columns());
+        workers_.run_ranges(x.shape.rows(), rows_per_part, [&](std::int64_t begin, std::int64_t count) {
+            for (std::int64_t row = begin; row < begin + count; ++row) visit(row);
+        });
+    }
+
+    cpu::Workers workers_;
+    cpu::Products products_;
+    cpu::Attention attention_;
+};
+
+// Moments of runs of pixels, in parallel; then of each picture, by the rule of Chan, Golub and LeVeque (1983) for
+// joining two samples, in the order of the runs; then the normalisation, in parallel.
+void CpuBackend::group_norm(const GroupNormArgs& a) {
+    constexpr std::int64_t run = 64;  // pixels whose sum f32 holds well
+    const std::int64_t batch = a.x.shape[0], pixels = a.x.shape[1] * a.x.shape[2], channels = a.x.shape[3];
+    const std::int64_t runs = (pixels + run - 1) / run, width = channels / a.groups;
+    std::vector<cpu::Moments> parts(static_cast<std::size_t>(batch * runs * a.groups));
+    workers_.reserve(static_cast<std::size_t>(2 * channels) * sizeof(float));
+    workers_.run(batch * runs, [&](std::int64_t part, void* scratch) {
+        const std::int64_t begin = part % runs * run, count = std::min(run, pixels - begin);
+        cpu::group_moments(from(a.x, (part / runs * pixels + begin) * channels), count, channels, a.groups,
+                           static_cast<float*>(scratch), parts.data() + part * a.groups);
+    });
+
+    std::vector<float> mean(static_cast<std::size_t>(batch * channels)), gain(mean.size());
+    workers_.run(batch * a.groups, [&](std::int64_t part, void*) {
+        const std::int64_t b = part / a.groups, g = part % a.groups;
+        cpu::Moments total{0, 0, 0};
+        for (std::int64_t r = 0; r < runs; ++r) {
+            const cpu::Moments& next = parts[static_cast<std::size_t>((b * runs + r) * a.groups + g)];
+            const double count = total.count + next.count, apart = next.mean - total.mean;
+            total.mean += apart * next.count / count;
+            total.squares += next.squares + apart * apart * total.count * next.count / count;
+            total.count = count;
+        }
+        const double inverse = 1.0 / std::sqrt(total.squares / total.count + static_cast<double>(a.eps));
+        for (std::int64_t c = g * width; c < (g + 1) * width; ++c) {
+            mean[static_cast<std::size_t>(b * channels + c)] = static_cast<float>(total.mean);
+            gain[static_cast<std::size_t>(b * channels + c)] = static_cast<float>(inverse * static_cast<double>(floats(a.weight)[c]));
+        }
+    });
+    workers_.run(batch * runs, [&](std::int64_t part, void*) {
+        const std::int64_t b = part / runs, begin = part % runs * run, at = (b * pixels + begin) * channels;
+        cpu::group_apply(from(a.x, at), mean.data() + b * channels, gain.data() + b * channels, floats(a.bias),
+                         std::min(run, pixels - begin), channels, function(a.activation), to(a.out, at));
+    });
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend(int threads) { return std::make_unique<CpuBackend>(threads); }
+
+}  // namespace t2i

@@ -1,0 +1,391 @@
+#include "ops/op_cases.h"
+
+#include <cmath>
+
+#include "ops/ops.h"
+
+namespace t2i {
+namespace {
+
+std::string joined(std::initializer_list<std::int64_t> dims) {
+    std::string s;
+    for (const auto d : dims) {
+        if (!s.empty()) s += 'x';
+        s += std::to_string(d);
+    }
+    return s;
+}
+double real(std::int64_t n) { return static_cast<double>(n); }
+
+struct Linear {
+    std::int64_t m, k, n;
+    Activation activation = Activation::none;
+    bool bias = true;
+    std::int64_t gates = 0;      // rows of the gate; 0: none
+    std::int64_t residuals = 0;  // rows of the residual; 0: none; -1: in place
+    bool out_compute = false;    // else f32
+    Purpose purpose = Purpose::both;
+};
+
+OpCase make(const Linear& c) {
+    OpCase out{.op = Op::linear, .name = "linear " + joined({c.m, c.k, c.n}), .purpose = c.purpose};
+    constexpr const char* names[] = {"", " relu", " silu", " gelu"};
+    out.name += names[static_cast<int>(c.activation)];
+    if (!c.bias) out.name += " unbiased";
+    if (c.gates) out.name += " gates " + std::to_string(c.gates);
+    if (c.residuals) out.name += c.residuals < 0 ? " in place" : " residuals " + std::to_string(c.residuals);
+    if (c.out_compute) out.name += " narrow";
+    out.terms = c.k + 3;
+    out.curved = c.activation == Activation::silu || c.activation == Activation::gelu_tanh;
+    out.flops = 2 * real(c.m) * real(c.k) * real(c.n);
+    out.bytes = 4 * (real(c.m * c.k) + real(c.n * c.k) + real(c.m * c.n));
+    out.set_up = [c](PreparedOp& p) {
+        LinearArgs a;
+        a.x = p.input({c.m, c.k}, p.dtype());
+        a.weight = p.linear_weight(c.n, c.k);
+        if (c.bias) a.bias = p.input({c.n}, DType::f32);
+        if (c.gates) a.gate = p.input({c.gates, c.n}, DType::f32);
+        if (c.residuals > 0) a.residual = p.input({c.residuals, c.n}, DType::f32);
+        // Sums of magnitudes bound the rounding of what comes before the activation.
+        a.activation = p.fill() == Fill::magnitudes ? Activation::none : c.activation;
+        if (c.residuals < 0) a.residual = a.out = p.in_place({c.m, c.n}, DType::f32);
+        else a.out = p.output({c.m, c.n}, c.out_compute ? p.dtype() : DType::f32);
+        p.set_call([a](const ExecContext& ctx) { ops::linear(ctx, a); });
+    };
+    return out;
+}
+
+struct AttentionCase {
+    std::int64_t batch, heads, queries, keys, head_size;
+    bool bias = false;
+    std::vector<std::int32_t> lengths = {};
+    bool fused = false;  // q, k and v are columns of one matrix
+    Purpose purpose = Purpose::both;
+};
+
+OpCase make(const AttentionCase& c) {
+    OpCase out{.op = Op::attention, .name = "attention " + joined({c.batch, c.heads, c.queries, c.keys, c.head_size}),
+               .purpose = c.purpose, .terms = c.keys + c.head_size, .head_size = c.head_size};
+    if (c.bias) out.name += " bias";
+    if (!c.lengths.empty()) out.name += " lengths";
+    if (c.fused) out.name += " fused";
+    out.flops = 4 * real(c.batch * c.heads) * real(c.queries) * real(c.keys) * real(c.head_size);
+    out.bytes = 4 * 2 * real(c.batch * c.heads * c.head_size) * real(c.queries + c.keys);
+    out.set_up = [c](PreparedOp& p) {
+        const std::int64_t width = c.heads * c.head_size;
+        AttentionArgs a;
+        a.batch = c.batch;
+        a.heads = c.heads;
+        a.scale = 1.0F / std::sqrt(static_cast<float>(c.head_size));
+        if (c.fused) {
+            const TensorView qkv = p.input({c.batch * c.queries, 3 * width}, p.dtype());
+            a.q = {qkv, 0, width};
+            a.k = {qkv, width, width};
+            a.v = {qkv, 2 * width, width};
+        } else {
+            a.q = Columns::all(p.input({c.batch * c.queries, width}, p.dtype()));
+            a.k = Columns::all(p.input({c.batch * c.keys, width}, p.dtype()));
+            a.v = Columns::all(p.input({c.batch * c.keys, width}, p.dtype()));
+        }
+        if (c.bias) a.bias = p.input({c.heads, c.queries, c.keys}, DType::f32);
+        a.out = p.output({c.batch * c.queries, width}, p.dtype());
+        p.set_call([a, lengths = c.lengths](const ExecContext& ctx) {
+            AttentionArgs with_lengths = a;
+            with_lengths.key_lengths = lengths;
+            ops::attention(ctx, with_lengths);
+        });
+    };
+    return out;
+}
+
+OpCase norm_modulate(std::int64_t m, std::int64_t c, std::int64_t groups, bool narrow) {
+    OpCase out{.op = Op::norm_modulate, .name = "norm_modulate " + joined({m, c}) + " groups " + std::to_string(groups),
+               .terms = c, .bytes = 8 * real(m * c)};
+    if (narrow) out.name += " narrow";
+    out.set_up = [=](PreparedOp& p) {
+        NormModulateArgs a{.x = p.input({m, c}, DType::f32), .shift = p.input({groups, c}, DType::f32),
+                           .scale = p.input({groups, c}, DType::f32), .eps = 1e-6F, .out = {}};
+        a.out = p.output({m, c}, narrow ? p.dtype() : DType::f32);
+        p.set_call([a](const ExecContext& ctx) { ops::norm_modulate(ctx, a); });
+    };
+    return out;
+}
+
+OpCase rms_norm(std::int64_t m, std::int64_t c) {
+    OpCase out{.op = Op::rms_norm, .name = "rms_norm " + joined({m, c}), .terms = c, .bytes = 8 * real(m * c)};
+    out.set_up = [=](PreparedOp& p) {
+        const TensorView x = p.input({m, c}, DType::f32), weight = p.input({c}, DType::f32), y = p.output({m, c}, p.dtype());
+        p.set_call([=](const ExecContext& ctx) { ops::rms_norm(ctx, x, weight, 1e-6F, y); });
+    };
+    return out;
+}
+
+OpCase group_norm(const Shape& shape, std::int64_t groups, Activation activation, Purpose purpose = Purpose::both) {
+    OpCase out{.op = Op::group_norm, .name = "group_norm " + shape.text() + " groups " + std::to_string(groups),
+               .purpose = purpose, .terms = shape[1] * shape[2] * shape[3] / groups, .bytes = 8 * real(shape.elements())};
+    if (activation == Activation::silu) out.name += " silu";
+    out.set_up = [=](PreparedOp& p) {
+        const std::int64_t c = shape[3];
+        const GroupNormArgs a{.x = p.input(shape, p.dtype()), .weight = p.input({c}, DType::f32), .bias = p.input({c}, DType::f32),
+                              .groups = groups, .eps = 1e-6F, .activation = activation, .out = p.output(shape, p.dtype())};
+        p.set_call([a](const ExecContext& ctx) { ops::group_norm(ctx, a); });
+    };
+    return out;
+}
+
+struct Conv {
+    Shape x;       // [B, H, W, Cin]
+    Shape filter;  // [Cout, Cin, KH, KW]
+    std::int64_t stride = 1;
+    std::array<std::int64_t, 4> padding{};
+    Activation activation = Activation::none;
+    bool bias = true;
+    int residual = 0;  // 1: apart, 2: in place
+    Purpose purpose = Purpose::both;
+};
+
+OpCase make(const Conv& c) {
+    const std::int64_t height = (c.x[1] + c.padding[0] + c.padding[2] - c.filter[2]) / c.stride + 1;
+    const std::int64_t width = (c.x[2] + c.padding[1] + c.padding[3] - c.filter[3]) / c.stride + 1;
+    const Shape shape{c.x[0], height, width, c.filter[0]};
+    OpCase out{.op = Op::conv2d, .name = "conv2d " + c.x.text() + " with " + c.filter.text(), .purpose = c.purpose,
+               .terms = c.filter.elements() / c.filter[0] + 2};
+    if (c.stride > 1) out.name += " stride " + std::to_string(c.stride);
+    if (c.activation == Activation::relu) out.name += " relu";
+    if (!c.bias) out.name += " unbiased";
+    if (c.residual) out.name += c.residual == 1 ? " residual" : " in place";
+    out.flops = 2 * real(shape.elements()) * real(c.filter.elements() / c.filter[0]);
+    out.bytes = 4 * (real(c.x.elements()) + real(c.filter.elements()) + real(shape.elements()));
+    out.set_up = [=](PreparedOp& p) {
+        Conv2dArgs a;
+        a.x = p.input(c.x, p.dtype());
+        a.weight = p.conv2d_weight(c.filter);
+        if (c.bias) a.bias = p.input({c.filter[0]}, DType::f32);
+        a.stride = c.stride;
+        a.padding = c.padding;
+        a.activation = c.activation;
+        if (c.residual == 1) a.residual = p.input(shape, p.dtype());
+        if (c.residual == 2) a.residual = a.out = p.in_place(shape, p.dtype());
+        else a.out = p.output(shape, p.dtype());
+        p.set_call([a](const ExecContext& ctx) { ops::conv2d(ctx, a); });
+    };
+    return out;
+}
+
+// An op that maps one tensor of activations to another.
+OpCase mapped(Op op, const std::string& name, const Shape& from, const Shape& to, float amplitude,
+              void (*call)(const ExecContext&, const TensorView&, const TensorView&)) {
+    OpCase out{.op = op, .name = name + " " + from.text(), .bytes = 4 * (real(from.elements()) + real(to.elements()))};
+    out.set_up = [=](PreparedOp& p) {
+        const TensorView x = p.input(from, p.dtype(), amplitude), y = p.output(to, p.dtype());
+        p.set_call([=](const ExecContext& ctx) { call(ctx, x, y); });
+    };
+    return out;
+}
+
+template <Unary f>
+OpCase unary(const char* name, std::int64_t count) {
+    OpCase out = mapped(Op::unary, std::string("unary ") + name, {count}, {count}, 6.0F,
+                        [](const ExecContext& ctx, const TensorView& x, const TensorView& y) { ops::unary(ctx, f, x, y); });
+    out.curved = f != Unary::relu;
+    return out;
+}
+
+OpCase gated_gelu(std::int64_t m, std::int64_t f) {
+    OpCase out = mapped(Op::gated_gelu, "gated_gelu", {m, 2 * f}, {m, f}, 3.0F, ops::gated_gelu);
+    out.curved = true;
+    return out;
+}
+
+OpCase lincomb(std::int64_t terms, std::int64_t count, bool in_place) {
+    OpCase out{.op = Op::lincomb, .name = "lincomb " + joined({terms, count}) + (in_place ? " in place" : ""), .terms = terms,
+               .bytes = 4 * real((terms + 1) * count)};
+    out.set_up = [=](PreparedOp& p) {
+        std::vector<LincombTerm> list;
+        for (std::int64_t t = 0; t < terms; ++t) list.push_back({0.3 * real(t) - 0.7, p.input({count}, DType::f32)});
+        const TensorView y = in_place ? p.in_place({count}, DType::f32) : p.output({count}, DType::f32);
+        if (in_place) list.back().x = y;
+        p.set_call([=](const ExecContext& ctx) { ops::lincomb(ctx, list, y); });
+    };
+    return out;
+}
+
+OpCase gather(std::int64_t table, std::int64_t columns, std::int64_t rows, bool f16) {
+    OpCase out{.op = Op::gather, .name = "gather " + joined({table, columns, rows}) + (f16 ? " f16" : ""), .bytes = 8 * real(columns * rows)};
+    out.set_up = [=](PreparedOp& p) {
+        const TensorView t = f16 ? p.f16_input({table, columns}) : p.input({table, columns}, p.dtype());
+        const TensorView y = p.output({rows, columns}, DType::f32);
+        p.set_call([=, ids = p.indices(rows, static_cast<std::int32_t>(table))](const ExecContext& ctx) { ops::gather(ctx, t, ids, y); });
+    };
+    return out;
+}
+
+OpCase patchify(const Shape& latents, std::int64_t p) {
+    const std::int64_t tokens = latents[0] * latents[2] * latents[3] / (p * p);
+    OpCase out{.op = Op::patchify, .name = "patchify " + latents.text() + " by " + std::to_string(p), .bytes = 8 * real(latents.elements())};
+    out.set_up = [=](PreparedOp& prepared) {
+        const TensorView x = prepared.input(latents, DType::f32);
+        const TensorView y = prepared.output({tokens, latents[1] * p * p}, prepared.dtype());
+        prepared.set_call([=](const ExecContext& ctx) { ops::patchify(ctx, x, p, y); });
+    };
+    return out;
+}
+
+OpCase unpatchify(const Shape& latents, std::int64_t p, std::int64_t channels) {
+    const std::int64_t tokens = latents[0] * latents[2] * latents[3] / (p * p);
+    OpCase out{.op = Op::unpatchify, .name = "unpatchify " + latents.text() + " by " + std::to_string(p) + " of " + std::to_string(channels),
+               .bytes = 8 * real(latents.elements())};
+    out.set_up = [=](PreparedOp& prepared) {
+        const TensorView x = prepared.input({tokens, channels * p * p}, DType::f32), y = prepared.output(latents, DType::f32);
+        prepared.set_call([=](const ExecContext& ctx) { ops::unpatchify(ctx, x, p, y); });
+    };
+    return out;
+}
+
+OpCase timestep_embed(std::int64_t count, std::int64_t columns, float shift) {
+    OpCase out{.op = Op::timestep_embed, .name = "timestep_embed " + joined({count, columns}) + (shift != 0 ? " shifted" : ""),
+               .bytes = 4 * real(count * columns)};
+    out.set_up = [=](PreparedOp& p) {
+        const TensorView y = p.output({count, columns}, p.dtype());
+        p.set_call([=, t = p.numbers(count, 999.0F)](const ExecContext& ctx) { ops::timestep_embed(ctx, t, shift, y); });
+    };
+    return out;
+}
+
+enum class Cast : std::uint8_t { to, from, from_f16 };
+OpCase cast(Cast direction, std::int64_t count) {
+    constexpr const char* names[] = {"to", "from", "from f16"};
+    OpCase out{.op = Op::cast, .name = std::string("cast ") + names[static_cast<int>(direction)] + " " + std::to_string(count), .bytes = 8 * real(count)};
+    out.set_up = [=](PreparedOp& p) {
+        const TensorView x = direction == Cast::from_f16 ? p.f16_input({count})
+                                                         : p.input({count}, direction == Cast::to ? DType::f32 : p.dtype());
+        const TensorView y = p.output({count}, direction == Cast::to ? p.dtype() : DType::f32);
+        p.set_call([=](const ExecContext& ctx) { ops::cast(ctx, x, y); });
+    };
+    return out;
+}
+
+OpCase channels(Op op, const Shape& from, const Shape& to) {
+    const bool last = op == Op::to_channels_last;
+    OpCase out{.op = op, .name = std::string(name_of(op)) + " " + from.text(), .bytes = 8 * real(from.elements())};
+    out.set_up = [=](PreparedOp& p) {
+        const TensorView x = p.input(from, last ? DType::f32 : p.dtype()), y = p.output(to, last ? p.dtype() : DType::f32);
+        p.set_call([=](const ExecContext& ctx) { last ? ops::to_channels_last(ctx, x, y) : ops::to_channels_first(ctx, x, y); });
+    };
+    return out;
+}
+
+std::vector<OpCase> linear_cases() {
+    using enum Activation;
+    const Linear cases[] = {
+        {1, 1, 1},
+        {17, 17, 17, silu, true, 0, 0, true},
+        {1, 1023, 17, none, false},
+        {1023, 17, 33, relu, true, 3, 0, true},
+        {2, 256, 1152, silu, true, 0, 0, true},
+        {32, 256, 256, none, true, 0, -1},
+        {512, 16, 384, none, true, 0, 256},
+        {256, 384, 32},
+        {128, 256, 1024, gelu_tanh, true, 0, 0, true},
+        {128, 1024, 256, none, true, 2, -1},
+        {120, 384, 1536, gelu_tanh, true, 0, 120, true},
+        {256, 1152, 1152, none, true, 2, -1},
+        {512, 1152, 1152, none, true, 2, -1, false, Purpose::time},
+        {512, 1152, 3456, none, true, 0, 0, true, Purpose::time},
+        {512, 1152, 4608, gelu_tanh, true, 0, 0, true, Purpose::time},
+        {512, 4608, 1152, none, true, 2, -1, false, Purpose::time},
+        {120, 4096, 4096, none, false, 0, 0, true, Purpose::time},
+    };
+    std::vector<OpCase> out;
+    for (const auto& c : cases) out.push_back(make(c));
+    return out;
+}
+
+std::vector<OpCase> attention_cases() {
+    const AttentionCase cases[] = {
+        {1, 1, 1, 1, 1},
+        {1, 3, 17, 17, 64, true, {}, true},
+        {3, 2, 5, 1023, 17, false, {1, 1022, 1023}},
+        {2, 4, 32, 32, 64, true, {17, 32}, true},
+        {2, 2, 256, 120, 72, false, {17, 120}},
+        {2, 4, 256, 256, 72, false, {}, true},
+        {1, 1, 257, 130, 512},
+        {2, 16, 256, 256, 72, false, {}, true, Purpose::time},
+        {2, 16, 256, 120, 72, false, {17, 120}, false, Purpose::time},
+        {1, 64, 120, 120, 64, true, {}, false, Purpose::time},
+        {1, 1, 1024, 1024, 512, false, {}, false, Purpose::time},
+    };
+    std::vector<OpCase> out;
+    for (const auto& c : cases) out.push_back(make(c));
+    return out;
+}
+
+std::vector<OpCase> conv2d_cases() {
+    using enum Activation;
+    constexpr std::array<std::int64_t, 4> same{1, 1, 1, 1};
+    const Conv cases[] = {
+        {{1, 1, 1, 1}, {1, 1, 1, 1}},
+        {{2, 5, 17, 3}, {17, 3, 3, 3}, 1, same, none, false},
+        {{1, 17, 5, 7}, {5, 7, 2, 4}, 3, {0, 2, 1, 0}, relu, true, 1},
+        {{1, 16, 16, 32}, {32, 32, 3, 3}, 2, {0, 0, 1, 1}},
+        {{2, 32, 32, 4}, {4, 4, 1, 1}, 1, {}, none, true, 2},
+        {{2, 32, 32, 4}, {64, 4, 3, 3}, 1, same},
+        {{2, 32, 32, 64}, {64, 64, 3, 3}, 1, same, relu, true, 1},
+        {{1, 64, 64, 64}, {3, 64, 3, 3}, 1, same},
+        {{1, 256, 256, 64}, {64, 64, 3, 3}, 1, same, relu, true, 0, Purpose::time},
+        {{1, 128, 128, 256}, {256, 256, 3, 3}, 1, same, none, true, 2, Purpose::time},
+        {{1, 64, 64, 512}, {512, 512, 3, 3}, 1, same, none, true, 0, Purpose::time},
+    };
+    std::vector<OpCase> out;
+    for (const auto& c : cases) out.push_back(make(c));
+    return out;
+}
+
+}  // namespace
+
+std::unique_ptr<PreparedOp> OpCase::prepare(Backend& backend, DType dtype, Fill fill) const {
+    auto prepared = std::make_unique<PreparedOp>(backend, dtype, fill);
+    set_up(*prepared);
+    return prepared;
+}
+
+const std::vector<Op>& all_ops() {
+    using enum Op;
+    static const std::vector<Op> ops{linear, attention, norm_modulate, rms_norm, group_norm, conv2d, upsample2x, unary, gated_gelu, lincomb,
+                                     gather, patchify, unpatchify, timestep_embed, cast, to_channels_last, to_channels_first};
+    return ops;
+}
+
+std::vector<OpCase> op_cases(Op op) {
+    using enum Activation;
+    switch (op) {
+        case Op::linear: return linear_cases();
+        case Op::attention: return attention_cases();
+        case Op::norm_modulate:
+            return {norm_modulate(1, 2, 1, false), norm_modulate(17, 17, 17, true), norm_modulate(34, 1023, 2, false), norm_modulate(512, 1152, 2, true)};
+        case Op::rms_norm: return {rms_norm(1, 1), rms_norm(17, 1023), rms_norm(120, 4096)};
+        case Op::group_norm:
+            return {group_norm({1, 1, 3, 1}, 1, none), group_norm({2, 3, 5, 34}, 2, silu), group_norm({1, 17, 23, 17}, 17, none),
+                    group_norm({2, 32, 32, 64}, 32, silu), group_norm({1, 256, 256, 128}, 32, silu, Purpose::time)};
+        case Op::conv2d: return conv2d_cases();
+        case Op::upsample2x:
+            return {mapped(op, "upsample2x", {1, 1, 1, 1}, {1, 2, 2, 1}, 1.0F, ops::upsample2x),
+                    mapped(op, "upsample2x", {2, 3, 17, 5}, {2, 6, 34, 5}, 1.0F, ops::upsample2x),
+                    mapped(op, "upsample2x", {1, 32, 32, 64}, {1, 64, 64, 64}, 1.0F, ops::upsample2x)};
+        case Op::unary:
+            return {unary<Unary::silu>("silu", 1), unary<Unary::silu>("silu", 1023), unary<Unary::gelu_tanh>("gelu", 1023), unary<Unary::relu>("relu", 17),
+                    unary<Unary::soft_clamp3>("soft_clamp3", 4096), unary<Unary::silu>("silu", 294912)};
+        case Op::gated_gelu: return {gated_gelu(1, 1), gated_gelu(17, 1023), gated_gelu(120, 2816)};
+        case Op::lincomb: return {lincomb(1, 1, false), lincomb(2, 1023, true), lincomb(5, 8192, false), lincomb(3, 16411, true)};
+        case Op::gather: return {gather(1, 1, 1, false), gather(17, 1023, 5, true), gather(1000, 384, 120, false)};
+        case Op::patchify: return {patchify({1, 1, 1, 1}, 1), patchify({2, 4, 32, 32}, 2), patchify({1, 3, 12, 6}, 3)};
+        case Op::unpatchify: return {unpatchify({1, 1, 1, 1}, 1, 1), unpatchify({2, 4, 32, 32}, 2, 8), unpatchify({1, 3, 12, 6}, 3, 3)};
+        case Op::timestep_embed: return {timestep_embed(1, 2, 0.0F), timestep_embed(17, 256, 0.0F), timestep_embed(50, 320, 1.0F)};
+        case Op::cast: return {cast(Cast::to, 1), cast(Cast::to, 1023), cast(Cast::from, 1023), cast(Cast::from_f16, 1023), cast(Cast::to, 294912)};
+        case Op::to_channels_last: return {channels(op, {1, 1, 1, 1}, {1, 1, 1, 1}), channels(op, {2, 4, 32, 32}, {2, 32, 32, 4}), channels(op, {1, 17, 3, 5}, {1, 3, 5, 17})};
+        case Op::to_channels_first: return {channels(op, {1, 1, 1, 1}, {1, 1, 1, 1}), channels(op, {1, 256, 256, 3}, {1, 3, 256, 256}), channels(op, {2, 3, 5, 17}, {2, 17, 3, 5})};
+    }
+    return {};
+}
+
+}  // namespace t2i

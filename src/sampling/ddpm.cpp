@@ -1,0 +1,50 @@
+// DDPM ancestral sampling (Ho et al. 2020, eq. 6 and 7) on a respaced grid; diffusers: DDPMScheduler.step.
+#include <algorithm>
+#include <cmath>
+
+#include "sampling/samplers.h"
+#include "sampling/schedule.h"
+#include "t2i/error.h"
+
+namespace t2i {
+
+namespace {
+
+class Ddpm final : public Sampler {
+  public:
+    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps) const override {
+        check_abilities(config, "ddpm", {});
+        const auto alphas = alphas_cumprod(config);
+        const auto grid = timestep_grid(config, steps, /*round_linspace=*/true);
+        if (grid.front() >= config.train_steps) throw Error(ErrorCode::usage, "steps_offset moves a timestep past the schedule; use fewer steps");
+        SamplerPlan plan;
+        for (std::size_t i = 0; i < grid.size(); ++i) {
+            const float alpha_previous = i + 1 < grid.size() ? alphas[static_cast<std::size_t>(grid[i + 1])] : 1.0F;
+            plan.steps.push_back(step(config, grid[i], alphas[static_cast<std::size_t>(grid[i])], alpha_previous));
+        }
+        return plan;
+    }
+
+  private:
+    static SamplerStep step(const ScheduleConfig& config, double timestep, float alpha_bar, float alpha_bar_previous) {
+        const float alpha = alpha_bar / alpha_bar_previous, beta = 1.0F - alpha;
+        const float noise_now = 1.0F - alpha_bar, noise_previous = 1.0F - alpha_bar_previous;
+        SamplerStep s{.timestep = timestep};
+        set_data_prediction(s, config.prediction, std::sqrt(alpha_bar), std::sqrt(noise_now));
+        s.from_x = std::sqrt(alpha) * noise_previous / noise_now;
+        s.from_x0 = {std::sqrt(alpha_bar_previous) * beta / noise_now};
+        s.draws_noise = timestep > 0.0;
+        if (s.draws_noise) {
+            constexpr float least_variance = 1e-20F;  // diffusers' clamp, also where no noise should be left
+            const float posterior = std::max(noise_previous / noise_now * beta, least_variance);
+            s.from_noise = std::sqrt(config.variance_type == "fixed_large" ? beta : posterior);
+        }
+        return s;
+    }
+};
+
+}  // namespace
+
+std::unique_ptr<Sampler> make_ddpm() { return std::make_unique<Ddpm>(); }
+
+}  // namespace t2i

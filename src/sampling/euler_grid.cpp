@@ -1,0 +1,40 @@
+#include "sampling/euler_grid.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "sampling/schedule.h"
+
+namespace t2i {
+
+EulerGrid euler_grid(const ScheduleConfig& config, int steps) {
+    const auto training = sigmas_of(alphas_cumprod(config));
+    EulerGrid grid;
+    grid.timesteps = timestep_grid(config, steps, /*round_linspace=*/false);
+    std::vector<double> sigmas;
+    for (const double t : grid.timesteps) sigmas.push_back(sigma_at(training, t));
+    if (config.karras_sigmas) {
+        sigmas = karras_sigmas(sigmas.front(), sigmas.back(), steps);
+        for (std::size_t i = 0; i < sigmas.size(); ++i) {
+            grid.timesteps[i] = static_cast<float>(timestep_of(training, sigmas[i]));
+        }
+    }
+    sigmas.push_back(config.final_sigmas_type == "zero" ? 0.0 : static_cast<double>(training.front()));
+    for (const double s : sigmas) grid.sigmas.push_back(static_cast<float>(s));
+    const float largest = *std::max_element(grid.sigmas.begin(), grid.sigmas.end());
+    // init_noise_sigma: the other spacings reach (nearly) the end of training, where x is noise alone.
+    grid.initial_scale = config.timestep_spacing == "leading" ? std::sqrt(largest * largest + 1.0F) : largest;
+    return grid;
+}
+
+SamplerStep euler_step(const ScheduleConfig& config, double timestep, double sigma) {
+    const double size = std::sqrt(sigma * sigma + 1.0);
+    SamplerStep s{.timestep = timestep};
+    s.model_scale = 1.0 / size;
+    // In the variance-preserving view x/size = α·x0 + s·ε with α = 1/size and s = σ/size.
+    set_data_prediction(s, config.prediction, 1.0 / size, sigma / size);
+    s.x0_from_x /= size;
+    return s;
+}
+
+}  // namespace t2i

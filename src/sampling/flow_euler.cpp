@@ -1,0 +1,53 @@
+// Euler's method on a flow-matching ODE, x_σ = (1 − σ)·x0 + σ·noise (Lipman et al. 2023, Esser et al. 2024);
+// diffusers: FlowMatchEulerDiscreteScheduler.
+#include "sampling/samplers.h"
+#include "sampling/schedule.h"
+#include "t2i/error.h"
+
+namespace t2i {
+
+namespace {
+
+// diffusers shifts twice: the ends of the grid when it is built, then every σ of it.
+std::vector<float> flow_grid(const ScheduleConfig& config, int steps) {
+    const auto shift = static_cast<float>(config.flow_shift), train_steps = static_cast<float>(config.train_steps);
+    const auto end_of_grid = [&](float timestep) {
+        const float sigma = timestep / train_steps;
+        return static_cast<double>(shift * sigma / (1.0F + (shift - 1.0F) * sigma));
+    };
+    std::vector<float> sigmas;
+    for (const double t : linspace(end_of_grid(train_steps) * config.train_steps, end_of_grid(1.0F) * config.train_steps, steps)) {
+        sigmas.push_back(static_cast<float>(shift_sigma(t / config.train_steps, config.flow_shift)));
+    }
+    sigmas.push_back(0.0F);
+    return sigmas;
+}
+
+class FlowEuler final : public Sampler {
+  public:
+    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps) const override {
+        check_abilities(config, "flow_euler", {.flow_sigmas = true, .flow_prediction = true});
+        if (config.prediction != Prediction::flow || !config.flow_sigmas) {
+            throw Error(ErrorCode::usage, "the sampler flow_euler needs a model that predicts a flow and the flow schedule");
+        }
+        check_steps(config, steps);
+        const auto sigmas = flow_grid(config, steps);
+        SamplerPlan plan;
+        for (std::size_t i = 0; i + 1 < sigmas.size(); ++i) {
+            const double kept = static_cast<double>(sigmas[i + 1]) / static_cast<double>(sigmas[i]);
+            SamplerStep s{.timestep = sigmas[i] * static_cast<float>(config.train_steps)};
+            set_data_prediction(s, Prediction::flow, 1.0 - static_cast<double>(sigmas[i]), sigmas[i]);
+            // x' = x + (σ' − σ)·v with v = (x − x0)/σ
+            s.from_x = kept;
+            s.from_x0 = {1.0 - kept};
+            plan.steps.push_back(std::move(s));
+        }
+        return plan;
+    }
+};
+
+}  // namespace
+
+std::unique_ptr<Sampler> make_flow_euler() { return std::make_unique<FlowEuler>(); }
+
+}  // namespace t2i

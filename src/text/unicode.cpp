@@ -1,0 +1,132 @@
+#include "text/unicode.h"
+
+#include <utf8proc.h>
+
+#include <array>
+
+#include "core/check.h"
+#include "t2i/error.h"
+
+namespace t2i {
+namespace {
+
+// Length in bytes of the character at the front and the character itself; length 0: not UTF-8.
+struct Character {
+    utf8proc_int32_t code = 0;
+    std::size_t bytes = 0;
+};
+
+Character first_character(std::string_view text) {
+    Character c;
+    const auto n = utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                                    static_cast<utf8proc_ssize_t>(text.size()), &c.code);
+    if (n > 0) c.bytes = static_cast<std::size_t>(n);
+    return c;
+}
+
+Character last_character(std::string_view text) {
+    std::size_t at = text.size() - 1;
+    while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80U) --at;
+    return first_character(text.substr(at));
+}
+
+// Python's str.isspace: general category Zs, or bidirectional class WS, B or S.
+bool is_space(utf8proc_int32_t c) {
+    return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+}
+
+void append(std::string& to, utf8proc_int32_t code) {
+    std::array<utf8proc_uint8_t, 4> bytes{};
+    const auto n = utf8proc_encode_char(code, bytes.data());
+    to.append(reinterpret_cast<const char*>(bytes.data()), static_cast<std::size_t>(n));
+}
+
+// Python's and Unicode's condition Final_Sigma: a cased letter before (case-ignorable characters aside) and none after.
+class SigmaContext {
+  public:
+    void see(utf8proc_int32_t c) {
+        if (!is_ignorable(c)) after_cased_ = is_cased(c);
+    }
+    [[nodiscard]] bool is_final(std::string_view rest) const {
+        if (!after_cased_) return false;
+        while (!rest.empty()) {
+            const Character c = first_character(rest);
+            if (!is_ignorable(c.code)) return !is_cased(c.code);
+            rest.remove_prefix(c.bytes);
+        }
+        return true;
+    }
+
+  private:
+    static bool is_cased(utf8proc_int32_t c) {
+        const auto category = utf8proc_category(c);
+        return category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LL || category == UTF8PROC_CATEGORY_LT;
+    }
+    // Marks, format characters, modifiers, and the punctuation that stands inside words.
+    static bool is_ignorable(utf8proc_int32_t c) {
+        switch (utf8proc_category(c)) {
+            case UTF8PROC_CATEGORY_MN:
+            case UTF8PROC_CATEGORY_ME:
+            case UTF8PROC_CATEGORY_CF:
+            case UTF8PROC_CATEGORY_LM:
+            case UTF8PROC_CATEGORY_SK: return true;
+            default: break;
+        }
+        return c == '\'' || c == '.' || c == ':' || c == 0xB7 || c == 0x387 || c == 0x2018 || c == 0x2019 || c == 0x2024 || c == 0x2027;
+    }
+    bool after_cased_ = false;
+};
+
+}  // namespace
+
+void check_utf8(std::string_view text, std::string_view what) {
+    for (std::size_t at = 0; at < text.size();) {
+        const Character c = first_character(text.substr(at));
+        if (c.bytes == 0)
+            throw Error(ErrorCode::input, std::string(what) + " is not UTF-8 (byte " + std::to_string(at) + ")");
+        at += c.bytes;
+    }
+}
+
+std::string_view strip_left(std::string_view utf8) {
+    while (!utf8.empty()) {
+        const Character c = first_character(utf8);
+        if (c.bytes == 0 || !is_space(c.code)) break;
+        utf8.remove_prefix(c.bytes);
+    }
+    return utf8;
+}
+
+std::string_view strip_right(std::string_view utf8) {
+    while (!utf8.empty()) {
+        const Character c = last_character(utf8);
+        if (c.bytes == 0 || !is_space(c.code)) break;
+        utf8.remove_suffix(c.bytes);
+    }
+    return utf8;
+}
+
+std::string lower_and_strip(std::string_view utf8) {
+    constexpr utf8proc_int32_t dotted_capital_i = 0x130, combining_dot = 0x307, capital_sigma = 0x3A3, final_sigma = 0x3C2;
+    std::string lower;
+    lower.reserve(utf8.size());
+    SigmaContext context;
+    for (std::string_view rest = utf8; !rest.empty();) {
+        const Character c = first_character(rest);
+        T2I_CHECK(c.bytes > 0, "text that was never checked to be UTF-8");
+        rest.remove_prefix(c.bytes);
+        if (c.code == dotted_capital_i) {  // the one character whose lower case is two
+            append(lower, 'i');
+            append(lower, combining_dot);
+        } else if (c.code == capital_sigma && context.is_final(rest)) {
+            append(lower, final_sigma);
+        } else {
+            append(lower, utf8proc_tolower(c.code));
+        }
+        context.see(c.code);
+    }
+    return std::string(strip_right(strip_left(lower)));
+}
+
+}  // namespace t2i

@@ -1,0 +1,19 @@
+// UTF-8 and the few Unicode rules that prompts go through.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace t2i {
+
+// Throws Error{input}: "<what> is not UTF-8 (byte 17)".
+void check_utf8(std::string_view text, std::string_view what);
+
+// What Python's str.lstrip, str.rstrip and str.strip take away: every character that str.isspace knows.
+[[nodiscard]] std::string_view strip_left(std::string_view utf8);
+[[nodiscard]] std::string_view strip_right(std::string_view utf8);
+
+// Python's text.lower().strip(), what diffusers' PixArt pipelines do to prompts. `utf8` must be valid.
+[[nodiscard]] std::string lower_and_strip(std::string_view utf8);
+
+}  // namespace t2i

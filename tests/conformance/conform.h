@@ -1,0 +1,13 @@
+// The one body of the conformance suite: a backend against the reference at one case.
+#pragma once
+
+#include <string>
+
+#include "ops/op_cases.h"
+
+namespace t2i::test {
+
+// Every case of `op` on every backend of this binary but the reference, in each dtype that it supports.
+void check_op(Op op);
+
+}  // namespace t2i::test

@@ -1,0 +1,155 @@
+// The arrows between rooms: who may include whom. A new room or arrow is a row here.
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <regex>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "support/catch.h"
+#include "unit/write_file.h"
+
+using namespace t2i::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+// Room of a file → rooms (or single headers) that it may include besides itself. "t2i" is include/t2i.
+const std::map<std::string, std::set<std::string>>& allowed_includes() {
+    static const std::map<std::string, std::set<std::string>> rows{
+        {"t2i", {}},
+        {"kernels", {"hwy"}},  // Highway includes its own target headers in quotes
+        {"core", {"t2i"}},
+        {"ops", {"core", "t2i"}},
+        {"checkpoint", {"core", "t2i"}},
+        {"text", {"core", "t2i"}},
+        {"sampling", {"ops", "core", "t2i"}},
+        {"backend", {"ops", "core", "kernels", "t2i"}},
+        {"nn", {"ops", "checkpoint", "core", "t2i"}},
+        {"models", {"nn", "ops", "checkpoint", "core", "t2i"}},
+        {"pipeline", {"models", "sampling", "text", "checkpoint", "backend/registry.h", "ops", "core", "t2i"}},
+        {"app", {"pipeline", "models/registry.h", "sampling/sampler.h", "checkpoint", "backend/registry.h", "ops", "core", "t2i"}},
+    };
+    return rows;
+}
+
+// "src/checkpoint/open.cpp" → "checkpoint", "include/t2i/error.h" → "t2i", "kernels/ref/x.h" → "kernels".
+std::string room_of_file(const std::string& path) {
+    const fs::path p(path);
+    auto part = p.begin();
+    if (*part == "src" || *part == "include") ++part;
+    return part->string();
+}
+
+struct Include {
+    std::string target;
+    bool is_quoted;
+};
+
+std::vector<Include> includes_of(const std::string& text) {
+    static const std::regex pattern(R"re(^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">])re");
+    std::vector<Include> found;
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+        std::smatch match;
+        if (std::regex_search(line, match, pattern)) found.push_back({match[2], match[1] == "\""});
+    }
+    return found;
+}
+
+bool starts_with_any(const std::string& text, std::initializer_list<const char*> prefixes) {
+    return std::any_of(prefixes.begin(), prefixes.end(), [&](const char* p) { return text.rfind(p, 0) == 0; });
+}
+
+// A library header is named without a folder (<vector>); third-party ones are named with one, or end in .h or .hpp.
+bool is_standard_header(const std::string& target) {
+    return target.find('/') == std::string::npos && target.find('.') == std::string::npos;
+}
+
+// What is wrong with one #include of the file at `path`, if anything.
+std::optional<std::string> include_problem(const std::string& path, const Include& include) {
+    const std::string& target = include.target;
+    const auto stands_in = [&](std::initializer_list<const char*> folders) { return starts_with_any(path, folders); };
+    if (starts_with_any(target, {"dnnl", "oneapi/"}) && !stands_in({"src/backend/cpu/"})) {
+        return "oneDNN belongs in src/backend/cpu";
+    }
+    if (starts_with_any(target, {"cuda", "cublas", "cudnn", "nccl", "nvtx", "cutlass", "cooperative_groups", "mma.h"}) &&
+        !stands_in({"kernels/cuda/", "kernels/emulation/", "src/backend/cuda/"})) {
+        return "CUDA belongs in kernels/cuda and src/backend/cuda";
+    }
+    const std::string room = room_of_file(path);
+    const auto row = allowed_includes().find(room);
+    if (row == allowed_includes().end()) return "the room " + room + " is not in the table of tests/unit/test_layers.cpp";
+    if (!include.is_quoted) {
+        if (room == "t2i" && !is_standard_header(target)) return "include/t2i needs the standard library alone";
+        return std::nullopt;
+    }
+    const std::string target_room = target.substr(0, target.find('/'));
+    const bool is_beside = target.find('/') == std::string::npos;  // a header in the same folder
+    if (is_beside || target_room == room) return std::nullopt;
+    if (row->second.contains(target_room) || row->second.contains(target)) return std::nullopt;
+    return room + " may not include " + target_room;
+}
+
+// A preprocessor condition that asks which backend is built, if the text has one.
+std::optional<std::string> backend_condition(const std::string& text) {
+    static const std::regex pattern(R"(^[ \t]*#[ \t]*(if|ifdef|ifndef|elif)\b.*(T2I_(WITH_|HAVE_|USE_|ENABLE_)?(CUDA|CPU|ONEDNN|REF|GPU|BACKEND)|__CUDACC__|__CUDA_ARCH__).*)");
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);)
+        if (std::regex_match(line, pattern)) return line;
+    return std::nullopt;
+}
+
+std::vector<std::string> problems_of(const std::string& path, const std::string& text) {
+    std::vector<std::string> problems;
+    for (const Include& include : includes_of(text)) {
+        if (const auto problem = include_problem(path, include)) {
+            problems.push_back(path + " includes " + include.target + ": " + *problem);
+        }
+    }
+    const bool may_ask = path == "src/backend/registry.cpp" || path.rfind("src/backend/cuda/", 0) == 0 || path.rfind("kernels/", 0) == 0;
+    if (const auto line = may_ask ? std::nullopt : backend_condition(text)) {
+        problems.push_back(path + ": only backend/registry.cpp asks for a backend: " + *line);
+    }
+    return problems;
+}
+
+}  // namespace
+
+TEST_CASE("layers: every include follows the arrows of the design") {
+    const fs::path root(T2I_SOURCE_DIR);
+    std::size_t files = 0;
+    for (const char* folder : {"src", "kernels", "include"}) {
+        for (const auto& entry : fs::recursive_directory_iterator(root / folder)) {
+            const std::string extension = entry.path().extension().string();
+            if (extension != ".h" && extension != ".cpp" && extension != ".cu" && extension != ".cuh") continue;
+            ++files;
+            const std::string path = fs::relative(entry.path(), root).generic_string();
+            for (const std::string& problem : problems_of(path, file_text(entry.path().string()))) FAIL_CHECK(problem);
+        }
+    }
+    CHECK(files > 30);
+}
+
+TEST_CASE("layers: the check notices made-up offences") {
+    const auto count = [](const std::string& path, const std::string& text) { return problems_of(path, text).size(); };
+    CHECK(count("src/core/x.cpp", "#include \"ops/backend.h\"\n") == 1);
+    CHECK(count("src/models/x.cpp", "#include \"sampling/sampler.h\"\n") == 1);
+    CHECK(count("src/pipeline/x.cpp", "  #  include \"backend/cpu/cpu_backend.h\"\n") == 1);
+    CHECK(count("src/pipeline/x.cpp", "#include \"backend/registry.h\"\n") == 0);
+    CHECK(count("src/nn/x.cpp", "#include <dnnl.hpp>\n") == 1);
+    CHECK(count("src/backend/cpu/x.cpp", "#include <oneapi/dnnl/dnnl.hpp>\n") == 0);
+    CHECK(count("src/backend/cpu/x.cpp", "#include <cuda_runtime.h>\n") == 1);
+    CHECK(count("kernels/cuda/x.cu", "#include <cuda_bf16.h>\n") == 0);
+    CHECK(count("kernels/ref/x.h", "#include \"core/shape.h\"\n") == 1);
+    CHECK(count("include/t2i/x.h", "#include <nlohmann/json.hpp>\n#include <vector>\n") == 1);
+    CHECK(count("include/t2i/x.h", "#include \"core/tensor.h\"\n") == 1);
+    CHECK(count("src/newroom/x.h", "#include <vector>\n") == 1);
+    CHECK(count("src/models/x.cpp", "#ifdef T2I_CUDA\n#endif\n") == 1);
+    CHECK(count("src/models/x.cpp", "#if defined(T2I_WITH_CUDA) && 1\n#endif\n") == 1);
+    CHECK(count("src/backend/registry.cpp", "#ifdef T2I_CUDA\n#endif\n") == 0);
+    CHECK(count("src/app/x.cpp", "#include \"core/log.h\"\n// #include \"nn/linear.h\"\n") == 0);
+}
