@@ -1,5 +1,6 @@
-// Attention of one head for a tile of queries: two products on panels (product-inl.h) around a softmax over whole rows.
-// At this project's lengths (up to a few thousand keys) a tile's scores fit the cache, so no running softmax is needed.
+// Attention of one head for a tile of queries: two products on panels (product-inl.h) around a softmax over
+// whole rows. At this project's lengths (up to a few thousand keys) a tile's scores fit the cache, so no
+// running softmax is needed.
 #include "kernels/cpu/targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -11,7 +12,9 @@ HWY_BEFORE_NAMESPACE();
 namespace t2i::cpu::HWY_NAMESPACE {
 namespace {
 
-std::int64_t padded(std::int64_t n) { return (n + kPanel - 1) / kPanel * kPanel; }
+std::int64_t padded(std::int64_t n) {
+    return (n + kPanel - 1) / kPanel * kPanel;
+}
 
 void pack_keys(const HeadRows& k, std::int64_t tokens, std::int64_t head_size, float* HWY_RESTRICT panels) {
     with_type(k.data, [&](const auto* data) HWY_ATTR {
@@ -22,7 +25,8 @@ void pack_keys(const HeadRows& k, std::int64_t tokens, std::int64_t head_size, f
                 for (std::int64_t i = 0; i < head_size; i += kLanes) {
                     const std::int64_t count = HWY_MIN(kLanes, head_size - i);
                     const bool inside = begin + column < tokens;
-                    store(inside ? load_some(data + (begin + column) * k.stride + i, count) : hn::Zero(F32()), row);
+                    store(inside ? load_some(data + (begin + column) * k.stride + i, count) : hn::Zero(F32()),
+                          row);
                     for (std::int64_t j = 0; j < count; ++j) panel[(i + j) * kPanel + column] = row[j];
                 }
         }
@@ -34,13 +38,15 @@ void pack_values(const HeadRows& v, std::int64_t tokens, std::int64_t head_size,
         for (std::int64_t begin = 0; begin < head_size; begin += kPanel)
             for (std::int64_t t = 0; t < tokens; ++t)
                 for (std::int64_t i = begin; i < begin + kPanel; i += kLanes, panels += kLanes)
-                    store(i < head_size ? load_some(data + t * v.stride + i, head_size - i) : hn::Zero(F32()), panels);
+                    store(i < head_size ? load_some(data + t * v.stride + i, head_size - i) : hn::Zero(F32()),
+                          panels);
     });
 }
 
-// scores [count] → exp(scale · scores + bias - maximum); returns 1 / their sum. Maximum and sum run lane by lane and
-// then over the lanes, in an order that depends on `count` alone.
-float softmax_row(float* HWY_RESTRICT scores, const float* HWY_RESTRICT bias, float scale, std::int64_t count) {
+// scores [count] → exp(scale · scores + bias - maximum); returns 1 / their sum. Maximum and sum run lane by
+// lane and then over the lanes, in an order that depends on `count` alone.
+float softmax_row(float* HWY_RESTRICT scores, const float* HWY_RESTRICT bias, float scale,
+                  std::int64_t count) {
     const F32 d;
     const VF factor = hn::Set(d, scale);
     const std::int64_t whole = count / kLanes * kLanes;
@@ -80,8 +86,8 @@ std::int64_t attention_scratch(std::int64_t queries, std::int64_t keys, std::int
 
 void attention_tile(const AttentionTile& t) {
     const std::int64_t score_stride = padded(t.keys), query_stride = padded(t.head_size);
-    float* scores = t.scratch;                           // [queries, score_stride]
-    float* queries = scores + t.queries * score_stride;  // [queries, query_stride]
+    float* scores = t.scratch;                            // [queries, score_stride]
+    float* queries = scores + t.queries * score_stride;   // [queries, query_stride]
     float* inverse = queries + t.queries * query_stride;  // [queries]
     HWY_ALIGN float sums[kRows * kPanel];
     const float* rows[kRows];
@@ -100,7 +106,8 @@ void attention_tile(const AttentionTile& t) {
                 std::memcpy(scores + (i + r) * score_stride + key, sums + r * kPanel, kPanel * sizeof(float));
         }
     for (std::int64_t i = 0; i < t.queries; ++i)
-        inverse[i] = softmax_row(scores + i * score_stride, t.bias ? t.bias + i * t.bias_stride : nullptr, t.scale, t.keys);
+        inverse[i] = softmax_row(scores + i * score_stride, t.bias ? t.bias + i * t.bias_stride : nullptr,
+                                 t.scale, t.keys);
     with_type(t.out, [&](auto* out) HWY_ATTR {
         for (std::int64_t column = 0; column < t.head_size; column += kPanel)
             for (std::int64_t i = 0; i < t.queries; i += kRows) {
@@ -135,6 +142,8 @@ void pack_values(const HeadRows& v, std::int64_t tokens, std::int64_t head_size,
 std::int64_t attention_scratch(std::int64_t queries, std::int64_t keys, std::int64_t head_size) {
     return HWY_DYNAMIC_DISPATCH(attention_scratch)(queries, keys, head_size);
 }
-void attention_tile(const AttentionTile& tile) { HWY_DYNAMIC_DISPATCH(attention_tile)(tile); }
+void attention_tile(const AttentionTile& tile) {
+    HWY_DYNAMIC_DISPATCH(attention_tile)(tile);
+}
 }  // namespace t2i::cpu
 #endif

@@ -1,6 +1,6 @@
-// SIMD kernels for the CPU. Each runs on the calling thread over the part it is given; the backend cuts the work into
-// parts that do not depend on the number of threads. Highway compiles each file for every instruction set and picks
-// one at run time, so all functions here are plain C++.
+// SIMD kernels for the CPU. Each runs on the calling thread over the part it is given; the backend cuts the
+// work into parts that do not depend on the number of threads. Highway compiles each file for every
+// instruction set and picks one at run time, so all functions here are plain C++.
 //
 // bf16 elements are std::uint16_t holding the upper half of a binary32.
 #pragma once
@@ -36,7 +36,8 @@ const char* simd_target_name();
 void pack_panels(const float* w, std::int64_t n, std::int64_t k, std::int64_t stride, float* panels);
 
 // What happens between the sums and memory:
-//   value = f(sum + bias[n] + before[m, n]);  out[m, n] = value · gate[m / rows_per_gate, n] + after[m mod after_rows, n]
+//   value = f(sum + bias[n] + before[m, n]);  out[m, n] = value · gate[m / rows_per_gate, n] + after[m mod
+//   after_rows, n]
 // Pointers may be null (no bias, no gate, …). All matrices have `columns` columns.
 struct Epilogue {
     std::int64_t columns = 0;
@@ -50,11 +51,11 @@ struct Epilogue {
     MutableElements out;
 };
 
-// Rows [row_begin, row_begin + row_count) and columns [column_begin, column_end) of X·Wᵀ, column_begin a multiple of
-// panel_width(). Row i of the tile is the concatenation of `taps` runs of `k` elements, the t-th at
-// rows[t · row_count + i]: one run for a matrix, one per filter tap for a convolution (the indirect convolution of
-// Dukhan 2019, arXiv:1907.02129), so no picture is ever unfolded.
-// Each sum is one chain of fused multiply-adds in the order of K, whatever the tile: a row's result depends on that row.
+// Rows [row_begin, row_begin + row_count) and columns [column_begin, column_end) of X·Wᵀ, column_begin a
+// multiple of panel_width(). Row i of the tile is the concatenation of `taps` runs of `k` elements, the t-th
+// at rows[t · row_count + i]: one run for a matrix, one per filter tap for a convolution (the indirect
+// convolution of Dukhan 2019, arXiv:1907.02129), so no picture is ever unfolded. Each sum is one chain of
+// fused multiply-adds in the order of K, whatever the tile: a row's result depends on that row.
 struct ProductTile {
     const float* const* rows;
     std::int64_t taps, k;
@@ -69,7 +70,8 @@ void finish_tile(const float* sums, std::int64_t sums_stride, std::int64_t row_b
 
 // ---- attention (attention.cpp) ----
 
-// Keys and values of one head in panel form: keys [ceil(T / width)][D][width], values [ceil(D / width)][T][width].
+// Keys and values of one head in panel form: keys [ceil(T / width)][D][width], values [ceil(D /
+// width)][T][width].
 struct HeadRows {
     Elements data;  // row 0, column 0 of this head
     std::int64_t stride;
@@ -78,16 +80,16 @@ void pack_keys(const HeadRows& k, std::int64_t tokens, std::int64_t head_size, f
 void pack_values(const HeadRows& v, std::int64_t tokens, std::int64_t head_size, float* panels);
 
 struct AttentionTile {
-    HeadRows q;               // first query of the tile
+    HeadRows q;                             // first query of the tile
     std::int64_t queries, keys, head_size;  // keys: how many of the packed ones take part
-    std::int64_t packed_keys;  // rows of the value panels
+    std::int64_t packed_keys;               // rows of the value panels
     const float *key_panels, *value_panels;
     float scale;
-    const float* bias;        // [queries, bias_stride] or null
+    const float* bias;  // [queries, bias_stride] or null
     std::int64_t bias_stride;
-    MutableElements out;      // first query's output for this head
+    MutableElements out;  // first query's output for this head
     std::int64_t out_stride;
-    float* scratch;           // attention_scratch() floats, aligned to 64 bytes
+    float* scratch;  // attention_scratch() floats, aligned to 64 bytes
 };
 std::int64_t attention_scratch(std::int64_t queries, std::int64_t keys, std::int64_t head_size);
 void attention_tile(const AttentionTile& tile);
@@ -99,12 +101,13 @@ void norm_modulate_row(const float* x, const float* shift, const float* scale, s
                        MutableElements out);
 void rms_norm_row(const float* x, const float* weight, std::int64_t c, float eps, MutableElements out);
 
-// Mean and sum of squared deviations from it, per group, over x [pixels, channels]. `scratch`: 2 · channels floats.
+// Mean and sum of squared deviations from it, per group, over x [pixels, channels]. `scratch`: 2 · channels
+// floats.
 struct Moments {
     double count, mean, squares;
 };
-void group_moments(Elements x, std::int64_t pixels, std::int64_t channels, std::int64_t groups, float* scratch,
-                   Moments* moments);
+void group_moments(Elements x, std::int64_t pixels, std::int64_t channels, std::int64_t groups,
+                   float* scratch, Moments* moments);
 // out = f((x - mean[c]) · gain[c] + bias[c]) over [pixels, channels]
 void group_apply(Elements x, const float* mean, const float* gain, const float* bias, std::int64_t pixels,
                  std::int64_t channels, Function f, MutableElements out);
@@ -114,7 +117,8 @@ void group_apply(Elements x, const float* mean, const float* gain, const float* 
 void apply(Function f, Elements x, std::int64_t count, MutableElements out);
 void gated_gelu_row(Elements x, std::int64_t f, MutableElements out);  // x [2F] → out [F]
 // out[i] = Σ_t coefficients[t] · x[t][i] in double, terms in order.
-void lincomb(const double* coefficients, const float* const* x, std::int64_t terms, std::int64_t count, float* out);
+void lincomb(const double* coefficients, const float* const* x, std::int64_t terms, std::int64_t count,
+             float* out);
 void convert(Elements x, std::int64_t count, MutableElements out);  // copies, rounding to nearest even
 
 }  // namespace t2i::cpu

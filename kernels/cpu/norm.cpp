@@ -11,8 +11,8 @@ HWY_BEFORE_NAMESPACE();
 namespace t2i::cpu::HWY_NAMESPACE {
 namespace {
 
-// Σ f(i) over whole vectors i of [0, c), plus the tail through load_some inside f (whose padding must add nothing).
-// Two chains of additions, for latency; the order depends on c alone.
+// Σ f(i) over whole vectors i of [0, c), plus the tail through load_some inside f (whose padding must add
+// nothing). Two chains of additions, for latency; the order depends on c alone.
 template <typename F>
 HWY_INLINE float sum_over(std::int64_t c, F f) {
     const F32 d;
@@ -24,14 +24,16 @@ HWY_INLINE float sum_over(std::int64_t c, F f) {
     return hn::GetLane(hn::SumOfLanes(d, hn::Add(even, odd)));
 }
 
-void norm_modulate_row(const float* x, const float* shift, const float* scale, std::int64_t c, float eps, MutableElements out) {
+void norm_modulate_row(const float* x, const float* shift, const float* scale, std::int64_t c, float eps,
+                       MutableElements out) {
     const F32 d;
     const auto count = static_cast<float>(c);
     const float mean = sum_over(c, [&](std::int64_t i) HWY_ATTR { return load_some(x + i, c - i); }) / count;
     const VF center = hn::Set(d, mean);
     const float squares = sum_over(c, [&](std::int64_t i) HWY_ATTR {
         VF deviation = hn::Sub(load_some(x + i, c - i), center);
-        if (c - i < kLanes) deviation = hn::IfThenElseZero(hn::FirstN(d, static_cast<std::size_t>(c - i)), deviation);
+        if (c - i < kLanes)
+            deviation = hn::IfThenElseZero(hn::FirstN(d, static_cast<std::size_t>(c - i)), deviation);
         return hn::Mul(deviation, deviation);
     });
     const VF inverse = hn::Set(d, 1.0F / std::sqrt(squares / count + eps)), one = hn::Set(d, 1.0F);
@@ -52,16 +54,18 @@ void rms_norm_row(const float* x, const float* weight, std::int64_t c, float eps
     const VF inverse = hn::Set(F32(), 1.0F / std::sqrt(squares / static_cast<float>(c) + eps));
     with_type(out, [&](auto* to) HWY_ATTR {
         for (std::int64_t i = 0; i < c; i += kLanes)
-            store_some(hn::Mul(hn::Mul(load_some(x + i, c - i), inverse), load_some(weight + i, c - i)), to + i, c - i);
+            store_some(hn::Mul(hn::Mul(load_some(x + i, c - i), inverse), load_some(weight + i, c - i)),
+                       to + i, c - i);
     });
 }
 
-void group_moments(Elements x, std::int64_t pixels, std::int64_t channels, std::int64_t groups, float* scratch,
-                   Moments* moments) {
+void group_moments(Elements x, std::int64_t pixels, std::int64_t channels, std::int64_t groups,
+                   float* scratch, Moments* moments) {
     const std::int64_t width = channels / groups;
     float* sums = scratch;              // [channels]
     float* means = scratch + channels;  // [channels], each group's mean repeated
-    // Adds term(value, channel) of every pixel to sums, channel by channel: pixels few enough for f32 to hold.
+    // Adds term(value, channel) of every pixel to sums, channel by channel: pixels few enough for f32 to
+    // hold.
     const auto accumulate = [&](auto term) HWY_ATTR {
         std::memset(sums, 0, static_cast<std::size_t>(channels) * sizeof(float));
         with_type(x, [&](const auto* data) HWY_ATTR {
@@ -104,7 +108,8 @@ void group_apply(Elements x, const float* mean, const float* gain, const float* 
                 for (std::int64_t c = 0; c < channels; c += kLanes) {
                     const std::int64_t left = channels - c;
                     const VF centered = hn::Sub(load_some(from + c, left), load_some(mean + c, left));
-                    store_some(f(hn::MulAdd(centered, load_some(gain + c, left), load_some(bias + c, left))), to + c, left);
+                    store_some(f(hn::MulAdd(centered, load_some(gain + c, left), load_some(bias + c, left))),
+                               to + c, left);
                 }
         });
     });
@@ -121,14 +126,15 @@ HWY_EXPORT(rms_norm_row);
 HWY_EXPORT(group_moments);
 HWY_EXPORT(group_apply);
 
-void norm_modulate_row(const float* x, const float* shift, const float* scale, std::int64_t c, float eps, MutableElements out) {
+void norm_modulate_row(const float* x, const float* shift, const float* scale, std::int64_t c, float eps,
+                       MutableElements out) {
     HWY_DYNAMIC_DISPATCH(norm_modulate_row)(x, shift, scale, c, eps, out);
 }
 void rms_norm_row(const float* x, const float* weight, std::int64_t c, float eps, MutableElements out) {
     HWY_DYNAMIC_DISPATCH(rms_norm_row)(x, weight, c, eps, out);
 }
-void group_moments(Elements x, std::int64_t pixels, std::int64_t channels, std::int64_t groups, float* scratch,
-                   Moments* moments) {
+void group_moments(Elements x, std::int64_t pixels, std::int64_t channels, std::int64_t groups,
+                   float* scratch, Moments* moments) {
     HWY_DYNAMIC_DISPATCH(group_moments)(x, pixels, channels, groups, scratch, moments);
 }
 void group_apply(Elements x, const float* mean, const float* gain, const float* bias, std::int64_t pixels,

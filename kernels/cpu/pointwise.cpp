@@ -31,7 +31,8 @@ void gated_gelu_row(Elements x, std::int64_t f, MutableElements out) {
     });
 }
 
-void lincomb(const double* coefficients, const float* const* x, std::int64_t terms, std::int64_t count, float* out) {
+void lincomb(const double* coefficients, const float* const* x, std::int64_t terms, std::int64_t count,
+             float* out) {
     const hn::ScalableTag<double> d;
     const hn::Rebind<float, hn::ScalableTag<double>> df;
     constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(hn::ScalableTag<double>()));
@@ -39,7 +40,8 @@ void lincomb(const double* coefficients, const float* const* x, std::int64_t ter
     for (; i + lanes <= count; i += lanes) {
         auto sum = hn::Zero(d);
         for (std::int64_t t = 0; t < terms; ++t) {
-            const auto product = hn::Mul(hn::Set(d, coefficients[t]), hn::PromoteTo(d, hn::LoadU(df, x[t] + i)));
+            const auto product =
+                hn::Mul(hn::Set(d, coefficients[t]), hn::PromoteTo(d, hn::LoadU(df, x[t] + i)));
             sum = hn::Add(sum, product);
         }
         hn::StoreU(hn::DemoteTo(df, sum), df, out + i);
@@ -64,10 +66,15 @@ HWY_EXPORT(lincomb);
 void apply(Function f, Elements x, std::int64_t count, MutableElements out) {
     HWY_DYNAMIC_DISPATCH(apply)(f, x, count, out);
 }
-void gated_gelu_row(Elements x, std::int64_t f, MutableElements out) { HWY_DYNAMIC_DISPATCH(gated_gelu_row)(x, f, out); }
-void lincomb(const double* coefficients, const float* const* x, std::int64_t terms, std::int64_t count, float* out) {
+void gated_gelu_row(Elements x, std::int64_t f, MutableElements out) {
+    HWY_DYNAMIC_DISPATCH(gated_gelu_row)(x, f, out);
+}
+void lincomb(const double* coefficients, const float* const* x, std::int64_t terms, std::int64_t count,
+             float* out) {
     HWY_DYNAMIC_DISPATCH(lincomb)(coefficients, x, terms, count, out);
 }
-void convert(Elements x, std::int64_t count, MutableElements out) { apply(Function::identity, x, count, out); }
+void convert(Elements x, std::int64_t count, MutableElements out) {
+    apply(Function::identity, x, count, out);
+}
 }  // namespace t2i::cpu
 #endif

@@ -9,9 +9,15 @@ HWY_BEFORE_NAMESPACE();
 namespace t2i::cpu::HWY_NAMESPACE {
 namespace {
 
-std::int64_t panel_width() { return kPanel; }
-std::int64_t panel_rows() { return kRows; }
-const char* target_name() { return hwy::TargetName(HWY_TARGET); }
+std::int64_t panel_width() {
+    return kPanel;
+}
+std::int64_t panel_rows() {
+    return kRows;
+}
+const char* target_name() {
+    return hwy::TargetName(HWY_TARGET);
+}
 
 void pack_panels(const float* w, std::int64_t n, std::int64_t k, std::int64_t stride, float* panels) {
     for (std::int64_t begin = 0; begin < n; begin += kPanel)
@@ -21,7 +27,8 @@ void pack_panels(const float* w, std::int64_t n, std::int64_t k, std::int64_t st
 }
 
 // One row of a tile through the epilogue: `count` columns from `column` on. `values` is overwritten.
-void finish_row(float* HWY_RESTRICT values, std::int64_t row, std::int64_t column, std::int64_t count, const Epilogue& e) {
+void finish_row(float* HWY_RESTRICT values, std::int64_t row, std::int64_t column, std::int64_t count,
+                const Epilogue& e) {
     const std::int64_t at = row * e.columns + column;
     if (e.bias)
         for (std::int64_t i = 0; i < count; i += kLanes)
@@ -55,7 +62,8 @@ void product_tile(const ProductTile& t, const Epilogue& e) {
         for (std::int64_t row = 0; row < t.row_count; row += kRows) {
             const std::int64_t rows = HWY_MIN(kRows, t.row_count - row);
             multiply_up_to(rows, t.rows + row, t.row_count, t.taps, t.k, panel, sums);
-            for (std::int64_t r = 0; r < rows; ++r) finish_row(sums + r * kPanel, t.row_begin + row + r, column, columns, e);
+            for (std::int64_t r = 0; r < rows; ++r)
+                finish_row(sums + r * kPanel, t.row_begin + row + r, column, columns, e);
         }
     }
 }
@@ -66,7 +74,8 @@ void finish_tile(const float* sums, std::int64_t sums_stride, std::int64_t row_b
     for (std::int64_t r = 0; r < row_count; ++r)
         for (std::int64_t column = column_begin; column < column_end; column += kPanel) {
             const std::int64_t columns = HWY_MIN(kPanel, column_end - column);
-            std::memcpy(values, sums + r * sums_stride + column - column_begin, static_cast<std::size_t>(columns) * sizeof(float));
+            std::memcpy(values, sums + r * sums_stride + column - column_begin,
+                        static_cast<std::size_t>(columns) * sizeof(float));
             finish_row(values, row_begin + r, column, columns, e);
         }
 }
@@ -84,16 +93,25 @@ HWY_EXPORT(pack_panels);
 HWY_EXPORT(product_tile);
 HWY_EXPORT(finish_tile);
 
-std::int64_t panel_width() { return HWY_DYNAMIC_DISPATCH(panel_width)(); }
-std::int64_t panel_rows() { return HWY_DYNAMIC_DISPATCH(panel_rows)(); }
-const char* simd_target_name() { return HWY_DYNAMIC_DISPATCH(target_name)(); }
+std::int64_t panel_width() {
+    return HWY_DYNAMIC_DISPATCH(panel_width)();
+}
+std::int64_t panel_rows() {
+    return HWY_DYNAMIC_DISPATCH(panel_rows)();
+}
+const char* simd_target_name() {
+    return HWY_DYNAMIC_DISPATCH(target_name)();
+}
 void pack_panels(const float* w, std::int64_t n, std::int64_t k, std::int64_t stride, float* panels) {
     HWY_DYNAMIC_DISPATCH(pack_panels)(w, n, k, stride, panels);
 }
-void product_tile(const ProductTile& tile, const Epilogue& epilogue) { HWY_DYNAMIC_DISPATCH(product_tile)(tile, epilogue); }
+void product_tile(const ProductTile& tile, const Epilogue& epilogue) {
+    HWY_DYNAMIC_DISPATCH(product_tile)(tile, epilogue);
+}
 void finish_tile(const float* sums, std::int64_t sums_stride, std::int64_t row_begin, std::int64_t row_count,
                  std::int64_t column_begin, std::int64_t column_end, const Epilogue& epilogue) {
-    HWY_DYNAMIC_DISPATCH(finish_tile)(sums, sums_stride, row_begin, row_count, column_begin, column_end, epilogue);
+    HWY_DYNAMIC_DISPATCH(finish_tile)
+    (sums, sums_stride, row_begin, row_count, column_begin, column_end, epilogue);
 }
 }  // namespace t2i::cpu
 #endif

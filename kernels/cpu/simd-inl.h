@@ -42,10 +42,18 @@ HWY_INLINE void narrow_bf16(VF v, std::uint16_t* p) {
     static_cast<void>(d);
 }
 
-HWY_INLINE VF load(const float* p) { return hn::LoadU(F32(), p); }
-HWY_INLINE VF load(const std::uint16_t* p) { return widen_bf16(p); }
-HWY_INLINE void store(VF v, float* p) { hn::StoreU(v, F32(), p); }
-HWY_INLINE void store(VF v, std::uint16_t* p) { narrow_bf16(v, p); }
+HWY_INLINE VF load(const float* p) {
+    return hn::LoadU(F32(), p);
+}
+HWY_INLINE VF load(const std::uint16_t* p) {
+    return widen_bf16(p);
+}
+HWY_INLINE void store(VF v, float* p) {
+    hn::StoreU(v, F32(), p);
+}
+HWY_INLINE void store(VF v, std::uint16_t* p) {
+    narrow_bf16(v, p);
+}
 
 // The first `count` elements, zeros after them; never touches memory past them.
 template <typename T>
@@ -66,17 +74,21 @@ HWY_INLINE void store_some(VF v, T* p, std::int64_t count) {
 // Calls f with the typed pointer of `e`.
 template <typename F>
 HWY_INLINE void with_type(Elements e, F f) {
-    if (e.is_bf16) f(static_cast<const std::uint16_t*>(e.data));
-    else f(static_cast<const float*>(e.data));
+    if (e.is_bf16)
+        f(static_cast<const std::uint16_t*>(e.data));
+    else
+        f(static_cast<const float*>(e.data));
 }
 template <typename F>
 HWY_INLINE void with_type(MutableElements e, F f) {
-    if (e.is_bf16) f(static_cast<std::uint16_t*>(e.data));
-    else f(static_cast<float*>(e.data));
+    if (e.is_bf16)
+        f(static_cast<std::uint16_t*>(e.data));
+    else
+        f(static_cast<float*>(e.data));
 }
 
-// e^x to about 1 ULP on [-87.3, 88]; outside, the value at the bound. Range reduction and coefficients of Cephes' expf.
-// Min and Max keep x as second operand because x86 returns that one when it is NaN.
+// e^x to about 1 ULP on [-87.3, 88]; outside, the value at the bound. Range reduction and coefficients of
+// Cephes' expf. Min and Max keep x as second operand because x86 returns that one when it is NaN.
 HWY_INLINE VF exp_f32(VF x) {
     const F32 d;
     const hn::RebindToSigned<F32> di;
@@ -124,17 +136,24 @@ HWY_INLINE VF soft_clamp3_f32(VF x) {
 }
 
 // max(x, 0) that keeps NaN (see exp_f32).
-HWY_INLINE VF relu_f32(VF x) { return hn::Max(hn::Zero(F32()), x); }
+HWY_INLINE VF relu_f32(VF x) {
+    return hn::Max(hn::Zero(F32()), x);
+}
 
 // Calls run(f) with the vector form of `function`, so that the choice stands outside the loop.
 template <typename Run>
 HWY_INLINE void with_function(Function function, Run run) {
     switch (function) {
-        case Function::identity: return run([](VF x) HWY_ATTR { return x; });
-        case Function::relu: return run([](VF x) HWY_ATTR { return relu_f32(x); });
-        case Function::silu: return run([](VF x) HWY_ATTR { return sigmoid_times(x, x); });
-        case Function::gelu_tanh: return run([](VF x) HWY_ATTR { return gelu_tanh_f32(x); });
-        case Function::soft_clamp3: return run([](VF x) HWY_ATTR { return soft_clamp3_f32(x); });
+        case Function::identity:
+            return run([](VF x) HWY_ATTR { return x; });
+        case Function::relu:
+            return run([](VF x) HWY_ATTR { return relu_f32(x); });
+        case Function::silu:
+            return run([](VF x) HWY_ATTR { return sigmoid_times(x, x); });
+        case Function::gelu_tanh:
+            return run([](VF x) HWY_ATTR { return gelu_tanh_f32(x); });
+        case Function::soft_clamp3:
+            return run([](VF x) HWY_ATTR { return soft_clamp3_f32(x); });
     }
 }
 

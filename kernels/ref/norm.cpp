@@ -4,7 +4,8 @@
 
 namespace t2i::ref {
 
-void norm_modulate(In x, In shift, In scale, std::int64_t m, std::int64_t c, std::int64_t groups, float eps, Out out) {
+void norm_modulate(In x, In shift, In scale, std::int64_t m, std::int64_t c, std::int64_t groups, float eps,
+                   Out out) {
     for (std::int64_t row = 0; row < m; ++row) {
         double mean = 0, variance = 0;
         for (std::int64_t i = 0; i < c; ++i) mean += x[row * c + i];
@@ -13,7 +14,8 @@ void norm_modulate(In x, In shift, In scale, std::int64_t m, std::int64_t c, std
         const double inverse = 1.0 / std::sqrt(variance / static_cast<double>(c) + eps);
         const std::int64_t group = row / (m / groups) * c;
         for (std::int64_t i = 0; i < c; ++i)
-            out.set(row * c + i, (x[row * c + i] - mean) * inverse * (1.0 + scale[group + i]) + shift[group + i]);
+            out.set(row * c + i,
+                    (x[row * c + i] - mean) * inverse * (1.0 + scale[group + i]) + shift[group + i]);
     }
 }
 
@@ -34,7 +36,8 @@ void group_norm(In x, In weight, In bias, std::int64_t batch, std::int64_t pixel
         for (std::int64_t g = 0; g < groups; ++g) {
             const auto each = [&](auto&& visit) {
                 for (std::int64_t p = 0; p < pixels; ++p)
-                    for (std::int64_t c = g * width; c < (g + 1) * width; ++c) visit((b * pixels + p) * channels + c, c);
+                    for (std::int64_t c = g * width; c < (g + 1) * width; ++c)
+                        visit((b * pixels + p) * channels + c, c);
             };
             double mean = 0, variance = 0;
             each([&](std::int64_t i, std::int64_t) { mean += x[i]; });

@@ -8,14 +8,18 @@ namespace t2i::ref {
 
 double apply(Function f, double x) {
     switch (f) {
-        case Function::identity: return x;
-        case Function::relu: return std::max(x, 0.0);
-        case Function::silu: return x / (1.0 + std::exp(-x));
+        case Function::identity:
+            return x;
+        case Function::relu:
+            return std::max(x, 0.0);
+        case Function::silu:
+            return x / (1.0 + std::exp(-x));
         case Function::gelu_tanh: {
             const double inner = std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x);
             return 0.5 * x * (1.0 + std::tanh(inner));
         }
-        case Function::soft_clamp3: return 3.0 * std::tanh(x / 3.0);
+        case Function::soft_clamp3:
+            return 3.0 * std::tanh(x / 3.0);
     }
     return x;
 }

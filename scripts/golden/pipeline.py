@@ -112,6 +112,7 @@ def main():
     common.prepare()
     if not VOCABULARY.exists():
         train_vocabulary()
+    tokenizer_config = {"tokenizer_class": "T5Tokenizer", "extra_ids": 0, "legacy": True}
     tokenizer = T5Tokenizer(str(VOCABULARY), extra_ids=0, legacy=True)
     cases, outputs = [], {}
     for number, (name, c) in enumerate(CASES.items()):
@@ -125,13 +126,13 @@ def main():
               "at the ends", round(float(((picture == 0) | (picture == 255)).mean()), 3))
         assert changes["spread"] > 20 and changes["other prompt"] > 5 and changes["other negative"] > 5, name
         outputs[f"{name}.latents"], outputs[f"{name}.rgb"] = latents, picture
-        scheduler = json.loads(c["scheduler"].to_json_string())
+        scheduler = c["scheduler"].to_json_string()  # as diffusers saves it: with -Infinity, which is not JSON
         index = {"_class_name": c["pipeline"].__name__, "_diffusers_version": common.versions()["diffusers"],
-                 "scheduler": ["diffusers", scheduler["_class_name"]], "text_encoder": ["transformers", "T5EncoderModel"],
+                 "scheduler": ["diffusers", type(c["scheduler"]).__name__], "text_encoder": ["transformers", "T5EncoderModel"],
                  "tokenizer": ["transformers", "T5Tokenizer"], "transformer": ["diffusers", "PixArtTransformer2DModel"],
                  "vae": ["diffusers", "AutoencoderKL"]}
-        files = {"tokenizer/spiece.model": VOCABULARY.name, "scheduler/scheduler_config.json": scheduler,
-                 "tokenizer/tokenizer_config.json": {"tokenizer_class": "T5Tokenizer", "extra_ids": 0, "legacy": True}}
+        files = {"tokenizer/spiece.model": VOCABULARY.name, "scheduler/scheduler_config.json": {"text": scheduler},
+                 "tokenizer/tokenizer_config.json": {"text": json.dumps(tokenizer_config)}}
         request = {"prompt": c["prompt"], "negative_prompt": c["negative"], "seed": c["seed"], "steps": STEPS, "cfg_scale": c["cfg"],
                    "width": c.get("width", 64), "height": c.get("height", 64)}
         cases.append({"name": name, "request": request,

@@ -36,6 +36,15 @@ def load(folder, legacy):
         return T5Tokenizer.from_pretrained(copy, legacy=legacy)
 
 
+def small():
+    """The vocabulary of scripts/golden/pipeline.py, which has no normalisation and few pieces: ids without and with legacy."""
+    texts = ["", " ", "a red apple", "  the   blue fish. ", "一只红色的猫", "红色 的 狗, a cat!", "zebra", "a zebra 🙂 on it", "red<unk>apple", "</s>", "▁a", "Red",
+             "<unk> a", "a</s>dog</s>", "blurry\tfish\n", "a ▁ b", "<pad>table"]
+    vocabulary = str(common.GOLDEN / "vocabulary.model")
+    modern, legacy = (T5Tokenizer(vocabulary, extra_ids=0, legacy=old) for old in (False, True))
+    return [{"text": t, "ids": modern(t).input_ids, "legacy": legacy(t).input_ids} for t in texts]
+
+
 def lower_cases():
     """Every character whose str.lower is not itself, as [character, lower]: the rule that prompts go through."""
     pairs = [(chr(c), chr(c).lower()) for c in range(0x110000) if not 0xD800 <= c < 0xE000 and chr(c).lower() != chr(c)]
@@ -52,7 +61,7 @@ def main():
                "legacy": legacy(t, max_length=n, truncation=True).input_ids} for t, n in LIMITS]
     prompts = ["  A Red APPLE\t", "\u2003İSTANBUL\u3000", "ΟΔΥΣΣΕΥΣ ΣΑΣ. Σ", "ÄÖÜ ẞ Ǆ ǅ", "\x1c\x85x\xa0", "ABC\u0301Σ\u0301", "ΑΣ'Α ΑΣ' Σ'", ""]
     characters, lowered = lower_cases()
-    common.write("tokenizer", {"unicode": unicodedata.unidata_version, "texts": texts, "limits": limits,
+    common.write("tokenizer", {"unicode": unicodedata.unidata_version, "texts": texts, "limits": limits, "small": small(),
                                "prompts": [[p, p.lower().strip()] for p in prompts],
                                "lower": {"characters": characters, "lowered": lowered}})
 

@@ -14,6 +14,7 @@ import captions
 import checkpoint
 import data
 import denoiser
+import head_start
 import text
 from latents import Latents
 from pairs import Pairs
@@ -47,6 +48,26 @@ class Batches:
         self.pairs = Pairs(config, self.captioner, device) if self.options["pairs"] else None
         self.rng, self.generator = random.Random(seed), torch.Generator().manual_seed(seed)
         self.positions = (32 // self.options["patch"]) ** 2
+        self.groups = 1 if config["compile"] else config["text"]["length_groups"]
+        self.waiting, self.tokens = [], 0
+
+    def next(self, size, tokens):
+        """The next batch of `size` examples of like caption length, as draw() describes it.
+
+        Several batches are drawn at once and sorted by length, so that little is spent on padding; a compiled
+        objective gets captions of one fixed length instead.
+        """
+        if self.groups == 1:
+            return self.draw(size, tokens)
+        if self.waiting and len(self.waiting[-1][0]) != size or self.tokens != tokens:
+            self.waiting = []
+        if not self.waiting:
+            *rest, ids, mask = self.draw(size * self.groups, tokens)
+            for part in text.by_length(mask, self.groups):
+                length = int(mask[part].sum(1).max())
+                self.waiting.append((*(v[part] for v in rest), ids[part, :length], mask[part, :length]))
+            self.tokens = tokens
+        return self.waiting.pop()
 
     def draw(self, size, tokens):
         """One batch of `size` examples with `tokens` positions kept, as the arguments of Objective, on the device."""
@@ -78,13 +99,29 @@ class Run:
         text_model = text.load(config, len(self.tokenizer))
         self.objective = Objective(text_model, denoiser.initialise(denoiser.build(self.options, config["text"]["width"])))
         self.objective.to(device)
-        self.optimizer = torch.optim.AdamW(self.objective.parameters(), lr=self.options["learning_rate"], betas=(0.9, 0.98),
-                                           weight_decay=self.options["weight_decay"], fused=True)
+        groups = text.parameter_groups(self.objective, text_model, self.options["learning_rate"],
+                                       self.options["embedding_factor"])
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=self.options["weight_decay"], fused=True)
         self.average = checkpoint.Average(self.objective, self.options["average"])
         self.compiled = torch.compile(self.objective, dynamic=False) if config["compile"] else self.objective
         self.step = self.samples = 0
         self.stable_step = -1
         self.clock = checkpoint.Clock(every=config["checkpoint_seconds"])
+
+    @torch.no_grad()
+    def start(self):
+        """Begins a fresh run: writes the text warm-up's linear picture into the denoiser, where there is one."""
+        head, options = text.load_head(self.config), self.options["head_start"]
+        if head is None or options is None:
+            return
+        batches = Batches(self.config, self.tokenizer, "cpu", self.config["seed"])
+        drawn = [batches.draw(256, 1)[-2:] for _ in range(16)]
+        objective = self.objective.cpu()
+        moment = head_start.pooled_moment(objective.encoder, drawn)
+        share = head_start.implant(objective.denoiser.model, head, moment, options)
+        print(f"denoiser starts with {share:.1%} of the warm-up's picture", flush=True)
+        self.objective.to(self.device)
+        self.average = checkpoint.Average(self.objective, self.options["average"])
 
     def save(self, path):
         """Writes everything needed to go on."""
@@ -112,8 +149,8 @@ class Run:
         while self.clock.elapsed < until:
             phase = self.phase()
             for group in self.optimizer.param_groups:
-                group["lr"] = rate(self.step, self.clock.elapsed)
-            batch = batches.draw(phase["batch"], phase["tokens"])
+                group["lr"] = rate(self.step, self.clock.elapsed) * group["factor"]
+            batch = batches.next(phase["batch"], phase["tokens"])
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config["autocast"]):
                 loss = self.compiled(*batch)
             loss.backward()
@@ -141,6 +178,8 @@ def train(config, device):
     stable = checkpoint.load(work / "denoiser.pt")
     if stable:
         run.restore(stable)
+    else:
+        run.start()
     run.advance(work / "denoiser.pt", options["minutes"] * 60, lambda step, _: peak * min(1, (step + 1) / warm))
     end = run.clock.elapsed
     decay = checkpoint.load(work / "decay.pt")

@@ -72,12 +72,39 @@ class WarmUp(torch.nn.Module):
         self.encoder, self.target = encoder, target
         self.head = torch.nn.Linear(width, 4 * target * target)
 
+    @torch.no_grad()
+    def start(self, examples):
+        """Sets the head to the principal components of example latents [M, 4, 32, 32], so that it need not be found."""
+        small = F.avg_pool2d(examples, examples.shape[-1] // self.target).flatten(1)
+        mean = small.mean(0)
+        _, strength, directions = torch.linalg.svd(small - mean, full_matrices=False)
+        count = min(self.head.in_features, len(strength))
+        scales = strength[:count] / len(small) ** 0.5
+        self.head.weight[:, :count] = (scales[:, None] * directions[:count]).T
+        self.head.bias.copy_(mean)
+
     def forward(self, ids, mask, latents):
         """ids, mask: [B, L]; latents: float [B, 4, 32, 32]. Returns the mean squared error, a scalar."""
         weights = mask.float()[..., None]
         pooled = (self.encoder(ids, mask) * weights).sum(1) / weights.sum(1)
         small = F.avg_pool2d(latents, latents.shape[-1] // self.target)
         return F.mse_loss(self.head(pooled), small.flatten(1))
+
+
+def parameter_groups(module, model, rate, factor):
+    """AdamW groups for a module that holds the T5EncoderModel `model`: its embeddings learn `factor` times as fast.
+
+    A word's row is seldom touched, and it is the natural place to remember what the word looks like.
+    """
+    embeddings = model.shared.weight
+    others = [p for p in module.parameters() if p is not embeddings]
+    return [{"params": others, "lr": rate, "factor": 1.0}, {"params": [embeddings], "lr": rate, "factor": factor}]
+
+
+def by_length(mask, groups):
+    """Splits examples into `groups` index lists of like length, in random order."""
+    order = mask.sum(1).argsort()
+    return random.sample(list(order.tensor_split(groups)), groups)
 
 
 def train(config, device):
@@ -87,9 +114,10 @@ def train(config, device):
     captioner = captions.Captioner(rows, config["captions"])
     model = build(options, len(tokenizer))
     objective = WarmUp(Encoder(model), options["width"], options["target"]).to(device)
-    optimizer = torch.optim.AdamW(objective.parameters(), lr=options["learning_rate"], betas=(0.9, 0.98),
-                                  weight_decay=0.0, fused=True)
     generator, step = torch.Generator().manual_seed(config["seed"]), 0
+    objective.start(latents.draw(1024, 0.5, generator)[2].to(device))
+    optimizer = torch.optim.AdamW(parameter_groups(objective, model, options["learning_rate"], options["embedding_factor"]),
+                                  betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     clock = checkpoint.Clock(every=config["checkpoint_seconds"])
     saved = checkpoint.load(path)
     if saved:
@@ -108,19 +136,23 @@ def train(config, device):
         progress = clock.elapsed / budget
         rate = options["learning_rate"] * min(1, (step + 1) / 100) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
         for group in optimizer.param_groups:
-            group["lr"] = rate
-        indices, colours, target = latents.draw(options["batch"], 0.5, generator)
-        ids, mask = tokenizer([captioner.draw(i, c, rng) for i, c in zip(indices, colours)])
-        loss = objective(ids.to(device), mask.to(device), target.to(device))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(objective.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        step += 1
-        running.append(loss.item())
-        if len(running) == 100:
-            speed = 100 * options["batch"] / (time.monotonic() - reported)
-            print(f"text step {step} {clock.elapsed / 60:.1f} min error {sum(running) / 100:.4f} {speed:.0f} captions/s",
+            group["lr"] = rate * group["factor"]
+        groups = options["length_groups"]
+        indices, colours, target = latents.draw(groups * options["batch"], 0.5, generator)
+        texts = [captioner.draw(i, c, rng) for i, c in zip(indices, colours)]
+        ids, mask = tokenizer(["" if rng.random() < options["drop_caption"] else t for t in texts])
+        for part in by_length(mask, groups):
+            length = int(mask[part].sum(1).max())
+            loss = objective(ids[part, :length].to(device), mask[part, :length].to(device), target[part].to(device))
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(objective.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            step += 1
+            running.append(loss.item())
+        if len(running) >= 100:
+            speed = len(running) * options["batch"] / (time.monotonic() - reported)
+            print(f"text step {step} {clock.elapsed / 60:.1f} min error {sum(running) / len(running):.4f} {speed:.0f} captions/s",
                   flush=True)
             running, reported = [], time.monotonic()
         if clock.due():
@@ -137,3 +169,11 @@ def load(config, pieces):
         weights = {k[len(prefix):]: v for k, v in saved["objective"].items() if k.startswith(prefix)}
         model.load_state_dict(weights)
     return model
+
+
+def load_head(config):
+    """The warm-up's linear head {"weight", "bias"} where it predicts whole latents; None otherwise."""
+    saved = checkpoint.load(config["work"] / "text.pt")
+    if saved is None or config["text"]["target"] != 32:
+        return None
+    return {name: saved["objective"][f"head.{name}"] for name in ("weight", "bias")}

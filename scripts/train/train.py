@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Trains the sticker model stage by stage; every stage resumes where it stopped.
 
-usage: train.py --config cpu.json [--stage all|data|tokenizer|vae|latents|text|denoiser|export]
+usage: train.py --config cpu.json [--stage all|data|tokenizer|vae|latents|text|denoiser|decoder|export] [--minutes M]
+  --minutes  with a single stage: its total over all sittings, instead of the configuration's
 """
 import argparse
 import importlib
@@ -15,6 +16,7 @@ STAGES = {
     "latents": ("latents", "build_cache"),
     "text": ("text", "train"),
     "denoiser": ("flow", "train"),
+    "decoder": ("refine", "train"),
     "export": ("export", "run"),
 }
 
@@ -24,8 +26,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True)
     parser.add_argument("--stage", default="all", choices=["all", *STAGES])
+    parser.add_argument("--minutes", type=float)
     arguments = parser.parse_args()
     config = configuration.load(arguments.config)
+    if arguments.minutes is not None:
+        if "minutes" not in config.get(arguments.stage, {}):
+            parser.error("--minutes needs a single stage that has a time budget")
+        config[arguments.stage]["minutes"] = arguments.minutes
     device = configuration.prepare(config)
     for stage in STAGES if arguments.stage == "all" else [arguments.stage]:
         print(f"== {stage}", flush=True)

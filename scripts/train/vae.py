@@ -43,6 +43,20 @@ def sample_batch(pictures, chosen, spec, colours, generator):
     return torch.stack([c[:, y:y + crop, x:x + crop] for c, (y, x) in zip(canvas, corners)])
 
 
+def split(pictures, count):
+    """Indices to train on and about `count` indices held out."""
+    held_out = list(range(0, len(pictures), max(len(pictures) // count, 1)))
+    return sorted(set(range(len(pictures))) - set(held_out)), held_out
+
+
+def difference(y, x, edge_weight):
+    """L1 between pictures [B, 3, H, W] plus the weighted L1 of neighbour differences; returns (loss, L1)."""
+    error = y - x
+    l1 = error.abs().mean()
+    edge = (error[..., 1:] - error[..., :-1]).abs().mean() + (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
+    return l1 + edge_weight * edge, l1
+
+
 class Reconstruction(torch.nn.Module):
     """The training objective: L1, L1 of neighbour differences, and a small KL term."""
 
@@ -55,12 +69,9 @@ class Reconstruction(torch.nn.Module):
         mean, log_variance = self.vae.quant_conv(self.vae.encoder(x)).chunk(2, 1)
         log_variance = log_variance.clamp(-20, 10)
         z = mean + noise * torch.exp(0.5 * log_variance)
-        difference = self.vae.decoder(self.vae.post_quant_conv(z)) - x
-        l1 = difference.abs().mean()
-        edge = (difference[..., 1:] - difference[..., :-1]).abs().mean() + \
-               (difference[..., 1:, :] - difference[..., :-1, :]).abs().mean()
+        loss, l1 = difference(self.vae.decoder(self.vae.post_quant_conv(z)), x, self.edge_weight)
         kl = 0.5 * (mean ** 2 + log_variance.exp() - 1 - log_variance).mean()
-        return l1 + self.edge_weight * edge + self.kl_weight * kl, l1
+        return loss + self.kl_weight * kl, l1
 
 
 def train(config, device):
@@ -68,8 +79,7 @@ def train(config, device):
     options = config.vae
     path = config["work"] / "vae.pt"
     pictures = data.pictures(config)
-    held_out = set(range(0, len(pictures), max(len(pictures) // options["held_out"], 1)))
-    chosen = [i for i in range(len(pictures)) if i not in held_out]
+    chosen, held_out = split(pictures, options["held_out"])
     colours = data.palette()
     vae = build(options["channels"], options["norm_groups"]).to(device, memory_format=torch.channels_last)
     average = checkpoint.Average(vae, options["average"])
@@ -78,6 +88,8 @@ def train(config, device):
     generator = torch.Generator().manual_seed(config["seed"])
     step, clock = 0, checkpoint.Clock(every=config["checkpoint_seconds"])
     saved = checkpoint.load(path)
+    if saved and saved["elapsed"] >= options["minutes"] * 60 and (config["work"] / "vae").exists():
+        return
     if saved:
         vae.load_state_dict(saved["model"])
         average.restore(saved["average"])
@@ -119,11 +131,16 @@ def train(config, device):
     average.copy_to(vae)
     vae.eval()
     fold(vae, pictures, chosen, colours, device)
-    scores = evaluate(vae, pictures, sorted(held_out), colours, device)
-    scores |= {"steps": step, "minutes": round(clock.elapsed / 60, 1)}
+    finish(config, vae, pictures, held_out, colours, device, {"steps": step, "minutes": round(clock.elapsed / 60, 1)})
+
+
+def finish(config, vae, pictures, held_out, colours, device, facts):
+    """Evaluates, prints and saves an autoencoder into work/vae, its scores and facts into work/vae-scores.pt."""
+    path = config["work"] / "vae-scores.pt"
+    scores = (checkpoint.load(path) or {}) | facts | evaluate(vae, pictures, held_out, colours, device)
     print("vae", scores, flush=True)
     vae.save_pretrained(config["work"] / "vae")
-    checkpoint.save(config["work"] / "vae-scores.pt", scores)
+    checkpoint.save(path, scores)
 
 
 @torch.no_grad()

@@ -23,6 +23,17 @@ std::vector<std::string> flag_names(const CLI::App& app) {
     return names;
 }
 
+// The first argument that no flag took, as an error; nothing when all were.
+void reject_extras(const CLI::App& app) {
+    const auto extras = app.remaining();
+    if (extras.empty()) return;
+    const std::string& first = extras.front();
+    if (!first.starts_with("-")) throw Error(ErrorCode::usage, "unexpected argument \"" + first + "\"");
+    const std::string name = first.substr(0, first.find('='));
+    const auto near = nearest_name(name, flag_names(app));
+    throw Error(ErrorCode::usage, "unknown flag " + name + (near.empty() ? "" : "; did you mean " + near + "?"));
+}
+
 std::string one_line(std::string text) {
     std::replace(text.begin(), text.end(), '\n', ' ');
     return text;
@@ -40,16 +51,10 @@ bool parse(CLI::App& app, const std::vector<std::string>& arguments) {
     } catch (const CLI::CallForVersion& version) {
         std::cout << version.what() << "\n";
         return false;
-    } catch (const CLI::ExtrasError&) {
-        const auto extras = app.remaining();
-        const std::string first = extras.empty() ? "" : extras.front();
-        if (!first.starts_with("-")) throw Error(ErrorCode::usage, "unexpected argument \"" + first + "\"");
-        const std::string name = first.substr(0, first.find('='));
-        const auto near = nearest_name(name, flag_names(app));
-        throw Error(ErrorCode::usage, "unknown flag " + name + (near.empty() ? "" : "; did you mean " + near + "?"));
     } catch (const CLI::FileError& error) {
         throw Error(ErrorCode::input, one_line(error.what()));
     } catch (const CLI::ParseError& error) {
+        reject_extras(app);  // an unknown flag explains a missing one better than the other way round
         throw Error(ErrorCode::usage, one_line(error.what()));
     }
     return true;

@@ -24,7 +24,7 @@ namespace {
 
 struct Arguments {
     PipelineOptions model;
-    GenerateRequest request{.prompt = "a red apple"};
+    GenerateRequest request;
     int runs = 10, warm_ups = 3, text_tokens = 120;
     std::string json, random;
 };
@@ -129,6 +129,7 @@ Report bench_random(const Arguments& a) {
 
 int run_bench(const std::vector<std::string>& arguments) {
     Arguments a;
+    a.request.prompt = "a red apple";
     CLI::App app{"Times stages and whole pictures (median, p10, p90, fraction of the matrix peak measured in the same run).", "t2i bench"};
     add_model_flags(app, a.model);
     app.add_option("-p,--prompt", a.request.prompt, "prompt of the timed pictures")->capture_default_str();

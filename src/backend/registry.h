@@ -15,7 +15,8 @@ struct BackendOptions {
 };
 
 // Throws Error{usage} listing the names when there is no such backend in this binary.
-[[nodiscard]] std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options = {});
+[[nodiscard]] std::unique_ptr<Backend> make_backend(std::string_view name,
+                                                    const BackendOptions& options = {});
 // "cpu", "ref": best first.
 [[nodiscard]] std::vector<std::string> backend_names();
 // What `--dtype auto` means: bf16 where the hardware multiplies bf16 matrices, else f32.

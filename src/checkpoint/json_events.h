@@ -1,5 +1,6 @@
-// A strict base for nlohmann's event parser. It never recurses and keeps no tree, so neither a very large header nor
-// deep nesting can exhaust memory or the stack. Every event that a reader does not expect is an error.
+// A strict base for nlohmann's event parser. It never recurses and keeps no tree, so neither a very large
+// header nor deep nesting can exhaust memory or the stack. Every event that a reader does not expect is an
+// error.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,9 @@ class JsonEvents {
     virtual bool boolean(bool /*value*/) { unexpected("a boolean"); }
     virtual bool number_integer(std::int64_t /*value*/) { unexpected("a negative number"); }
     virtual bool number_unsigned(std::uint64_t /*value*/) { unexpected("a number"); }
-    virtual bool number_float(double /*value*/, const std::string& /*text*/) { unexpected("a fractional or huge number"); }
+    virtual bool number_float(double /*value*/, const std::string& /*text*/) {
+        unexpected("a fractional or huge number");
+    }
     virtual bool string(std::string& /*value*/) { unexpected("a string"); }
     virtual bool binary(std::vector<std::uint8_t>& /*value*/) { unexpected("binary data"); }
     virtual bool start_object(std::size_t /*elements*/) { unexpected("an object"); }
@@ -31,7 +34,8 @@ class JsonEvents {
     virtual bool end_object() { return true; }
     virtual bool start_array(std::size_t /*elements*/) { unexpected("an array"); }
     virtual bool end_array() { return true; }
-    bool parse_error(std::size_t position, const std::string& /*token*/, const nlohmann::json::exception& /*error*/) {
+    bool parse_error(std::size_t position, const std::string& /*token*/,
+                     const nlohmann::json::exception& /*error*/) {
         fail("not valid JSON at byte " + std::to_string(position));
     }
 

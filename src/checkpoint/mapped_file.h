@@ -1,4 +1,5 @@
-// A read-only memory map of a whole file: weights are read from the page cache and never copied into the heap.
+// A read-only memory map of a whole file: weights are read from the page cache and never copied into the
+// heap.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +10,8 @@ namespace t2i {
 
 class MappedFile {
   public:
-    // Throws Error{input} naming the path when it cannot be opened, is not a regular file or cannot be mapped.
+    // Throws Error{input} naming the path when it cannot be opened, is not a regular file or cannot be
+    // mapped.
     explicit MappedFile(const std::string& path);
     MappedFile(MappedFile&& other) noexcept;
     MappedFile& operator=(MappedFile&& other) noexcept;

@@ -20,9 +20,9 @@ struct SafetensorsLayout {
     std::map<std::string, std::string> metadata;
 };
 
-// Reads and validates the header of a whole file in memory. Throws Error{input} naming `path`, the tensor and what is
-// wrong: a length that does not fit, not UTF-8 JSON, duplicate or unknown keys, an unknown dtype, a size that
-// disagrees with shape and dtype, a hole, an overlap, or bytes missing or left over at the end.
+// Reads and validates the header of a whole file in memory. Throws Error{input} naming `path`, the tensor and
+// what is wrong: a length that does not fit, not UTF-8 JSON, duplicate or unknown keys, an unknown dtype, a
+// size that disagrees with shape and dtype, a hole, an overlap, or bytes missing or left over at the end.
 [[nodiscard]] SafetensorsLayout parse_safetensors(std::span<const std::byte> file, const std::string& path);
 
 [[nodiscard]] std::unique_ptr<CheckpointReader> open_safetensors(const std::string& path);

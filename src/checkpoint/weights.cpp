@@ -12,8 +12,8 @@ namespace t2i {
 
 namespace {
 
-// Index of the first element whose exponent bits (`exponent_mask`) are all ones, i.e. NaN or Inf. Whole blocks are
-// tested without a branch, so that the loop vectorises and runs at memory speed.
+// Index of the first element whose exponent bits (`exponent_mask`) are all ones, i.e. NaN or Inf. Whole
+// blocks are tested without a branch, so that the loop vectorises and runs at memory speed.
 template <typename Bits>
 std::optional<std::size_t> first_non_finite(const void* data, std::size_t count, Bits exponent_mask) {
     constexpr std::size_t block = 4096;
@@ -37,10 +37,14 @@ std::optional<std::size_t> first_non_finite(const void* data, std::size_t count,
 std::optional<std::size_t> first_non_finite(const TensorView& tensor) {
     const auto count = static_cast<std::size_t>(tensor.elements());
     switch (tensor.dtype) {
-        case DType::f32: return first_non_finite<std::uint32_t>(tensor.data, count, 0x7F800000U);
-        case DType::bf16: return first_non_finite<std::uint16_t>(tensor.data, count, 0x7F80U);
-        case DType::f16: return first_non_finite<std::uint16_t>(tensor.data, count, 0x7C00U);
-        default: return std::nullopt;
+        case DType::f32:
+            return first_non_finite<std::uint32_t>(tensor.data, count, 0x7F800000U);
+        case DType::bf16:
+            return first_non_finite<std::uint16_t>(tensor.data, count, 0x7F80U);
+        case DType::f16:
+            return first_non_finite<std::uint16_t>(tensor.data, count, 0x7C00U);
+        default:
+            return std::nullopt;
     }
 }
 
@@ -57,8 +61,9 @@ std::string position(std::size_t flat, const Shape& shape) {
 
 const CheckpointReader::Entry* find_entry(const CheckpointReader& reader, const std::string& name) {
     const auto& all = reader.entries();
-    const auto entry = std::lower_bound(all.begin(), all.end(), name,
-                                        [](const CheckpointReader::Entry& e, const std::string& n) { return e.name < n; });
+    const auto entry =
+        std::lower_bound(all.begin(), all.end(), name,
+                         [](const CheckpointReader::Entry& e, const std::string& n) { return e.name < n; });
     return entry == all.end() || entry->name != name ? nullptr : &*entry;
 }
 
@@ -78,7 +83,9 @@ WeightStore::WeightStore(std::unique_ptr<CheckpointReader> reader, std::string w
     T2I_CHECK(reader_ != nullptr, "a weight store needs a reader");
 }
 
-Scope WeightStore::root() { return {*this, ""}; }
+Scope WeightStore::root() {
+    return {*this, ""};
+}
 
 void WeightStore::finish() const {
     constexpr std::size_t named = 5;
@@ -91,8 +98,8 @@ void WeightStore::finish() const {
     }
     if (left == 0) return;
     throw Error(ErrorCode::input,
-                std::to_string(left) + (left == 1 ? " tensor does" : " tensors do") + " not belong to this model: " + names +
-                    (left > named ? ", …" : ""),
+                std::to_string(left) + (left == 1 ? " tensor does" : " tensors do") +
+                    " not belong to this model: " + names + (left > named ? ", …" : ""),
                 where_);
 }
 
@@ -129,7 +136,8 @@ TensorView Scope::take(const std::string& name, const Shape& expected) const {
 Tensor Scope::take_f32(const std::string& name, const Shape& expected) const {
     const TensorView view = take(name, expected);
     Tensor tensor = Tensor::host(expected);
-    convert_to_f32(view.data, view.dtype, static_cast<std::size_t>(view.elements()), tensor.as<float>().data());
+    convert_to_f32(view.data, view.dtype, static_cast<std::size_t>(view.elements()),
+                   tensor.as<float>().data());
     return tensor;
 }
 

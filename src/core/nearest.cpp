@@ -32,7 +32,8 @@ std::string nearest_name(std::string_view name, std::span<const std::string> can
     std::string_view best;
     std::size_t best_distance = name.size() / 2 + 1;
     for (const std::string& candidate : candidates) {
-        const std::size_t gap = std::max(candidate.size(), name.size()) - std::min(candidate.size(), name.size());
+        const std::size_t gap =
+            std::max(candidate.size(), name.size()) - std::min(candidate.size(), name.size());
         if (candidate.size() > max_compared_bytes || gap >= best_distance) continue;
         const std::size_t distance = edit_distance(name, candidate);
         if (distance >= best_distance) continue;
@@ -46,7 +47,8 @@ std::string in_quotes(std::string_view name) {
     std::string text = "\"";
     const bool is_long = name.size() > max_quoted_bytes;
     const std::string_view head = is_long ? name.substr(0, max_quoted_bytes / 2) : name;
-    const std::string_view tail = is_long ? name.substr(name.size() - max_quoted_bytes / 2) : std::string_view();
+    const std::string_view tail =
+        is_long ? name.substr(name.size() - max_quoted_bytes / 2) : std::string_view();
     const auto append = [&](std::string_view part) {
         for (const char c : part) text += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
     };

@@ -10,12 +10,12 @@ namespace t2i {
 // Levenshtein distance: the fewest insertions, deletions and substitutions of bytes that turn a into b.
 [[nodiscard]] std::size_t edit_distance(std::string_view a, std::string_view b);
 
-// The candidate with the smallest edit distance to `name` (the first of equals), or "" when there is none that
-// shares at least half of its bytes.
+// The candidate with the smallest edit distance to `name` (the first of equals), or "" when there is none
+// that shares at least half of its bytes.
 [[nodiscard]] std::string nearest_name(std::string_view name, std::span<const std::string> candidates);
 
-// Quotes a name that came from a file: control characters become '?', and the middle of a very long one "…", so that
-// a message stays one readable line.
+// Quotes a name that came from a file: control characters become '?', and the middle of a very long one "…",
+// so that a message stays one readable line.
 [[nodiscard]] std::string in_quotes(std::string_view name);
 
 }  // namespace t2i

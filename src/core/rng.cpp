@@ -9,7 +9,8 @@ namespace {
 
 constexpr std::size_t block = 16;  // torch transforms uniforms to normals in blocks of this size
 
-// Box-Muller over one block: uniforms u in [0, 1) become normals. torch: cpu/DistributionTemplates.h, normal_fill_16.
+// Box-Muller over one block: uniforms u in [0, 1) become normals. torch: cpu/DistributionTemplates.h,
+// normal_fill_16.
 void uniforms_to_normals(float* u) {
     for (std::size_t j = 0; j < block / 2; ++j) {
         const float radius = std::sqrt(-2.0F * std::log(1.0F - u[j]));

@@ -51,13 +51,16 @@ const nlohmann::json* ModelConfig::find(const std::string& key) const {
     return it == json_->end() || it->is_null() ? nullptr : &*it;
 }
 
-bool ModelConfig::has(const std::string& key) const { return find(key) != nullptr; }
+bool ModelConfig::has(const std::string& key) const {
+    return find(key) != nullptr;
+}
 
 std::string ModelConfig::class_name() const {
     if (has("_class_name")) return text("_class_name", "");
     const auto architectures = texts("architectures", {});
     if (architectures.empty())
-        throw Error(ErrorCode::input, "names no class: neither \"_class_name\" nor \"architectures\"", where_);
+        throw Error(ErrorCode::input, "names no class: neither \"_class_name\" nor \"architectures\"",
+                    where_);
     return architectures.front();
 }
 
@@ -106,7 +109,8 @@ std::vector<std::int64_t> ModelConfig::integers(const std::string& key,
     return list;
 }
 
-std::vector<std::string> ModelConfig::texts(const std::string& key, const std::vector<std::string>& fallback) const {
+std::vector<std::string> ModelConfig::texts(const std::string& key,
+                                            const std::vector<std::string>& fallback) const {
     const auto* value = find(key);
     if (!value) return fallback;
     std::vector<std::string> list;

@@ -28,7 +28,10 @@ void rename_deprecated_vae_attention(WeightStore& weights) {
     if (!deprecated) return;
     weights.rename([](const std::string& canonical) {
         static constexpr std::array<std::pair<const char*, const char*>, 4> pairs{
-            {{".to_q.", ".query."}, {".to_k.", ".key."}, {".to_v.", ".value."}, {".to_out.0.", ".proj_attn."}}};
+            {{".to_q.", ".query."},
+             {".to_k.", ".key."},
+             {".to_v.", ".value."},
+             {".to_out.0.", ".proj_attn."}}};
         for (const auto& [now, before] : pairs)
             if (const auto at = canonical.find(now); at != std::string::npos)
                 return std::string(canonical).replace(at, std::string(now).size(), before);
@@ -38,7 +41,8 @@ void rename_deprecated_vae_attention(WeightStore& weights) {
 
 void rename_taesd(WeightStore& weights, const std::string& part) {
     const std::string prefix = part + ".layers.";
-    const bool original = std::ranges::none_of(weights.reader().entries(), [&](const auto& e) { return e.name.starts_with(prefix); });
+    const bool original = std::ranges::none_of(weights.reader().entries(),
+                                               [&](const auto& e) { return e.name.starts_with(prefix); });
     if (!original) return;
     const int offset = part == "decoder" ? 1 : 0;  // its Sequential starts with the clamp
     weights.rename([prefix, offset](const std::string& canonical) {

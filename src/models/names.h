@@ -1,5 +1,5 @@
-// Checkpoints spell the same tensor in several ways. Models ask for canonical names (today's diffusers and transformers);
-// these functions say what a given checkpoint calls them.
+// Checkpoints spell the same tensor in several ways. Models ask for canonical names (today's diffusers and
+// transformers); these functions say what a given checkpoint calls them.
 #pragma once
 
 #include <string>
@@ -13,7 +13,8 @@ namespace t2i {
 [[nodiscard]] std::string t5_embedding_name(const Scope& root);
 void ignore_t5_duplicates(WeightStore& weights);
 
-// AutoencoderKL's middle attention was query, key, value and proj_attn before it was to_q, to_k, to_v and to_out.0.
+// AutoencoderKL's middle attention was query, key, value and proj_attn before it was to_q, to_k, to_v and
+// to_out.0.
 void rename_deprecated_vae_attention(WeightStore& weights);
 
 // TAESD's own files have no "decoder.layers." or "encoder.layers." in front, and its decoder counts from 1.

@@ -28,7 +28,8 @@ PixArtBlock::PixArtBlock(const LoadContext& load, const Scope& scope, const PixA
       self_(load, scope / "attn1", names(), attention_config(config)),
       cross_(load, scope / "attn2", names(), attention_config(config), config.context_width),
       mlp_(load, scope / "ff" / "net" / 0 / "proj", scope / "ff" / "net" / 2,
-           {.in = config.width, .hidden = mlp_ratio * config.width, .out = config.width}, Activation::gelu_tanh),
+           {.in = config.width, .hidden = mlp_ratio * config.width, .out = config.width},
+           Activation::gelu_tanh),
       eps_(config.eps),
       compute_(load.compute) {}
 
@@ -46,8 +47,9 @@ void PixArtBlock::forward(const ExecContext& ctx, const TensorView& x, const Ten
         ops::norm_modulate(ctx, a);
     };
     norm(shift_attention, scale_attention);
-    self_.add_to(ctx, normed, x,
-                 {.batch = static_cast<std::int64_t>(lengths.size()), .gate = modulation.slice(gate_attention, 1)});
+    self_.add_to(
+        ctx, normed, x,
+        {.batch = static_cast<std::int64_t>(lengths.size()), .gate = modulation.slice(gate_attention, 1)});
     cross_.add_to(ctx, as_dtype(ctx, x, compute_), keys_values, lengths, x);
     norm(shift_mlp, scale_mlp);
     mlp_.forward(ctx, normed, x, {.gate = modulation.slice(gate_mlp, 1), .residual = x});

@@ -10,23 +10,24 @@
 namespace t2i {
 namespace {
 
-constexpr std::int64_t sinusoid_width = 256;  // of a timestep before its MLP (diffusers, Timesteps)
-constexpr float head_eps = 1e-6F;             // norm_out
-constexpr std::int64_t pixels_per_latent = 8; // of the only autoencoders PixArt was trained with
+constexpr std::int64_t sinusoid_width = 256;   // of a timestep before its MLP (diffusers, Timesteps)
+constexpr float head_eps = 1e-6F;              // norm_out
+constexpr std::int64_t pixels_per_latent = 8;  // of the only autoencoders PixArt was trained with
 
 struct PixArtConfig {
     PixArtBlockConfig block;
     std::int64_t layers, channels, out_channels, sample_size, patch;
     std::optional<std::int64_t> caption_width;  // absent: the text already has context_width
     double interpolation_scale;
-    bool size_conditions;                       // picture size and aspect ratio join the timestep
+    bool size_conditions;  // picture size and aspect ratio join the timestep
 };
 
 PixArtConfig read_config(const ModelConfig& c) {
     c.only("norm_type", "ada_norm_single");
     c.only("activation_fn", "gelu-approximate");
     c.only("attention_type", "default");
-    if (c.flag("norm_elementwise_affine", false)) throw c.error("norm_elementwise_affine", "true is not supported");
+    if (c.flag("norm_elementwise_affine", false))
+        throw c.error("norm_elementwise_affine", "true is not supported");
     PixArtConfig p{};
     p.block.heads = c.integer("num_attention_heads", 16);
     p.block.head_size = c.integer("attention_head_dim", 72);
@@ -40,11 +41,14 @@ PixArtConfig read_config(const ModelConfig& c) {
     p.sample_size = c.integer("sample_size", 128);
     p.patch = c.integer("patch_size", 2);
     if (c.has("caption_channels")) p.caption_width = c.integer("caption_channels");
-    // A table interpolated for high resolutions: 1 up to 512 pixels, 2 at 1024 (PixArtTransformer2DModel.__init__).
-    p.interpolation_scale = c.number("interpolation_scale", static_cast<double>(std::max<std::int64_t>(p.sample_size / 64, 1)));
+    // A table interpolated for high resolutions: 1 up to 512 pixels, 2 at 1024
+    // (PixArtTransformer2DModel.__init__).
+    p.interpolation_scale =
+        c.number("interpolation_scale", static_cast<double>(std::max<std::int64_t>(p.sample_size / 64, 1)));
     p.size_conditions = c.flag("use_additional_conditions", p.sample_size == 128);
 
-    if (p.block.width % 4 != 0) throw c.error("attention_head_dim", "times the heads must be a multiple of 4");
+    if (p.block.width % 4 != 0)
+        throw c.error("attention_head_dim", "times the heads must be a multiple of 4");
     if (p.caption_width && p.block.context_width != p.block.width)
         throw c.error("cross_attention_dim", "must equal heads times head size where captions are projected");
     if (p.out_channels != p.channels && p.out_channels != 2 * p.channels)
@@ -56,8 +60,8 @@ PixArtConfig read_config(const ModelConfig& c) {
     return p;
 }
 
-// adaln_single.emb: the timestep, and with size_conditions the picture's size, as a vector of the model's width
-// (diffusers, PixArtAlphaCombinedTimestepSizeEmbeddings).
+// adaln_single.emb: the timestep, and with size_conditions the picture's size, as a vector of the model's
+// width (diffusers, PixArtAlphaCombinedTimestepSizeEmbeddings).
 class TimestepEmbedder {
   public:
     TimestepEmbedder(const LoadContext& load, const Scope& scope, const PixArtConfig& c)
@@ -68,11 +72,13 @@ class TimestepEmbedder {
     }
 
     // height, width: of the picture, pixels → out [timesteps, width] f32
-    void forward(const ExecContext& ctx, std::span<const float> timesteps, float height, float width, const TensorView& out) const {
+    void forward(const ExecContext& ctx, std::span<const float> timesteps, float height, float width,
+                 const TensorView& out) const {
         const Arena::Mark mark(ctx.scratch);
         std::optional<TensorView> size;
         if (resolution_) {
-            const TensorView parts = ctx.scratch.take({3, out.shape[1] / 3});  // of the height, the width, the aspect ratio
+            const TensorView parts =
+                ctx.scratch.take({3, out.shape[1] / 3});  // of the height, the width, the aspect ratio
             embed(ctx, *resolution_, std::array{height, width}, parts.slice(0, 2), {});
             embed(ctx, *aspect_ratio_, std::array{height / width}, parts.slice(2, 1), {});
             size = parts.reshaped({1, out.shape[1]});
@@ -82,11 +88,16 @@ class TimestepEmbedder {
 
   private:
     static Mlp mlp(const LoadContext& load, const Scope& scope, std::int64_t width) {
-        return {load, scope / "linear_1", scope / "linear_2", {.in = sinusoid_width, .hidden = width, .out = width}, Activation::silu};
+        return {load,
+                scope / "linear_1",
+                scope / "linear_2",
+                {.in = sinusoid_width, .hidden = width, .out = width},
+                Activation::silu};
     }
     void embed(const ExecContext& ctx, const Mlp& layer, std::span<const float> values, const TensorView& out,
                const Linear::Epilogue& epilogue) const {
-        const TensorView waves = ctx.scratch.take({static_cast<std::int64_t>(values.size()), sinusoid_width}, compute_);
+        const TensorView waves =
+            ctx.scratch.take({static_cast<std::int64_t>(values.size()), sinusoid_width}, compute_);
         ops::timestep_embed(ctx, values, 0.0F, waves);
         layer.forward(ctx, waves, out, epilogue);
     }
@@ -110,18 +121,24 @@ class PixArtTransformer final : public Denoiser {
     PixArtTransformer(const LoadContext& load, const PixArtConfig& config, const Scope& root)
         : config_(config),
           compute_(load.compute),
-          patch_embed_(Linear::patches(load, root / "pos_embed" / "proj", config.channels, config.patch, config.block.width)),
+          patch_embed_(Linear::patches(load, root / "pos_embed" / "proj", config.channels, config.patch,
+                                       config.block.width)),
           timestep_(load, root / "adaln_single" / "emb", config),
-          modulation_(load, root / "adaln_single" / "linear", config.block.width, PixArtBlock::rows * config.block.width),
+          modulation_(load, root / "adaln_single" / "linear", config.block.width,
+                      PixArtBlock::rows * config.block.width),
           head_table_(load_f32(load, root, "scale_shift_table", {2, config.block.width})),
-          head_(load, root / "proj_out", config.block.width, config.patch * config.patch * config.out_channels) {
+          head_(load, root / "proj_out", config.block.width,
+                config.patch * config.patch * config.out_channels) {
         if (config.caption_width) {
             const Scope captions = root / "caption_projection";
-            captions_.emplace(load, captions / "linear_1", captions / "linear_2",
-                              Mlp::Sizes{.in = *config.caption_width, .hidden = config.block.width, .out = config.block.width},
-                              Activation::gelu_tanh);
+            captions_.emplace(
+                load, captions / "linear_1", captions / "linear_2",
+                Mlp::Sizes{
+                    .in = *config.caption_width, .hidden = config.block.width, .out = config.block.width},
+                Activation::gelu_tanh);
         }
-        for (std::int64_t i = 0; i < config.layers; ++i) blocks_.emplace_back(load, root / "transformer_blocks" / i, config.block);
+        for (std::int64_t i = 0; i < config.layers; ++i)
+            blocks_.emplace_back(load, root / "transformer_blocks" / i, config.block);
     }
 
     [[nodiscard]] std::int64_t channels() const override { return config_.channels; }
@@ -133,48 +150,53 @@ class PixArtTransformer final : public Denoiser {
                                                            const Shape& latents_shape) const override {
         const TraceSpan span(ctx.tracer, "pixart_prepare");
         check_latents(latents_shape);
-        T2I_CHECK(text.embeddings.shape()[0] == latents_shape[0], "text " + text.embeddings.shape().text() + " for latents " + latents_shape.text());
+        T2I_CHECK(text.embeddings.shape()[0] == latents_shape[0],
+                  "text " + text.embeddings.shape().text() + " for latents " + latents_shape.text());
         T2I_CHECK(!timesteps.empty(), "no timesteps");
         const Arena::Mark mark(ctx.scratch);
         auto request = std::make_unique<Request>();
         request->latents = latents_shape;
         request->lengths = text.lengths;
-        request->positions = upload(
-            ctx.backend, sincos_positions({.rows = latents_shape[2] / config_.patch,
-                                           .columns = latents_shape[3] / config_.patch,
-                                           .base = config_.sample_size / config_.patch,
-                                           .interpolation_scale = config_.interpolation_scale},
-                                          config_.block.width));
+        request->positions =
+            upload(ctx.backend, sincos_positions({.rows = latents_shape[2] / config_.patch,
+                                                  .columns = latents_shape[3] / config_.patch,
+                                                  .base = config_.sample_size / config_.patch,
+                                                  .interpolation_scale = config_.interpolation_scale},
+                                                 config_.block.width));
         prepare_text(ctx, text.embeddings, *request);
         prepare_timesteps(ctx, timesteps, *request);
         return request;
     }
 
-    void forward(const ExecContext& ctx, const DenoiserRequest& request, std::int64_t step, const TensorView& latents,
-                 const TensorView& out) const override {
+    void forward(const ExecContext& ctx, const DenoiserRequest& request, std::int64_t step,
+                 const TensorView& latents, const TensorView& out) const override {
         const TraceSpan span(ctx.tracer, "pixart_forward");
         const auto& r = dynamic_cast<const Request&>(request);
-        T2I_CHECK(latents.shape == r.latents && out.shape == r.latents, "latents " + latents.shape.text() + ", prepared for " + r.latents.text());
+        T2I_CHECK(latents.shape == r.latents && out.shape == r.latents,
+                  "latents " + latents.shape.text() + ", prepared for " + r.latents.text());
         T2I_CHECK(step >= 0 && step < r.modulations.shape()[0], "step " + std::to_string(step));
         const Arena::Mark mark(ctx.scratch);
         const std::int64_t rows = r.latents[0] * r.positions.shape()[0];
         const TensorView x = ctx.scratch.take({rows, config_.block.width});
         embed_patches(ctx, latents, r.positions, x);
         for (std::size_t i = 0; i < blocks_.size(); ++i)
-            blocks_[i].forward(ctx, x, modulation_of(r, step, static_cast<std::int64_t>(i)), r.keys_values[i], r.lengths);
+            blocks_[i].forward(ctx, x, modulation_of(r, step, static_cast<std::int64_t>(i)), r.keys_values[i],
+                               r.lengths);
         write_output(ctx, x, r.head_modulations.view.slice(step, 1).reshaped({2, config_.block.width}), out);
     }
 
   private:
     void check_latents(const Shape& s) const {
-        T2I_CHECK(s.rank() == 4 && s[1] == config_.channels && s[2] > 0 && s[3] > 0 && s[2] % config_.patch == 0 && s[3] % config_.patch == 0,
+        T2I_CHECK(s.rank() == 4 && s[1] == config_.channels && s[2] > 0 && s[3] > 0 &&
+                      s[2] % config_.patch == 0 && s[3] % config_.patch == 0,
                   "latents " + s.text() + " in patches of " + std::to_string(config_.patch));
     }
 
     // Modulation of one block at one step: [6, width].
     [[nodiscard]] TensorView modulation_of(const Request& r, std::int64_t step, std::int64_t block) const {
         const std::int64_t index = step * config_.layers + block;
-        return r.modulations.view.reshaped({r.modulations.view.elements() / config_.block.width, config_.block.width})
+        return r.modulations.view
+            .reshaped({r.modulations.view.elements() / config_.block.width, config_.block.width})
             .slice(index * PixArtBlock::rows, PixArtBlock::rows);
     }
 
@@ -190,7 +212,8 @@ class PixArtTransformer final : public Denoiser {
             context = projected;
         }
         for (const auto& block : blocks_) {
-            r.keys_values.push_back(allocate(ctx.backend, {rows, 2 * block.cross_attention().inner()}, compute_));
+            r.keys_values.push_back(
+                allocate(ctx.backend, {rows, 2 * block.cross_attention().inner()}, compute_));
             block.cross_attention().keys_values(ctx, context, r.keys_values.back());
         }
     }
@@ -212,27 +235,32 @@ class PixArtTransformer final : public Denoiser {
         for (std::int64_t step = 0; step < steps; ++step) {
             for (std::int64_t i = 0; i < config_.layers; ++i) {
                 const TensorView& table = blocks_[static_cast<std::size_t>(i)].table();
-                const std::array<LincombTerm, 2> sum{{{1.0, table}, {1.0, projected.slice(step, 1).reshaped(table.shape)}}};
+                const std::array<LincombTerm, 2> sum{
+                    {{1.0, table}, {1.0, projected.slice(step, 1).reshaped(table.shape)}}};
                 ops::lincomb(ctx, sum, modulation_of(r, step, i));
             }
             const TensorView head = r.head_modulations.view.slice(step, 1).reshaped({2, width});
             for (std::int64_t row = 0; row < 2; ++row) {
-                const std::array<LincombTerm, 2> sum{{{1.0, head_table_.view.slice(row, 1)}, {1.0, embedded.slice(step, 1)}}};
+                const std::array<LincombTerm, 2> sum{
+                    {{1.0, head_table_.view.slice(row, 1)}, {1.0, embedded.slice(step, 1)}}};
                 ops::lincomb(ctx, sum, head.slice(row, 1));
             }
         }
     }
 
     // x = patches·W + bias + positions
-    void embed_patches(const ExecContext& ctx, const TensorView& latents, const TensorView& positions, const TensorView& x) const {
+    void embed_patches(const ExecContext& ctx, const TensorView& latents, const TensorView& positions,
+                       const TensorView& x) const {
         const Arena::Mark mark(ctx.scratch);
-        const TensorView patches = ctx.scratch.take({x.shape[0], config_.channels * config_.patch * config_.patch}, compute_);
+        const TensorView patches =
+            ctx.scratch.take({x.shape[0], config_.channels * config_.patch * config_.patch}, compute_);
         ops::patchify(ctx, latents, config_.patch, patches);
         patch_embed_.forward(ctx, patches, x, {.residual = positions});
     }
 
     // modulation [2, width]: shift, scale. A learned variance is computed and left behind by unpatchify.
-    void write_output(const ExecContext& ctx, const TensorView& x, const TensorView& modulation, const TensorView& out) const {
+    void write_output(const ExecContext& ctx, const TensorView& x, const TensorView& modulation,
+                      const TensorView& out) const {
         const Arena::Mark mark(ctx.scratch);
         const TensorView normed = ctx.scratch.take(x.shape, compute_);
         const TensorView tokens = ctx.scratch.take({x.shape[0], head_.out_features()});
@@ -260,7 +288,8 @@ class PixArtTransformer final : public Denoiser {
 
 }  // namespace
 
-std::unique_ptr<Denoiser> make_pixart_transformer(const LoadContext& load, const ModelConfig& config, WeightStore& weights) {
+std::unique_ptr<Denoiser> make_pixart_transformer(const LoadContext& load, const ModelConfig& config,
+                                                  WeightStore& weights) {
     weights.ignore("pos_embed.pos_embed");  // recomputed for every grid
     return std::make_unique<PixArtTransformer>(load, read_config(config), weights.root());
 }

@@ -19,7 +19,8 @@ struct Row {
     std::unique_ptr<Role> (*make)(const LoadContext&, const ModelConfig&, WeightStore&);
 };
 
-std::unique_ptr<TextEncoder> make_t5(const LoadContext& load, const ModelConfig& config, WeightStore& weights) {
+std::unique_ptr<TextEncoder> make_t5(const LoadContext& load, const ModelConfig& config,
+                                     WeightStore& weights) {
     ignore_t5_duplicates(weights);
     return make_t5_encoder(load, config, weights);
 }
@@ -28,13 +29,17 @@ std::unique_ptr<TextEncoder> make_t5(const LoadContext& load, const ModelConfig&
 constexpr std::array<Row<TextEncoder>, 1> text_encoders{{{"T5EncoderModel", make_t5}}};
 constexpr std::array<Row<Denoiser>, 2> denoisers{{
     {"PixArtTransformer2DModel", make_pixart_transformer},
-    {"Transformer2DModel", make_pixart_transformer},  // its name before diffusers 0.27; norm_type tells it from others
+    {"Transformer2DModel",
+     make_pixart_transformer},  // its name before diffusers 0.27; norm_type tells it from others
 }};
-constexpr std::array<Row<LatentDecoder>, 2> decoders{{{"AutoencoderKL", make_kl_decoder}, {"AutoencoderTiny", make_tiny_decoder}}};
-constexpr std::array<Row<LatentEncoder>, 2> encoders{{{"AutoencoderKL", make_kl_encoder}, {"AutoencoderTiny", make_tiny_encoder}}};
+constexpr std::array<Row<LatentDecoder>, 2> decoders{
+    {{"AutoencoderKL", make_kl_decoder}, {"AutoencoderTiny", make_tiny_decoder}}};
+constexpr std::array<Row<LatentEncoder>, 2> encoders{
+    {{"AutoencoderKL", make_kl_encoder}, {"AutoencoderTiny", make_tiny_encoder}}};
 
 template <typename Role>
-std::unique_ptr<Role> make(std::span<const Row<Role>> rows, const LoadContext& load, const ModelConfig& config, WeightStore weights) {
+std::unique_ptr<Role> make(std::span<const Row<Role>> rows, const LoadContext& load,
+                           const ModelConfig& config, WeightStore weights) {
     const std::string name = config.class_name();
     std::string known;
     for (const auto& row : rows) {
@@ -44,11 +49,13 @@ std::unique_ptr<Role> make(std::span<const Row<Role>> rows, const LoadContext& l
         weights.finish();
         return model;
     }
-    throw Error(ErrorCode::input, "class \"" + name + "\" is not supported here (supported: " + known + ")", config.where());
+    throw Error(ErrorCode::input, "class \"" + name + "\" is not supported here (supported: " + known + ")",
+                config.where());
 }
 
 template <typename Role>
-std::unique_ptr<Role> load_folder(std::span<const Row<Role>> rows, Backend& backend, const std::string& folder, DType compute) {
+std::unique_ptr<Role> load_folder(std::span<const Row<Role>> rows, Backend& backend,
+                                  const std::string& folder, DType compute) {
     const ModelConfig config = ModelConfig::read(folder);
     return make(rows, {backend, compute}, config, WeightStore(open_component(folder), folder));
 }
@@ -60,7 +67,8 @@ bool looks_like_taesd(const CheckpointReader& reader) {
 }
 
 template <typename Role>
-std::unique_ptr<Role> load_autoencoder(std::span<const Row<Role>> rows, Backend& backend, const std::string& path, DType compute) {
+std::unique_ptr<Role> load_autoencoder(std::span<const Row<Role>> rows, Backend& backend,
+                                       const std::string& path, DType compute) {
     namespace fs = std::filesystem;
     std::error_code ignored;
     if (!fs::is_regular_file(path, ignored)) return load_folder(rows, backend, path, compute);
@@ -68,7 +76,8 @@ std::unique_ptr<Role> load_autoencoder(std::span<const Row<Role>> rows, Backend&
     const fs::path beside = fs::path(path).parent_path() / "config.json";
     const bool taesd = looks_like_taesd(*reader);
     if (!taesd && !fs::exists(beside, ignored))
-        throw Error(ErrorCode::input, "is not a TAESD file, and no config.json beside it says what it is", path);
+        throw Error(ErrorCode::input, "is not a TAESD file, and no config.json beside it says what it is",
+                    path);
     const ModelConfig config = taesd ? ModelConfig::parse(R"({"_class_name": "AutoencoderTiny"})", path)
                                      : ModelConfig::read(beside.parent_path().string());
     return make(rows, {backend, compute}, config, WeightStore(std::move(reader), path));
@@ -84,11 +93,13 @@ std::unique_ptr<Denoiser> load_denoiser(Backend& backend, const std::string& fol
     return load_folder(std::span<const Row<Denoiser>>(denoisers), backend, folder, compute);
 }
 
-std::unique_ptr<LatentDecoder> load_decoder(Backend& backend, const std::string& folder_or_file, DType compute) {
+std::unique_ptr<LatentDecoder> load_decoder(Backend& backend, const std::string& folder_or_file,
+                                            DType compute) {
     return load_autoencoder(std::span<const Row<LatentDecoder>>(decoders), backend, folder_or_file, compute);
 }
 
-std::unique_ptr<LatentEncoder> load_encoder(Backend& backend, const std::string& folder_or_file, DType compute) {
+std::unique_ptr<LatentEncoder> load_encoder(Backend& backend, const std::string& folder_or_file,
+                                            DType compute) {
     return load_autoencoder(std::span<const Row<LatentEncoder>>(encoders), backend, folder_or_file, compute);
 }
 

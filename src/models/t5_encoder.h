@@ -7,6 +7,7 @@
 
 namespace t2i {
 
-[[nodiscard]] std::unique_ptr<TextEncoder> make_t5_encoder(const LoadContext& load, const ModelConfig& config, WeightStore& weights);
+[[nodiscard]] std::unique_ptr<TextEncoder> make_t5_encoder(const LoadContext& load, const ModelConfig& config,
+                                                           WeightStore& weights);
 
 }  // namespace t2i

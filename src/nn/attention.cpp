@@ -6,11 +6,13 @@ namespace t2i {
 
 SelfAttention::SelfAttention(const LoadContext& load, const Scope& scope, const AttentionNames& names,
                              const AttentionConfig& config)
-    : qkv_(load, std::array{scope / names.q, scope / names.k, scope / names.v}, config.width, config.inner(), config.qkv_bias),
+    : qkv_(load, std::array{scope / names.q, scope / names.k, scope / names.v}, config.width, config.inner(),
+           config.qkv_bias),
       out_(load, scope / names.out, config.inner(), config.width, config.out_bias),
       config_(config) {}
 
-void SelfAttention::add_to(const ExecContext& ctx, const TensorView& x, const TensorView& stream, const Call& call) const {
+void SelfAttention::add_to(const ExecContext& ctx, const TensorView& x, const TensorView& stream,
+                           const Call& call) const {
     const Arena::Mark mark(ctx.scratch);
     const std::int64_t rows = x.shape.rows(), inner = config_.inner();
     const TensorView qkv = ctx.scratch.take({rows, 3 * inner}, qkv_.compute());
@@ -36,7 +38,8 @@ CrossAttention::CrossAttention(const LoadContext& load, const Scope& scope, cons
       out_(load, scope / names.out, config.inner(), config.width, config.out_bias),
       config_(config) {}
 
-void CrossAttention::keys_values(const ExecContext& ctx, const TensorView& context, const TensorView& out) const {
+void CrossAttention::keys_values(const ExecContext& ctx, const TensorView& context,
+                                 const TensorView& out) const {
     kv_.forward(ctx, context, out);
 }
 

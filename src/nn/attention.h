@@ -1,4 +1,5 @@
-// Multi-head attention: fused projections, then the attention op, then the output projection onto a residual stream.
+// Multi-head attention: fused projections, then the attention op, then the output projection onto a residual
+// stream.
 #pragma once
 
 #include <optional>
@@ -15,23 +16,25 @@ struct AttentionNames {
 };
 
 struct AttentionConfig {
-    std::int64_t width;       // of the residual stream
+    std::int64_t width;  // of the residual stream
     std::int64_t heads, head_size;
-    float scale;              // of q·k
+    float scale;  // of q·k
     Bias qkv_bias = Bias::yes, out_bias = Bias::yes;
     [[nodiscard]] std::int64_t inner() const { return heads * head_size; }
 };
 
 class SelfAttention {
   public:
-    SelfAttention(const LoadContext& load, const Scope& scope, const AttentionNames& names, const AttentionConfig& config);
+    SelfAttention(const LoadContext& load, const Scope& scope, const AttentionNames& names,
+                  const AttentionConfig& config);
     struct Call {
         std::int64_t batch = 1;
         std::optional<TensorView> bias{};  // [heads, T, T] f32
         std::optional<TensorView> gate{};  // [G, width] f32
     };
     // x [B·T, width] in the compute dtype; stream [B·T, width] f32 gets gate ⊙ the result added
-    void add_to(const ExecContext& ctx, const TensorView& x, const TensorView& stream, const Call& call) const;
+    void add_to(const ExecContext& ctx, const TensorView& x, const TensorView& stream,
+                const Call& call) const;
 
   private:
     Linear qkv_, out_;
@@ -41,11 +44,12 @@ class SelfAttention {
 class CrossAttention {
   public:
     // context_width: of the tokens that give keys and values
-    CrossAttention(const LoadContext& load, const Scope& scope, const AttentionNames& names, const AttentionConfig& config,
-                   std::int64_t context_width);
+    CrossAttention(const LoadContext& load, const Scope& scope, const AttentionNames& names,
+                   const AttentionConfig& config, std::int64_t context_width);
     // context [B·L, context_width] in the compute dtype → out [B·L, 2·inner] in it: keys, then values
     void keys_values(const ExecContext& ctx, const TensorView& context, const TensorView& out) const;
-    // x [B·T, width] in the compute dtype; stream [B·T, width] f32 gets the result added; lengths: valid keys of each row
+    // x [B·T, width] in the compute dtype; stream [B·T, width] f32 gets the result added; lengths: valid keys
+    // of each row
     void add_to(const ExecContext& ctx, const TensorView& x, const TensorView& keys_values,
                 std::span<const std::int32_t> lengths, const TensorView& stream) const;
     [[nodiscard]] std::int64_t inner() const { return config_.inner(); }

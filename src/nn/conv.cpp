@@ -17,7 +17,8 @@ Shape Conv2d::output_shape(const Shape& x) const {
             (x[2] + padding_[1] + padding_[3] - w[3]) / stride_ + 1, w[0]};
 }
 
-void Conv2d::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out, const ConvEpilogue& epilogue) const {
+void Conv2d::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out,
+                     const ConvEpilogue& epilogue) const {
     Conv2dArgs a;
     a.x = x;
     a.weight = weight_.get();

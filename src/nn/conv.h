@@ -31,7 +31,8 @@ class Conv2d {
 
     [[nodiscard]] Shape output_shape(const Shape& x) const;  // [B, H, W, in] → [B, H', W', out]
     // Both in the compute dtype.
-    void forward(const ExecContext& ctx, const TensorView& x, const TensorView& out, const ConvEpilogue& epilogue = {}) const;
+    void forward(const ExecContext& ctx, const TensorView& x, const TensorView& out,
+                 const ConvEpilogue& epilogue = {}) const;
 
   private:
     std::unique_ptr<PackedWeight> weight_;

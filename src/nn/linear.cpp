@@ -5,7 +5,8 @@
 namespace t2i {
 namespace {
 
-// The matrices under one another, in host memory: f32 unless all have one dtype. One layer's worth, freed once packed.
+// The matrices under one another, in host memory: f32 unless all have one dtype. One layer's worth, freed
+// once packed.
 Tensor stack_rows(std::span<const TensorView> matrices) {
     DType dtype = matrices[0].dtype;
     std::int64_t rows = 0;
@@ -16,8 +17,11 @@ Tensor stack_rows(std::span<const TensorView> matrices) {
     Tensor stacked = Tensor::host({rows, matrices[0].shape[1]}, dtype);
     auto* to = static_cast<std::byte*>(stacked.view.data);
     for (const auto& m : matrices) {
-        if (m.dtype == dtype) std::memcpy(to, m.data, m.bytes());
-        else convert_to_f32(m.data, m.dtype, static_cast<std::size_t>(m.elements()), reinterpret_cast<float*>(to));
+        if (m.dtype == dtype)
+            std::memcpy(to, m.data, m.bytes());
+        else
+            convert_to_f32(m.data, m.dtype, static_cast<std::size_t>(m.elements()),
+                           reinterpret_cast<float*>(to));
         to += static_cast<std::size_t>(m.elements()) * size_of(dtype);
     }
     return stacked;
@@ -32,7 +36,8 @@ Linear::Linear(const LoadContext& load, const Scope& scope, std::int64_t in, std
     : Linear(load, scope.take("weight", {out, in}),
              bias == Bias::yes ? load_f32(load, scope, "bias", {out}) : Tensor{}) {}
 
-Linear::Linear(const LoadContext& load, std::span<const Scope> scopes, std::int64_t in, std::int64_t out_each, Bias bias) {
+Linear::Linear(const LoadContext& load, std::span<const Scope> scopes, std::int64_t in, std::int64_t out_each,
+               Bias bias) {
     T2I_CHECK(!scopes.empty(), "a stacked layer of no parts");
     std::vector<TensorView> matrices;
     const Tensor biases = Tensor::host({static_cast<std::int64_t>(scopes.size()), out_each});
@@ -54,7 +59,8 @@ Linear Linear::patches(const LoadContext& load, const Scope& scope, std::int64_t
     return {load, filter.reshaped({out, channels * patch * patch}), load_f32(load, scope, "bias", {out})};
 }
 
-void Linear::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out, const Epilogue& epilogue) const {
+void Linear::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out,
+                     const Epilogue& epilogue) const {
     LinearArgs a;
     a.x = x;
     a.weight = weight_.get();

@@ -16,7 +16,8 @@ struct LoadContext {
 // A copy of host memory in the backend's memory.
 [[nodiscard]] Tensor upload(Backend& backend, const TensorView& host);
 // A bias, norm or small table: f32 in the backend's memory.
-[[nodiscard]] Tensor load_f32(const LoadContext& load, const Scope& scope, const std::string& name, const Shape& shape);
+[[nodiscard]] Tensor load_f32(const LoadContext& load, const Scope& scope, const std::string& name,
+                              const Shape& shape);
 
 // x itself where it has `dtype` already, else a cast copy in scratch memory.
 [[nodiscard]] TensorView as_dtype(const ExecContext& ctx, const TensorView& x, DType dtype);

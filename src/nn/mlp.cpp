@@ -4,7 +4,8 @@
 
 namespace t2i {
 
-Mlp::Mlp(const LoadContext& load, const Scope& first, const Scope& second, const Sizes& sizes, Activation activation)
+Mlp::Mlp(const LoadContext& load, const Scope& first, const Scope& second, const Sizes& sizes,
+         Activation activation)
     : first_(load, first, sizes.in, sizes.hidden),
       second_(load, second, sizes.hidden, sizes.out),
       activation_(activation) {}
@@ -17,7 +18,8 @@ void Mlp::forward(const ExecContext& ctx, const TensorView& x, const TensorView&
     second_.forward(ctx, hidden, out, epilogue);
 }
 
-GatedGeluMlp::GatedGeluMlp(const LoadContext& load, const Scope& scope, std::int64_t width, std::int64_t hidden)
+GatedGeluMlp::GatedGeluMlp(const LoadContext& load, const Scope& scope, std::int64_t width,
+                           std::int64_t hidden)
     : wi_(load, std::array{scope / "wi_0", scope / "wi_1"}, width, hidden, Bias::no),
       wo_(load, scope / "wo", hidden, width, Bias::no) {}
 

@@ -20,9 +20,11 @@ class RmsNorm {
 class GroupNorm {
   public:
     // scope/weight and scope/bias [channels]
-    GroupNorm(const LoadContext& load, const Scope& scope, std::int64_t channels, std::int64_t groups, float eps);
+    GroupNorm(const LoadContext& load, const Scope& scope, std::int64_t channels, std::int64_t groups,
+              float eps);
     // x [B, H, W, channels] → out, the same shape and dtype; out may be x
-    void forward(const ExecContext& ctx, const TensorView& x, const TensorView& out, Activation activation) const;
+    void forward(const ExecContext& ctx, const TensorView& x, const TensorView& out,
+                 Activation activation) const;
 
   private:
     Tensor weight_, bias_;

@@ -10,10 +10,12 @@
 
 namespace t2i {
 
-// out = shortcut(x) + conv2(silu(norm2(conv1(silu(norm1(x))))))  (diffusers, ResnetBlock2D without time embedding)
+// out = shortcut(x) + conv2(silu(norm2(conv1(silu(norm1(x))))))  (diffusers, ResnetBlock2D without time
+// embedding)
 class ResnetBlock {
   public:
-    ResnetBlock(const LoadContext& load, const Scope& scope, std::int64_t in, std::int64_t out, std::int64_t groups);
+    ResnetBlock(const LoadContext& load, const Scope& scope, std::int64_t in, std::int64_t out,
+                std::int64_t groups);
     [[nodiscard]] Shape output_shape(const Shape& x) const { return conv1_.output_shape(x); }
     // x [B, H, W, in] → out [B, H, W, out]
     void forward(const ExecContext& ctx, const TensorView& x, const TensorView& out) const;
@@ -26,7 +28,8 @@ class ResnetBlock {
     std::optional<Conv2d> shortcut_;
 };
 
-// out = x + to_out(attention over all pixels of norm(x)), one head  (diffusers, Attention from a deprecated block)
+// out = x + to_out(attention over all pixels of norm(x)), one head  (diffusers, Attention from a deprecated
+// block)
 class PixelAttention {
   public:
     PixelAttention(const LoadContext& load, const Scope& scope, std::int64_t channels, std::int64_t groups);

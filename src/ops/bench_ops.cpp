@@ -14,7 +14,9 @@ std::vector<double> times_ms(PreparedOp& op, int warm_ups, int runs) {
     for (int run = -warm_ups; run < runs; ++run) {
         const auto start = std::chrono::steady_clock::now();
         op.run();
-        if (run >= 0) times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+        if (run >= 0)
+            times.push_back(
+                std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
     }
     std::sort(times.begin(), times.end());
     return times;
@@ -34,7 +36,8 @@ std::vector<OpTiming> bench_op(Backend& backend, Op op, DType dtype, int runs) {
         const auto prepared = c.prepare(backend, dtype, Fill::reals);
         const auto times = times_ms(*prepared, 3, runs);
         const double median = quantile(times, 0.5);
-        timings.push_back({c.name, median, quantile(times, 0.1), quantile(times, 0.9), c.flops / median * 1e-6, c.bytes / median * 1e-6});
+        timings.push_back({c.name, median, quantile(times, 0.1), quantile(times, 0.9),
+                           c.flops / median * 1e-6, c.bytes / median * 1e-6});
     }
     return timings;
 }

@@ -11,15 +11,16 @@ namespace t2i {
 struct OpTiming {
     std::string name;
     double median_ms, p10_ms, p90_ms;
-    double gflops;             // per second, at the median; 0 where the op is not a product
+    double gflops;                // per second, at the median; 0 where the op is not a product
     double gigabytes_per_second;  // of the bytes that must move, in f32
 };
 
-// The op at every shape of op_cases that is meant for timing: 3 warm-ups, `runs` timed calls each. Empty when the
-// backend does not support the op in this dtype.
+// The op at every shape of op_cases that is meant for timing: 3 warm-ups, `runs` timed calls each. Empty when
+// the backend does not support the op in this dtype.
 [[nodiscard]] std::vector<OpTiming> bench_op(Backend& backend, Op op, DType dtype, int runs = 10);
 
-// What the machine multiplies at best, in GFLOP/s: the largest over a few runs of one product of 1024 x 1024 x 1024.
+// What the machine multiplies at best, in GFLOP/s: the largest over a few runs of one product of 1024 x 1024
+// x 1024.
 [[nodiscard]] double measure_matrix_peak_gflops(Backend& backend, DType dtype);
 
 }  // namespace t2i

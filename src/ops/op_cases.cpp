@@ -15,7 +15,9 @@ std::string joined(std::initializer_list<std::int64_t> dims) {
     }
     return s;
 }
-double real(std::int64_t n) { return static_cast<double>(n); }
+double real(std::int64_t n) {
+    return static_cast<double>(n);
+}
 
 struct Linear {
     std::int64_t m, k, n;
@@ -48,8 +50,10 @@ OpCase make(const Linear& c) {
         if (c.residuals > 0) a.residual = p.input({c.residuals, c.n}, DType::f32);
         // Sums of magnitudes bound the rounding of what comes before the activation.
         a.activation = p.fill() == Fill::magnitudes ? Activation::none : c.activation;
-        if (c.residuals < 0) a.residual = a.out = p.in_place({c.m, c.n}, DType::f32);
-        else a.out = p.output({c.m, c.n}, c.out_compute ? p.dtype() : DType::f32);
+        if (c.residuals < 0)
+            a.residual = a.out = p.in_place({c.m, c.n}, DType::f32);
+        else
+            a.out = p.output({c.m, c.n}, c.out_compute ? p.dtype() : DType::f32);
         p.set_call([a](const ExecContext& ctx) { ops::linear(ctx, a); });
     };
     return out;
@@ -64,8 +68,11 @@ struct AttentionCase {
 };
 
 OpCase make(const AttentionCase& c) {
-    OpCase out{.op = Op::attention, .name = "attention " + joined({c.batch, c.heads, c.queries, c.keys, c.head_size}),
-               .purpose = c.purpose, .terms = c.keys + c.head_size, .head_size = c.head_size};
+    OpCase out{.op = Op::attention,
+               .name = "attention " + joined({c.batch, c.heads, c.queries, c.keys, c.head_size}),
+               .purpose = c.purpose,
+               .terms = c.keys + c.head_size,
+               .head_size = c.head_size};
     if (c.bias) out.name += " bias";
     if (!c.lengths.empty()) out.name += " lengths";
     if (c.fused) out.name += " fused";
@@ -99,12 +106,17 @@ OpCase make(const AttentionCase& c) {
 }
 
 OpCase norm_modulate(std::int64_t m, std::int64_t c, std::int64_t groups, bool narrow) {
-    OpCase out{.op = Op::norm_modulate, .name = "norm_modulate " + joined({m, c}) + " groups " + std::to_string(groups),
-               .terms = c, .bytes = 8 * real(m * c)};
+    OpCase out{.op = Op::norm_modulate,
+               .name = "norm_modulate " + joined({m, c}) + " groups " + std::to_string(groups),
+               .terms = c,
+               .bytes = 8 * real(m * c)};
     if (narrow) out.name += " narrow";
     out.set_up = [=](PreparedOp& p) {
-        NormModulateArgs a{.x = p.input({m, c}, DType::f32), .shift = p.input({groups, c}, DType::f32),
-                           .scale = p.input({groups, c}, DType::f32), .eps = 1e-6F, .out = {}};
+        NormModulateArgs a{.x = p.input({m, c}, DType::f32),
+                           .shift = p.input({groups, c}, DType::f32),
+                           .scale = p.input({groups, c}, DType::f32),
+                           .eps = 1e-6F,
+                           .out = {}};
         a.out = p.output({m, c}, narrow ? p.dtype() : DType::f32);
         p.set_call([a](const ExecContext& ctx) { ops::norm_modulate(ctx, a); });
     };
@@ -112,22 +124,33 @@ OpCase norm_modulate(std::int64_t m, std::int64_t c, std::int64_t groups, bool n
 }
 
 OpCase rms_norm(std::int64_t m, std::int64_t c) {
-    OpCase out{.op = Op::rms_norm, .name = "rms_norm " + joined({m, c}), .terms = c, .bytes = 8 * real(m * c)};
+    OpCase out{
+        .op = Op::rms_norm, .name = "rms_norm " + joined({m, c}), .terms = c, .bytes = 8 * real(m * c)};
     out.set_up = [=](PreparedOp& p) {
-        const TensorView x = p.input({m, c}, DType::f32), weight = p.input({c}, DType::f32), y = p.output({m, c}, p.dtype());
+        const TensorView x = p.input({m, c}, DType::f32), weight = p.input({c}, DType::f32),
+                         y = p.output({m, c}, p.dtype());
         p.set_call([=](const ExecContext& ctx) { ops::rms_norm(ctx, x, weight, 1e-6F, y); });
     };
     return out;
 }
 
-OpCase group_norm(const Shape& shape, std::int64_t groups, Activation activation, Purpose purpose = Purpose::both) {
-    OpCase out{.op = Op::group_norm, .name = "group_norm " + shape.text() + " groups " + std::to_string(groups),
-               .purpose = purpose, .terms = shape[1] * shape[2] * shape[3] / groups, .bytes = 8 * real(shape.elements())};
+OpCase group_norm(const Shape& shape, std::int64_t groups, Activation activation,
+                  Purpose purpose = Purpose::both) {
+    OpCase out{.op = Op::group_norm,
+               .name = "group_norm " + shape.text() + " groups " + std::to_string(groups),
+               .purpose = purpose,
+               .terms = shape[1] * shape[2] * shape[3] / groups,
+               .bytes = 8 * real(shape.elements())};
     if (activation == Activation::silu) out.name += " silu";
     out.set_up = [=](PreparedOp& p) {
         const std::int64_t c = shape[3];
-        const GroupNormArgs a{.x = p.input(shape, p.dtype()), .weight = p.input({c}, DType::f32), .bias = p.input({c}, DType::f32),
-                              .groups = groups, .eps = 1e-6F, .activation = activation, .out = p.output(shape, p.dtype())};
+        const GroupNormArgs a{.x = p.input(shape, p.dtype()),
+                              .weight = p.input({c}, DType::f32),
+                              .bias = p.input({c}, DType::f32),
+                              .groups = groups,
+                              .eps = 1e-6F,
+                              .activation = activation,
+                              .out = p.output(shape, p.dtype())};
         p.set_call([a](const ExecContext& ctx) { ops::group_norm(ctx, a); });
     };
     return out;
@@ -148,7 +171,9 @@ OpCase make(const Conv& c) {
     const std::int64_t height = (c.x[1] + c.padding[0] + c.padding[2] - c.filter[2]) / c.stride + 1;
     const std::int64_t width = (c.x[2] + c.padding[1] + c.padding[3] - c.filter[3]) / c.stride + 1;
     const Shape shape{c.x[0], height, width, c.filter[0]};
-    OpCase out{.op = Op::conv2d, .name = "conv2d " + c.x.text() + " with " + c.filter.text(), .purpose = c.purpose,
+    OpCase out{.op = Op::conv2d,
+               .name = "conv2d " + c.x.text() + " with " + c.filter.text(),
+               .purpose = c.purpose,
                .terms = c.filter.elements() / c.filter[0] + 2};
     if (c.stride > 1) out.name += " stride " + std::to_string(c.stride);
     if (c.activation == Activation::relu) out.name += " relu";
@@ -165,8 +190,10 @@ OpCase make(const Conv& c) {
         a.padding = c.padding;
         a.activation = c.activation;
         if (c.residual == 1) a.residual = p.input(shape, p.dtype());
-        if (c.residual == 2) a.residual = a.out = p.in_place(shape, p.dtype());
-        else a.out = p.output(shape, p.dtype());
+        if (c.residual == 2)
+            a.residual = a.out = p.in_place(shape, p.dtype());
+        else
+            a.out = p.output(shape, p.dtype());
         p.set_call([a](const ExecContext& ctx) { ops::conv2d(ctx, a); });
     };
     return out;
@@ -175,7 +202,9 @@ OpCase make(const Conv& c) {
 // An op that maps one tensor of activations to another.
 OpCase mapped(Op op, const std::string& name, const Shape& from, const Shape& to, float amplitude,
               void (*call)(const ExecContext&, const TensorView&, const TensorView&)) {
-    OpCase out{.op = op, .name = name + " " + from.text(), .bytes = 4 * (real(from.elements()) + real(to.elements()))};
+    OpCase out{.op = op,
+               .name = name + " " + from.text(),
+               .bytes = 4 * (real(from.elements()) + real(to.elements()))};
     out.set_up = [=](PreparedOp& p) {
         const TensorView x = p.input(from, p.dtype(), amplitude), y = p.output(to, p.dtype());
         p.set_call([=](const ExecContext& ctx) { call(ctx, x, y); });
@@ -185,8 +214,9 @@ OpCase mapped(Op op, const std::string& name, const Shape& from, const Shape& to
 
 template <Unary f>
 OpCase unary(const char* name, std::int64_t count) {
-    OpCase out = mapped(Op::unary, std::string("unary ") + name, {count}, {count}, 6.0F,
-                        [](const ExecContext& ctx, const TensorView& x, const TensorView& y) { ops::unary(ctx, f, x, y); });
+    OpCase out = mapped(
+        Op::unary, std::string("unary ") + name, {count}, {count}, 6.0F,
+        [](const ExecContext& ctx, const TensorView& x, const TensorView& y) { ops::unary(ctx, f, x, y); });
     out.curved = f != Unary::relu;
     return out;
 }
@@ -198,11 +228,14 @@ OpCase gated_gelu(std::int64_t m, std::int64_t f) {
 }
 
 OpCase lincomb(std::int64_t terms, std::int64_t count, bool in_place) {
-    OpCase out{.op = Op::lincomb, .name = "lincomb " + joined({terms, count}) + (in_place ? " in place" : ""), .terms = terms,
+    OpCase out{.op = Op::lincomb,
+               .name = "lincomb " + joined({terms, count}) + (in_place ? " in place" : ""),
+               .terms = terms,
                .bytes = 4 * real((terms + 1) * count)};
     out.set_up = [=](PreparedOp& p) {
         std::vector<LincombTerm> list;
-        for (std::int64_t t = 0; t < terms; ++t) list.push_back({0.3 * real(t) - 0.7, p.input({count}, DType::f32)});
+        for (std::int64_t t = 0; t < terms; ++t)
+            list.push_back({0.3 * real(t) - 0.7, p.input({count}, DType::f32)});
         const TensorView y = in_place ? p.in_place({count}, DType::f32) : p.output({count}, DType::f32);
         if (in_place) list.back().x = y;
         p.set_call([=](const ExecContext& ctx) { ops::lincomb(ctx, list, y); });
@@ -211,18 +244,24 @@ OpCase lincomb(std::int64_t terms, std::int64_t count, bool in_place) {
 }
 
 OpCase gather(std::int64_t table, std::int64_t columns, std::int64_t rows, bool f16) {
-    OpCase out{.op = Op::gather, .name = "gather " + joined({table, columns, rows}) + (f16 ? " f16" : ""), .bytes = 8 * real(columns * rows)};
+    OpCase out{.op = Op::gather,
+               .name = "gather " + joined({table, columns, rows}) + (f16 ? " f16" : ""),
+               .bytes = 8 * real(columns * rows)};
     out.set_up = [=](PreparedOp& p) {
         const TensorView t = f16 ? p.f16_input({table, columns}) : p.input({table, columns}, p.dtype());
         const TensorView y = p.output({rows, columns}, DType::f32);
-        p.set_call([=, ids = p.indices(rows, static_cast<std::int32_t>(table))](const ExecContext& ctx) { ops::gather(ctx, t, ids, y); });
+        p.set_call([=, ids = p.indices(rows, static_cast<std::int32_t>(table))](const ExecContext& ctx) {
+            ops::gather(ctx, t, ids, y);
+        });
     };
     return out;
 }
 
 OpCase patchify(const Shape& latents, std::int64_t p) {
     const std::int64_t tokens = latents[0] * latents[2] * latents[3] / (p * p);
-    OpCase out{.op = Op::patchify, .name = "patchify " + latents.text() + " by " + std::to_string(p), .bytes = 8 * real(latents.elements())};
+    OpCase out{.op = Op::patchify,
+               .name = "patchify " + latents.text() + " by " + std::to_string(p),
+               .bytes = 8 * real(latents.elements())};
     out.set_up = [=](PreparedOp& prepared) {
         const TensorView x = prepared.input(latents, DType::f32);
         const TensorView y = prepared.output({tokens, latents[1] * p * p}, prepared.dtype());
@@ -233,21 +272,27 @@ OpCase patchify(const Shape& latents, std::int64_t p) {
 
 OpCase unpatchify(const Shape& latents, std::int64_t p, std::int64_t channels) {
     const std::int64_t tokens = latents[0] * latents[2] * latents[3] / (p * p);
-    OpCase out{.op = Op::unpatchify, .name = "unpatchify " + latents.text() + " by " + std::to_string(p) + " of " + std::to_string(channels),
+    OpCase out{.op = Op::unpatchify,
+               .name = "unpatchify " + latents.text() + " by " + std::to_string(p) + " of " +
+                       std::to_string(channels),
                .bytes = 8 * real(latents.elements())};
     out.set_up = [=](PreparedOp& prepared) {
-        const TensorView x = prepared.input({tokens, channels * p * p}, DType::f32), y = prepared.output(latents, DType::f32);
+        const TensorView x = prepared.input({tokens, channels * p * p}, DType::f32),
+                         y = prepared.output(latents, DType::f32);
         prepared.set_call([=](const ExecContext& ctx) { ops::unpatchify(ctx, x, p, y); });
     };
     return out;
 }
 
 OpCase timestep_embed(std::int64_t count, std::int64_t columns, float shift) {
-    OpCase out{.op = Op::timestep_embed, .name = "timestep_embed " + joined({count, columns}) + (shift != 0 ? " shifted" : ""),
+    OpCase out{.op = Op::timestep_embed,
+               .name = "timestep_embed " + joined({count, columns}) + (shift != 0 ? " shifted" : ""),
                .bytes = 4 * real(count * columns)};
     out.set_up = [=](PreparedOp& p) {
         const TensorView y = p.output({count, columns}, p.dtype());
-        p.set_call([=, t = p.numbers(count, 999.0F)](const ExecContext& ctx) { ops::timestep_embed(ctx, t, shift, y); });
+        p.set_call([=, t = p.numbers(count, 999.0F)](const ExecContext& ctx) {
+            ops::timestep_embed(ctx, t, shift, y);
+        });
     };
     return out;
 }
@@ -255,10 +300,14 @@ OpCase timestep_embed(std::int64_t count, std::int64_t columns, float shift) {
 enum class Cast : std::uint8_t { to, from, from_f16 };
 OpCase cast(Cast direction, std::int64_t count) {
     constexpr const char* names[] = {"to", "from", "from f16"};
-    OpCase out{.op = Op::cast, .name = std::string("cast ") + names[static_cast<int>(direction)] + " " + std::to_string(count), .bytes = 8 * real(count)};
+    OpCase out{
+        .op = Op::cast,
+        .name = std::string("cast ") + names[static_cast<int>(direction)] + " " + std::to_string(count),
+        .bytes = 8 * real(count)};
     out.set_up = [=](PreparedOp& p) {
-        const TensorView x = direction == Cast::from_f16 ? p.f16_input({count})
-                                                         : p.input({count}, direction == Cast::to ? DType::f32 : p.dtype());
+        const TensorView x = direction == Cast::from_f16
+                                 ? p.f16_input({count})
+                                 : p.input({count}, direction == Cast::to ? DType::f32 : p.dtype());
         const TensorView y = p.output({count}, direction == Cast::to ? p.dtype() : DType::f32);
         p.set_call([=](const ExecContext& ctx) { ops::cast(ctx, x, y); });
     };
@@ -267,10 +316,14 @@ OpCase cast(Cast direction, std::int64_t count) {
 
 OpCase channels(Op op, const Shape& from, const Shape& to) {
     const bool last = op == Op::to_channels_last;
-    OpCase out{.op = op, .name = std::string(name_of(op)) + " " + from.text(), .bytes = 8 * real(from.elements())};
+    OpCase out{
+        .op = op, .name = std::string(name_of(op)) + " " + from.text(), .bytes = 8 * real(from.elements())};
     out.set_up = [=](PreparedOp& p) {
-        const TensorView x = p.input(from, last ? DType::f32 : p.dtype()), y = p.output(to, last ? p.dtype() : DType::f32);
-        p.set_call([=](const ExecContext& ctx) { last ? ops::to_channels_last(ctx, x, y) : ops::to_channels_first(ctx, x, y); });
+        const TensorView x = p.input(from, last ? DType::f32 : p.dtype()),
+                         y = p.output(to, last ? p.dtype() : DType::f32);
+        p.set_call([=](const ExecContext& ctx) {
+            last ? ops::to_channels_last(ctx, x, y) : ops::to_channels_first(ctx, x, y);
+        });
     };
     return out;
 }
@@ -351,39 +404,66 @@ std::unique_ptr<PreparedOp> OpCase::prepare(Backend& backend, DType dtype, Fill 
 
 const std::vector<Op>& all_ops() {
     using enum Op;
-    static const std::vector<Op> ops{linear, attention, norm_modulate, rms_norm, group_norm, conv2d, upsample2x, unary, gated_gelu, lincomb,
-                                     gather, patchify, unpatchify, timestep_embed, cast, to_channels_last, to_channels_first};
+    static const std::vector<Op> ops{
+        linear,     attention,      norm_modulate, rms_norm,         group_norm,       conv2d,
+        upsample2x, unary,          gated_gelu,    lincomb,          gather,           patchify,
+        unpatchify, timestep_embed, cast,          to_channels_last, to_channels_first};
     return ops;
 }
 
 std::vector<OpCase> op_cases(Op op) {
     using enum Activation;
     switch (op) {
-        case Op::linear: return linear_cases();
-        case Op::attention: return attention_cases();
+        case Op::linear:
+            return linear_cases();
+        case Op::attention:
+            return attention_cases();
         case Op::norm_modulate:
-            return {norm_modulate(1, 2, 1, false), norm_modulate(17, 17, 17, true), norm_modulate(34, 1023, 2, false), norm_modulate(512, 1152, 2, true)};
-        case Op::rms_norm: return {rms_norm(1, 1), rms_norm(17, 1023), rms_norm(120, 4096)};
+            return {norm_modulate(1, 2, 1, false), norm_modulate(17, 17, 17, true),
+                    norm_modulate(34, 1023, 2, false), norm_modulate(512, 1152, 2, true)};
+        case Op::rms_norm:
+            return {rms_norm(1, 1), rms_norm(17, 1023), rms_norm(120, 4096)};
         case Op::group_norm:
-            return {group_norm({1, 1, 3, 1}, 1, none), group_norm({2, 3, 5, 34}, 2, silu), group_norm({1, 17, 23, 17}, 17, none),
-                    group_norm({2, 32, 32, 64}, 32, silu), group_norm({1, 256, 256, 128}, 32, silu, Purpose::time)};
-        case Op::conv2d: return conv2d_cases();
+            return {group_norm({1, 1, 3, 1}, 1, none), group_norm({2, 3, 5, 34}, 2, silu),
+                    group_norm({1, 17, 23, 17}, 17, none), group_norm({2, 32, 32, 64}, 32, silu),
+                    group_norm({1, 256, 256, 128}, 32, silu, Purpose::time)};
+        case Op::conv2d:
+            return conv2d_cases();
         case Op::upsample2x:
             return {mapped(op, "upsample2x", {1, 1, 1, 1}, {1, 2, 2, 1}, 1.0F, ops::upsample2x),
                     mapped(op, "upsample2x", {2, 3, 17, 5}, {2, 6, 34, 5}, 1.0F, ops::upsample2x),
                     mapped(op, "upsample2x", {1, 32, 32, 64}, {1, 64, 64, 64}, 1.0F, ops::upsample2x)};
         case Op::unary:
-            return {unary<Unary::silu>("silu", 1), unary<Unary::silu>("silu", 1023), unary<Unary::gelu_tanh>("gelu", 1023), unary<Unary::relu>("relu", 17),
-                    unary<Unary::soft_clamp3>("soft_clamp3", 4096), unary<Unary::silu>("silu", 294912)};
-        case Op::gated_gelu: return {gated_gelu(1, 1), gated_gelu(17, 1023), gated_gelu(120, 2816)};
-        case Op::lincomb: return {lincomb(1, 1, false), lincomb(2, 1023, true), lincomb(5, 8192, false), lincomb(3, 16411, true)};
-        case Op::gather: return {gather(1, 1, 1, false), gather(17, 1023, 5, true), gather(1000, 384, 120, false)};
-        case Op::patchify: return {patchify({1, 1, 1, 1}, 1), patchify({2, 4, 32, 32}, 2), patchify({1, 3, 12, 6}, 3)};
-        case Op::unpatchify: return {unpatchify({1, 1, 1, 1}, 1, 1), unpatchify({2, 4, 32, 32}, 2, 8), unpatchify({1, 3, 12, 6}, 3, 3)};
-        case Op::timestep_embed: return {timestep_embed(1, 2, 0.0F), timestep_embed(17, 256, 0.0F), timestep_embed(50, 320, 1.0F)};
-        case Op::cast: return {cast(Cast::to, 1), cast(Cast::to, 1023), cast(Cast::from, 1023), cast(Cast::from_f16, 1023), cast(Cast::to, 294912)};
-        case Op::to_channels_last: return {channels(op, {1, 1, 1, 1}, {1, 1, 1, 1}), channels(op, {2, 4, 32, 32}, {2, 32, 32, 4}), channels(op, {1, 17, 3, 5}, {1, 3, 5, 17})};
-        case Op::to_channels_first: return {channels(op, {1, 1, 1, 1}, {1, 1, 1, 1}), channels(op, {1, 256, 256, 3}, {1, 3, 256, 256}), channels(op, {2, 3, 5, 17}, {2, 17, 3, 5})};
+            return {unary<Unary::silu>("silu", 1),
+                    unary<Unary::silu>("silu", 1023),
+                    unary<Unary::gelu_tanh>("gelu", 1023),
+                    unary<Unary::relu>("relu", 17),
+                    unary<Unary::soft_clamp3>("soft_clamp3", 4096),
+                    unary<Unary::silu>("silu", 294912)};
+        case Op::gated_gelu:
+            return {gated_gelu(1, 1), gated_gelu(17, 1023), gated_gelu(120, 2816)};
+        case Op::lincomb:
+            return {lincomb(1, 1, false), lincomb(2, 1023, true), lincomb(5, 8192, false),
+                    lincomb(3, 16411, true)};
+        case Op::gather:
+            return {gather(1, 1, 1, false), gather(17, 1023, 5, true), gather(1000, 384, 120, false)};
+        case Op::patchify:
+            return {patchify({1, 1, 1, 1}, 1), patchify({2, 4, 32, 32}, 2), patchify({1, 3, 12, 6}, 3)};
+        case Op::unpatchify:
+            return {unpatchify({1, 1, 1, 1}, 1, 1), unpatchify({2, 4, 32, 32}, 2, 8),
+                    unpatchify({1, 3, 12, 6}, 3, 3)};
+        case Op::timestep_embed:
+            return {timestep_embed(1, 2, 0.0F), timestep_embed(17, 256, 0.0F), timestep_embed(50, 320, 1.0F)};
+        case Op::cast:
+            return {cast(Cast::to, 1), cast(Cast::to, 1023), cast(Cast::from, 1023),
+                    cast(Cast::from_f16, 1023), cast(Cast::to, 294912)};
+        case Op::to_channels_last:
+            return {channels(op, {1, 1, 1, 1}, {1, 1, 1, 1}), channels(op, {2, 4, 32, 32}, {2, 32, 32, 4}),
+                    channels(op, {1, 17, 3, 5}, {1, 3, 5, 17})};
+        case Op::to_channels_first:
+            return {channels(op, {1, 1, 1, 1}, {1, 1, 1, 1}),
+                    channels(op, {1, 256, 256, 3}, {1, 3, 256, 256}),
+                    channels(op, {2, 3, 5, 17}, {2, 17, 3, 5})};
     }
     return {};
 }

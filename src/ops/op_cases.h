@@ -16,11 +16,11 @@ struct OpCase {
     Op op;
     std::string name;  // unique
     Purpose purpose = Purpose::both;
-    std::int64_t terms = 1;     // length of the sum behind one output element
+    std::int64_t terms = 1;      // length of the sum behind one output element
     std::int64_t head_size = 0;  // attention only
-    bool curved = false;        // an activation that is not exact on integers
-    double flops = 0;           // 1 multiply-add = 2
-    double bytes = 0;           // read and written at least, in f32
+    bool curved = false;         // an activation that is not exact on integers
+    double flops = 0;            // 1 multiply-add = 2
+    double bytes = 0;            // read and written at least, in f32
     std::function<void(PreparedOp&)> set_up = {};
 
     [[nodiscard]] std::unique_ptr<PreparedOp> prepare(Backend& backend, DType dtype, Fill fill) const;

@@ -11,10 +11,13 @@ constexpr std::uint8_t guard_byte = 0xA5, unwritten_byte = 0xFF;  // 0xFFFF… i
 }  // namespace
 
 PreparedOp::PreparedOp(Backend& backend, DType dtype, Fill fill)
-    : backend_(backend), dtype_(dtype), fill_(fill), scratch_([&backend](std::size_t bytes) { return backend.allocate(bytes); }) {}
+    : backend_(backend),
+      dtype_(dtype),
+      fill_(fill),
+      scratch_([&backend](std::size_t bytes) { return backend.allocate(bytes); }) {}
 
-// xorshift64*: the same numbers everywhere, and quick (Vigna 2016, "An experimental exploration of Marsaglia's xorshift
-// generators, scrambled").
+// xorshift64*: the same numbers everywhere, and quick (Vigna 2016, "An experimental exploration of
+// Marsaglia's xorshift generators, scrambled").
 float PreparedOp::next_value() {
     random_ ^= random_ >> 12;
     random_ ^= random_ << 25;
@@ -33,7 +36,8 @@ std::vector<float> PreparedOp::numbers(std::int64_t count, float amplitude) {
 
 std::vector<std::int32_t> PreparedOp::indices(std::int64_t count, std::int32_t below) {
     std::vector<std::int32_t> values(static_cast<std::size_t>(count));
-    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<std::int32_t>((i * 7919 + 3) % static_cast<std::size_t>(below));
+    for (std::size_t i = 0; i < values.size(); ++i)
+        values[i] = static_cast<std::int32_t>((i * 7919 + 3) % static_cast<std::size_t>(below));
     return values;
 }
 
@@ -46,8 +50,10 @@ TensorView PreparedOp::input(const Shape& shape, DType dtype, float amplitude) {
     const std::vector<float> values = numbers(shape.elements(), amplitude);
     const Tensor host = Tensor::host(shape, dtype);
     for (std::size_t i = 0; i < values.size(); ++i) {
-        if (dtype == DType::bf16) host.as<bf16>()[i] = to_bf16(values[i]);
-        else host.as<float>()[i] = values[i];
+        if (dtype == DType::bf16)
+            host.as<bf16>()[i] = to_bf16(values[i]);
+        else
+            host.as<float>()[i] = values[i];
     }
     buffers_.push_back(backend_.allocate(host.view.bytes()));
     return upload(host, {buffers_.back().data(), dtype, buffers_.back().device(), shape});
@@ -83,14 +89,18 @@ TensorView PreparedOp::guarded(const Shape& shape, DType dtype) {
     return out_;
 }
 
-TensorView PreparedOp::output(const Shape& shape, DType dtype) { return guarded(shape, dtype); }
+TensorView PreparedOp::output(const Shape& shape, DType dtype) {
+    return guarded(shape, dtype);
+}
 
 TensorView PreparedOp::in_place(const Shape& shape, DType dtype) {
     const TensorView values = input(shape, dtype);
     return upload(values, guarded(shape, dtype));
 }
 
-void PreparedOp::run() { call_({backend_, scratch_, nullptr}); }
+void PreparedOp::run() {
+    call_({backend_, scratch_, nullptr});
+}
 
 std::vector<std::byte> PreparedOp::out_bytes() const {
     const Tensor host = Tensor::host(out_.shape, out_.dtype);

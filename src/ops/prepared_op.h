@@ -1,4 +1,5 @@
-// One call of an operation with made-up tensors, ready to run on a backend: what tests compare and benchmarks time.
+// One call of an operation with made-up tensors, ready to run on a backend: what tests compare and benchmarks
+// time.
 #pragma once
 
 #include <cstdint>
@@ -42,8 +43,8 @@ class PreparedOp {
     void run();  // through ops::, checks included
 
     [[nodiscard]] const TensorView& out() const { return out_; }
-    [[nodiscard]] std::vector<float> out_values() const;      // as f32, in host memory
-    [[nodiscard]] std::vector<std::byte> out_bytes() const;   // in host memory
+    [[nodiscard]] std::vector<float> out_values() const;     // as f32, in host memory
+    [[nodiscard]] std::vector<std::byte> out_bytes() const;  // in host memory
     [[nodiscard]] bool guards_intact() const;
 
   private:

@@ -16,17 +16,21 @@ class Ddpm final : public Sampler {
         check_abilities(config, "ddpm", {});
         const auto alphas = alphas_cumprod(config);
         const auto grid = timestep_grid(config, steps, /*round_linspace=*/true);
-        if (grid.front() >= config.train_steps) throw Error(ErrorCode::usage, "steps_offset moves a timestep past the schedule; use fewer steps");
+        if (grid.front() >= config.train_steps)
+            throw Error(ErrorCode::usage, "steps_offset moves a timestep past the schedule; use fewer steps");
         SamplerPlan plan;
         for (std::size_t i = 0; i < grid.size(); ++i) {
-            const float alpha_previous = i + 1 < grid.size() ? alphas[static_cast<std::size_t>(grid[i + 1])] : 1.0F;
-            plan.steps.push_back(step(config, grid[i], alphas[static_cast<std::size_t>(grid[i])], alpha_previous));
+            const float alpha_previous =
+                i + 1 < grid.size() ? alphas[static_cast<std::size_t>(grid[i + 1])] : 1.0F;
+            plan.steps.push_back(
+                step(config, grid[i], alphas[static_cast<std::size_t>(grid[i])], alpha_previous));
         }
         return plan;
     }
 
   private:
-    static SamplerStep step(const ScheduleConfig& config, double timestep, float alpha_bar, float alpha_bar_previous) {
+    static SamplerStep step(const ScheduleConfig& config, double timestep, float alpha_bar,
+                            float alpha_bar_previous) {
         const float alpha = alpha_bar / alpha_bar_previous, beta = 1.0F - alpha;
         const float noise_now = 1.0F - alpha_bar, noise_previous = 1.0F - alpha_bar_previous;
         SamplerStep s{.timestep = timestep};
@@ -45,6 +49,8 @@ class Ddpm final : public Sampler {
 
 }  // namespace
 
-std::unique_ptr<Sampler> make_ddpm() { return std::make_unique<Ddpm>(); }
+std::unique_ptr<Sampler> make_ddpm() {
+    return std::make_unique<Ddpm>();
+}
 
 }  // namespace t2i

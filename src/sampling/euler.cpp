@@ -28,6 +28,8 @@ class Euler final : public Sampler {
 
 }  // namespace
 
-std::unique_ptr<Sampler> make_euler() { return std::make_unique<Euler>(); }
+std::unique_ptr<Sampler> make_euler() {
+    return std::make_unique<Euler>();
+}
 
 }  // namespace t2i

@@ -37,6 +37,8 @@ class EulerAncestral final : public Sampler {
 
 }  // namespace
 
-std::unique_ptr<Sampler> make_euler_ancestral() { return std::make_unique<EulerAncestral>(); }
+std::unique_ptr<Sampler> make_euler_ancestral() {
+    return std::make_unique<EulerAncestral>();
+}
 
 }  // namespace t2i

@@ -1,8 +1,8 @@
 // Noise schedules and timestep grids, in the precision of diffusers.
 //
 // diffusers keeps betas, ᾱ and σ as float32 and derives step coefficients from them in float32. Some of those
-// expressions cancel (1 − ᾱ_t/ᾱ_prev, λ_t − λ_s), so the same precision is mirrored here: only then do trajectories
-// agree to rounding. Grids follow numpy in double.
+// expressions cancel (1 − ᾱ_t/ᾱ_prev, λ_t − λ_s), so the same precision is mirrored here: only then do
+// trajectories agree to rounding. Grids follow numpy in double.
 #pragma once
 
 #include <cstdint>

@@ -17,14 +17,14 @@ std::optional<std::string> read_file(const std::filesystem::path& path) {
     return std::string{std::istreambuf_iterator<char>(file), {}};
 }
 
-AddedToken parse_added_token(const std::string& id, const nlohmann::json& token) {
+AddedToken parse_added_token(const std::string& id, const nlohmann::json& token, const std::string& where) {
     AddedToken added;
     added.text = token.at("content").get<std::string>();
     added.strip_left = token.value("lstrip", false);
     added.strip_right = token.value("rstrip", false);
     const auto [end, problem] = std::from_chars(id.data(), id.data() + id.size(), added.id);
     if (problem != std::errc{} || end != id.data() + id.size() || added.id < 0 || added.text.empty())
-        throw Error(ErrorCode::input, "bad added token");
+        throw Error(ErrorCode::input, "\"added_tokens_decoder\" holds a bad token \"" + id + "\"", where);
     return added;
 }
 
@@ -34,16 +34,19 @@ T5TokenizerOptions parse_options(const std::string& text, const std::string& whe
         const auto json = nlohmann::json::parse(text);
         const std::string name = json.value("tokenizer_class", "T5Tokenizer");
         if (name != "T5Tokenizer" && name != "T5TokenizerFast")
-            throw Error(ErrorCode::input, "class \"" + name + "\" is not supported (supported: T5Tokenizer)", where);
+            throw Error(ErrorCode::input, "class \"" + name + "\" is not supported (supported: T5Tokenizer)",
+                        where);
         if (json.contains("legacy") && !json["legacy"].is_null()) options.legacy = json["legacy"].get<bool>();
         options.extra_ids = json.value("extra_ids", options.extra_ids);
         if (json.contains("added_tokens_decoder"))
-            for (const auto& [id, token] : json["added_tokens_decoder"].items()) options.added_tokens.push_back(parse_added_token(id, token));
+            for (const auto& [id, token] : json["added_tokens_decoder"].items())
+                options.added_tokens.push_back(parse_added_token(id, token, where));
     } catch (const nlohmann::json::exception&) {
         throw Error(ErrorCode::input, "is not a tokenizer's configuration", where);
     }
     constexpr int max_extra_ids = 1 << 20;
-    if (options.extra_ids < 0 || options.extra_ids > max_extra_ids) throw Error(ErrorCode::input, "\"extra_ids\" is out of range", where);
+    if (options.extra_ids < 0 || options.extra_ids > max_extra_ids)
+        throw Error(ErrorCode::input, "\"extra_ids\" is out of range", where);
     return options;
 }
 

@@ -35,8 +35,10 @@ double tolerance(const OpCase& c, DType out, Fill fill, double expected, double 
             // Sums of small integers are exact in any order, and so is what is stored.
             if (fill == Fill::integers && !c.curved) return 0;
             return product_tolerance(c, magnitude) + storage;
-        case Op::attention: return attention_tolerance(c, fill == Fill::integers ? 2 : 1) + storage;
-        case Op::lincomb: return 0;
+        case Op::attention:
+            return attention_tolerance(c, fill == Fill::integers ? 2 : 1) + storage;
+        case Op::lincomb:
+            return 0;
         default: {
             const double t = tolerance_of(c.op, expected);
             return t == 0 ? 0 : t + storage;
@@ -44,21 +46,26 @@ double tolerance(const OpCase& c, DType out, Fill fill, double expected, double 
     }
 }
 
-Worst compare(const OpCase& c, const PreparedOp& run, const PreparedOp& reference, const std::vector<float>& magnitudes) {
+Worst compare(const OpCase& c, const PreparedOp& run, const PreparedOp& reference,
+              const std::vector<float>& magnitudes) {
     const auto actual = run.out_values(), expected = reference.out_values();
     Worst worst;
     for (std::size_t i = 0; i < expected.size(); ++i) {
         const double e = expected[i], a = actual[i], error = std::fabs(a - e);
-        const double t = tolerance(c, run.out().dtype, run.fill(), e, magnitudes.empty() ? 0.0 : magnitudes[i]);
+        const double t =
+            tolerance(c, run.out().dtype, run.fill(), e, magnitudes.empty() ? 0.0 : magnitudes[i]);
         const bool bad = !(error <= t);  // also when either is NaN
         const double excess = t > 0 ? error / t : (bad ? INFINITY : 0.0);
-        const double before = worst.tolerance > 0 ? worst.error / worst.tolerance : (worst.failed ? INFINITY : 0.0);
-        if ((bad && !worst.failed) || (bad == worst.failed && excess > before)) worst = {i, error, t, e, a, bad};
+        const double before =
+            worst.tolerance > 0 ? worst.error / worst.tolerance : (worst.failed ? INFINITY : 0.0);
+        if ((bad && !worst.failed) || (bad == worst.failed && excess > before))
+            worst = {i, error, t, e, a, bad};
     }
     return worst;
 }
 
-void check_case(const OpCase& c, const std::string& name, DType dtype, Backend& backend, Backend& alone, Backend& reference) {
+void check_case(const OpCase& c, const std::string& name, DType dtype, Backend& backend, Backend& alone,
+                Backend& reference) {
     std::vector<float> magnitudes;
     if (c.op == Op::linear || c.op == Op::conv2d) {
         const auto sums = c.prepare(reference, dtype, Fill::magnitudes);
@@ -66,21 +73,24 @@ void check_case(const OpCase& c, const std::string& name, DType dtype, Backend& 
         magnitudes = sums->out_values();
     }
     for (const Fill fill : {Fill::integers, Fill::reals}) {
-        INFO(c.name << ", " << name << ", " << name_of(dtype) << (fill == Fill::integers ? ", integers" : ", reals")
-                    << "; repeat with T2I_CASE=\"" << c.name << "\" test_conformance \"" << name_of(c.op) << "\"");
+        INFO(c.name << ", " << name << ", " << name_of(dtype)
+                    << (fill == Fill::integers ? ", integers" : ", reals") << "; repeat with T2I_CASE=\""
+                    << c.name << "\" test_conformance \"" << name_of(c.op) << "\"");
         const auto expected = c.prepare(reference, dtype, fill), actual = c.prepare(backend, dtype, fill);
         expected->run();
         actual->run();
         const Worst worst = compare(c, *actual, *expected, magnitudes);
-        INFO("worst at " << position(actual->out().shape, worst.index) << ": " << worst.actual << " instead of " << worst.expected
-                         << ", off by " << worst.error << ", allowed " << worst.tolerance);
+        INFO("worst at " << position(actual->out().shape, worst.index) << ": " << worst.actual
+                         << " instead of " << worst.expected << ", off by " << worst.error << ", allowed "
+                         << worst.tolerance);
         CHECK_FALSE(worst.failed);
         CHECK(actual->guards_intact());
 
         const auto again = c.prepare(backend, dtype, fill), serial = c.prepare(alone, dtype, fill);
         again->run();
         serial->run();
-        const bool same_twice = again->out_bytes() == actual->out_bytes(), same_alone = serial->out_bytes() == actual->out_bytes();
+        const bool same_twice = again->out_bytes() == actual->out_bytes(),
+                   same_alone = serial->out_bytes() == actual->out_bytes();
         CHECK(same_twice);
         CHECK(same_alone);
     }

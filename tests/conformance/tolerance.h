@@ -9,16 +9,17 @@ namespace t2i::test {
 
 constexpr double unit = 0x1p-24;  // largest relative error of one rounding to f32
 
-// Sums of products. One f32 sum of K terms in any order errs by at most K·u·Σ|aᵢbᵢ| (Higham 2002, eq. 3.5); errors
-// that do not conspire grow as √K, and 4·√K + 8 of them still leave room for the bias, gate, residual and the slope
-// (below 1.13) and rounding of an activation. `magnitude` is Σ|aᵢbᵢ| with those included, from the reference.
+// Sums of products. One f32 sum of K terms in any order errs by at most K·u·Σ|aᵢbᵢ| (Higham 2002, eq. 3.5);
+// errors that do not conspire grow as √K, and 4·√K + 8 of them still leave room for the bias, gate, residual
+// and the slope (below 1.13) and rounding of an activation. `magnitude` is Σ|aᵢbᵢ| with those included, from
+// the reference.
 inline double product_tolerance(const OpCase& c, double magnitude) {
     return (4 * std::sqrt(static_cast<double>(c.terms)) + 8) * unit * 1.2 * magnitude;
 }
 
 // Attention with |q|, |k|, |v| ≤ a: a score is a sum of D products below a², scaled by 1/√D, so it errs by
-// 4·√D·u·√D·a²; exp turns that into a relative error of a weight, and the output is a mean of v ≤ a. The sums over
-// keys, below T + D = terms, add 8·√terms, exp and the division the rest.
+// 4·√D·u·√D·a²; exp turns that into a relative error of a weight, and the output is a mean of v ≤ a. The sums
+// over keys, below T + D = terms, add 8·√terms, exp and the division the rest.
 inline double attention_tolerance(const OpCase& c, double a) {
     const auto d = static_cast<double>(c.head_size);
     const double scores = 4 * d * a * a + std::sqrt(d) * a * a;
@@ -29,22 +30,29 @@ inline double attention_tolerance(const OpCase& c, double a) {
 inline double tolerance_of(Op op, double expected) {
     const double size = std::fabs(expected);
     switch (op) {
-        // A normalised value is of order one and carries the rounding of mean and deviation, a few dozen at most; it is
-        // multiplied by 1 + scale ≤ 3 or a weight ≤ 2.
+        // A normalised value is of order one and carries the rounding of mean and deviation, a few dozen at
+        // most; it is multiplied by 1 + scale ≤ 3 or a weight ≤ 2.
         case Op::norm_modulate:
         case Op::rms_norm:
-        case Op::group_norm: return 64 * unit * (1 + size);
-        // The argument of exp, up to 2·√(2/π)·(6·2 + 0.045·(6·2)³) below saturation, i.e. about 20 where the result still
-        // counts, turns its rounding into a relative error of as many units.
-        case Op::unary: return 64 * unit * size + 1e-30;
-        case Op::gated_gelu: return 64 * unit * size + 1e-30;
-        case Op::timestep_embed: return 4 * unit;
+        case Op::group_norm:
+            return 64 * unit * (1 + size);
+        // exp turns the rounding of its argument into a relative error of as many units as the argument is
+        // large: about 20 where the result still counts.
+        case Op::unary:
+            return 64 * unit * size + 1e-30;
+        case Op::gated_gelu:
+            return 64 * unit * size + 1e-30;
+        case Op::timestep_embed:
+            return 4 * unit;
         // Moves, conversions and sums in double that both round once.
-        default: return 0;
+        default:
+            return 0;
     }
 }
 
 // A value that f32 rounding moved across a bf16 boundary lands one bf16 step away: 2⁻⁷ of it.
-inline double storage_tolerance(DType out, double expected) { return out == DType::bf16 ? 0x1p-7 * std::fabs(expected) : 0.0; }
+inline double storage_tolerance(DType out, double expected) {
+    return out == DType::bf16 ? 0x1p-7 * std::fabs(expected) : 0.0;
+}
 
 }  // namespace t2i::test

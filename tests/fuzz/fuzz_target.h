@@ -1,5 +1,5 @@
-// What every fuzz target promises: success or Error{input}; anything else (another exception, a broken check, a signal,
-// a sanitizer report) is a finding.
+// What every fuzz target promises: success or Error{input}; anything else (another exception, a broken check,
+// a signal, a sanitizer report) is a finding.
 #pragma once
 
 #include "core/check.h"

@@ -22,27 +22,41 @@ Bytes content_of(const std::filesystem::path& path) {
     return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
 }
 
-// One to four of: change, insert, delete, repeat or truncate. mt19937 gives the same numbers everywhere, unlike the
-// standard distributions.
+// One to four of: change, insert, delete, repeat or truncate. mt19937 gives the same numbers everywhere,
+// unlike the standard distributions.
 Bytes mutated(Bytes bytes, std::mt19937& random) {
     static const std::string interesting("\0\x01\x7F\x80\xFF{}[],:\"0919e-\\/ntf", 26);
     const auto below = [&](std::size_t n) { return n == 0 ? std::size_t{0} : random() % n; };
     const std::size_t changes = 1 + below(4);
     for (std::size_t i = 0; i < changes; ++i) {
         const std::size_t at = below(bytes.size());
-        const auto byte = static_cast<std::uint8_t>(below(2) ? interesting[below(interesting.size())] : static_cast<char>(below(256)));
+        const auto byte = static_cast<std::uint8_t>(below(2) ? interesting[below(interesting.size())]
+                                                             : static_cast<char>(below(256)));
         const auto position = bytes.begin() + static_cast<std::ptrdiff_t>(at);
         switch (bytes.empty() ? 1 : below(6)) {
-            case 0: *position = byte; break;
-            case 1: bytes.insert(position, byte); break;
-            case 2: bytes.erase(position); break;
-            case 3: *position = static_cast<std::uint8_t>(*position ^ (1U << below(8))); break;
+            case 0:
+                *position = byte;
+                break;
+            case 1:
+                bytes.insert(position, byte);
+                break;
+            case 2:
+                bytes.erase(position);
+                break;
+            case 3:
+                *position = static_cast<std::uint8_t>(*position ^ (1U << below(8)));
+                break;
             case 4: {
-                const Bytes part(position, position + static_cast<std::ptrdiff_t>(below(std::min<std::size_t>(bytes.size() - at, 64)) + 1));
-                bytes.insert(bytes.begin() + static_cast<std::ptrdiff_t>(below(bytes.size())), part.begin(), part.end());
+                const Bytes part(position,
+                                 position + static_cast<std::ptrdiff_t>(
+                                                below(std::min<std::size_t>(bytes.size() - at, 64)) + 1));
+                bytes.insert(bytes.begin() + static_cast<std::ptrdiff_t>(below(bytes.size())), part.begin(),
+                             part.end());
                 break;
             }
-            default: bytes.resize(at); break;
+            default:
+                bytes.resize(at);
+                break;
         }
     }
     return bytes;
@@ -81,6 +95,7 @@ int main(int argc, char** argv) {
             is_clean &= survives(mutated(seed, random), file.string() + ", mutation " + std::to_string(i));
         }
     }
-    std::printf("%zu files, %d mutations each: %s\n", files.size(), mutations, is_clean ? "clean" : "findings");
+    std::printf("%zu files, %d mutations each: %s\n", files.size(), mutations,
+                is_clean ? "clean" : "findings");
     return is_clean ? 0 : 1;
 }

@@ -17,7 +17,8 @@ struct Errors {
     double decode, encode;
 };
 
-Errors measure(const nlohmann::json& c, const std::string& backend, DType compute, const FolderOptions& options = {}) {
+Errors measure(const nlohmann::json& c, const std::string& backend, DType compute,
+               const FolderOptions& options = {}) {
     const auto results = read_results("autoencoders");
     const auto name = c.at("name").get<std::string>();
     const TempFolder folder;
@@ -38,8 +39,10 @@ Errors measure(const nlohmann::json& c, const std::string& backend, DType comput
 }
 
 std::string deprecated(std::string name) {
-    for (const auto& [now, before] : {std::pair{".to_q.", ".query."}, std::pair{".to_k.", ".key."}, std::pair{".to_v.", ".value."}, std::pair{".to_out.0.", ".proj_attn."}})
-        if (const auto at = name.find(now); at != std::string::npos) name.replace(at, std::string(now).size(), before);
+    for (const auto& [now, before] : {std::pair{".to_q.", ".query."}, std::pair{".to_k.", ".key."},
+                                      std::pair{".to_v.", ".value."}, std::pair{".to_out.0.", ".proj_attn."}})
+        if (const auto at = name.find(now); at != std::string::npos)
+            name.replace(at, std::string(now).size(), before);
     return name;
 }
 
@@ -56,22 +59,31 @@ void check_class(const std::string& key, const std::string& component) {
 
 }  // namespace
 
-TEST_CASE("AutoencoderKL agrees with diffusers") { check_class("kl", "AutoencoderKL"); }
+TEST_CASE("AutoencoderKL agrees with diffusers") {
+    check_class("kl", "AutoencoderKL");
+}
 
-TEST_CASE("AutoencoderTiny agrees with diffusers") { check_class("tiny", "AutoencoderTiny"); }
+TEST_CASE("AutoencoderTiny agrees with diffusers") {
+    check_class("tiny", "AutoencoderTiny");
+}
 
 TEST_CASE("Autoencoders in bf16 stay near the f32 reference") {
+    const auto backends = backends_with(DType::bf16);
     const auto manifest = read_manifest("autoencoders");
     for (const char* key : {"kl", "tiny"})
-        for (const auto& c : manifest.at(key)) {
-            const Errors errors = measure(c, "cpu", DType::bf16);
-            CHECK(errors.decode < 3e-2);
-            CHECK(errors.encode < 3e-2);
-        }
+        for (const auto& c : manifest.at(key))
+            for (const auto& backend : backends) {
+                const std::string component = key == std::string("kl") ? "AutoencoderKL" : "AutoencoderTiny";
+                const auto label = c.at("name").get<std::string>() + " bf16 " + backend;
+                const Errors errors = measure(c, backend, DType::bf16);
+                check_parity(component, label + " decode", errors.decode, 3e-2);
+                check_parity(component, label + " encode", errors.encode, 3e-2);
+            }
 }
 
 TEST_CASE("AutoencoderKL reads the deprecated names of its attention") {
-    const Errors errors = measure(read_manifest("autoencoders").at("kl").at(0), "cpu", DType::f32, {.rename = deprecated});
+    const Errors errors =
+        measure(read_manifest("autoencoders").at("kl").at(0), "cpu", DType::f32, {.rename = deprecated});
     CHECK(errors.decode <= 1e-4);
     CHECK(errors.encode <= 1e-4);
 }
@@ -82,17 +94,21 @@ TEST_CASE("TAESD's published weights agree with PyTorch") {
     const auto results = read_results("autoencoders");
     for (const char* backend : {"ref", "cpu"}) {
         Machine machine(backend);
-        const auto encoder = load_encoder(*machine.backend, (*folder / "taesd_encoder.safetensors").string(), DType::f32);
-        const auto decoder = load_decoder(*machine.backend, (*folder / "taesd_decoder.safetensors").string(), DType::f32);
+        const auto encoder =
+            load_encoder(*machine.backend, (*folder / "taesd_encoder.safetensors").string(), DType::f32);
+        const auto decoder =
+            load_decoder(*machine.backend, (*folder / "taesd_decoder.safetensors").string(), DType::f32);
         CHECK(decoder->factor() == 8);
         const TensorView expected_latents = results->tensor("taesd.encoded");
         const Tensor latents = Tensor::host(expected_latents.shape);
         encoder->encode(machine.ctx(), channels_last(machine, results->tensor("taesd.rgb")), latents);
-        check_parity("TAESD", std::string("published weights f32 ") + backend + " encode", relative_error(latents, expected_latents), 1e-4);
+        check_parity("TAESD", std::string("published weights f32 ") + backend + " encode",
+                     relative_error(latents, expected_latents), 1e-4);
         const Tensor expected_rgb = channels_last(machine, results->tensor("taesd.decoded"));
         const Tensor rgb = Tensor::host(expected_rgb.shape());
         decoder->decode(machine.ctx(), expected_latents, rgb);
-        check_parity("TAESD", std::string("published weights f32 ") + backend + " decode", relative_error(rgb, expected_rgb), 1e-4);
+        check_parity("TAESD", std::string("published weights f32 ") + backend + " decode",
+                     relative_error(rgb, expected_rgb), 1e-4);
     }
 }
 

@@ -9,12 +9,20 @@
 namespace t2i::test {
 namespace {
 
-nlohmann::json component(const std::string& manifest, const char* key) { return read_manifest(manifest).at(key).at(0); }
+nlohmann::json component(const std::string& manifest, const char* key) {
+    return read_manifest(manifest).at(key).at(0);
+}
 
 using Load = std::function<void(Backend&, const std::string&)>;
-void load_pixart(Backend& b, const std::string& folder) { (void)load_denoiser(b, folder, DType::f32); }
-void load_t5(Backend& b, const std::string& folder) { (void)load_text_encoder(b, folder, DType::f32); }
-void load_vae(Backend& b, const std::string& path) { (void)load_decoder(b, path, DType::f32); }
+void load_pixart(Backend& b, const std::string& folder) {
+    (void)load_denoiser(b, folder, DType::f32);
+}
+void load_t5(Backend& b, const std::string& folder) {
+    (void)load_text_encoder(b, folder, DType::f32);
+}
+void load_vae(Backend& b, const std::string& path) {
+    (void)load_decoder(b, path, DType::f32);
+}
 
 // The error of loading the component after the change that `options` makes.
 std::string error_of(const nlohmann::json& c, const Load& load, const FolderOptions& options) {
@@ -43,28 +51,42 @@ bool says(const std::string& text, const std::string& part) {
 
 TEST_CASE("Tensors that are missing, left over or wrongly shaped are named") {
     const auto pixart = component("pixart", "cases");
-    says(error_of(pixart, load_pixart, {.leave_out = {"transformer_blocks.1.attn2.to_k.bias"}}), "transformer_blocks.1.attn2.to_k.bias");
+    says(error_of(pixart, load_pixart, {.leave_out = {"transformer_blocks.1.attn2.to_k.bias"}}),
+         "transformer_blocks.1.attn2.to_k.bias");
     says(error_of(pixart, load_pixart, {.config_patch = {{"num_layers", 1}}}), "transformer_blocks.1.");
-    says(error_of(pixart, load_pixart, {.config_patch = {{"caption_channels", 25}}}), "caption_projection.linear_1.weight");
+    says(error_of(pixart, load_pixart, {.config_patch = {{"caption_channels", 25}}}),
+         "caption_projection.linear_1.weight");
     says(error_of(component("t5", "cases"), load_t5, {.config_patch = {{"d_ff", 50}}}), "DenseReluDense");
-    says(error_of(component("autoencoders", "kl"), load_vae, {.leave_out = {"post_quant_conv.weight"}}), "post_quant_conv.weight");
+    says(error_of(component("autoencoders", "kl"), load_vae, {.leave_out = {"post_quant_conv.weight"}}),
+         "post_quant_conv.weight");
 }
 
 TEST_CASE("Keys of config.json that are missing, broken or not supported are named") {
-    const auto pixart = component("pixart", "cases"), t5 = component("t5", "cases"), kl = component("autoencoders", "kl"), tiny = component("autoencoders", "tiny");
+    const auto pixart = component("pixart", "cases"), t5 = component("t5", "cases"),
+               kl = component("autoencoders", "kl"), tiny = component("autoencoders", "tiny");
     says(error_of(t5, load_t5, {.config_patch = {{"d_model", nullptr}}}), "\"d_model\" is missing");
-    says(error_of(t5, load_t5, {.config_patch = {{"d_model", "wide"}}}), "\"d_model\" must be a positive integer");
-    says(error_of(t5, load_t5, {.config_patch = {{"num_layers", -1}}}), "\"num_layers\" must be a positive integer");
-    says(error_of(t5, load_t5, {.config_patch = {{"num_layers", 1e300}}}), "\"num_layers\" must be a positive integer");
-    says(error_of(t5, load_t5, {.config_patch = {{"feed_forward_proj", "relu"}}}), "\"gated-gelu\" is supported");
-    says(error_of(t5, load_t5, {.config_patch = {{"architectures", {"BertModel"}}}}), "class \"BertModel\" is not supported");
+    says(error_of(t5, load_t5, {.config_patch = {{"d_model", "wide"}}}),
+         "\"d_model\" must be a positive integer");
+    says(error_of(t5, load_t5, {.config_patch = {{"num_layers", -1}}}),
+         "\"num_layers\" must be a positive integer");
+    says(error_of(t5, load_t5, {.config_patch = {{"num_layers", 1e300}}}),
+         "\"num_layers\" must be a positive integer");
+    says(error_of(t5, load_t5, {.config_patch = {{"feed_forward_proj", "relu"}}}),
+         "\"gated-gelu\" is supported");
+    says(error_of(t5, load_t5, {.config_patch = {{"architectures", {"BertModel"}}}}),
+         "class \"BertModel\" is not supported");
     says(error_of(t5, load_t5, {.config_patch = {{"architectures", nullptr}}}), "names no class");
     says(error_of(pixart, load_pixart, {.config_patch = {{"norm_type", "ada_norm_zero"}}}), "\"norm_type\"");
-    says(error_of(pixart, load_pixart, {.config_patch = {{"_class_name", "UNet2DConditionModel"}}}), "UNet2DConditionModel");
+    says(error_of(pixart, load_pixart, {.config_patch = {{"_class_name", "UNet2DConditionModel"}}}),
+         "UNet2DConditionModel");
     says(error_of(pixart, load_pixart, {.config_patch = {{"out_channels", 5}}}), "\"out_channels\"");
-    says(error_of(pixart, load_pixart, {.config_patch = {{"interpolation_scale", 0}}}), "\"interpolation_scale\"");
-    says(error_of(kl, load_vae, {.config_patch = {{"block_out_channels", {8, 15}}}}), "\"block_out_channels\"");
-    says(error_of(kl, load_vae, {.config_patch = {{"up_block_types", {"UpDecoderBlock2D", "AttnUpDecoderBlock2D"}}}}), "AttnUpDecoderBlock2D");
+    says(error_of(pixart, load_pixart, {.config_patch = {{"interpolation_scale", 0}}}),
+         "\"interpolation_scale\"");
+    says(error_of(kl, load_vae, {.config_patch = {{"block_out_channels", {8, 15}}}}),
+         "\"block_out_channels\"");
+    says(error_of(kl, load_vae,
+                  {.config_patch = {{"up_block_types", {"UpDecoderBlock2D", "AttnUpDecoderBlock2D"}}}}),
+         "AttnUpDecoderBlock2D");
     says(error_of(kl, load_vae, {.config_patch = {{"scaling_factor", 0}}}), "\"scaling_factor\"");
     says(error_of(tiny, load_vae, {.config_patch = {{"act_fn", "silu"}}}), "\"relu\" is supported");
 }
@@ -81,7 +103,8 @@ TEST_CASE("A config.json that is absent or not JSON, and files that are no autoe
         }
         return std::string("nothing was thrown");
     };
-    const auto config = (folder.path() / "config.json").string(), file = (folder.path() / "diffusion_pytorch_model.safetensors").string();
+    const auto config = (folder.path() / "config.json").string(),
+               file = (folder.path() / "diffusion_pytorch_model.safetensors").string();
     CHECK(error(file) == "nothing was thrown");  // its config.json lies beside it
     std::ofstream(config) << "{\"_class_name\": ";
     says(error(folder.path().string()), config + ": is not JSON");

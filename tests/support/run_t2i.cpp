@@ -4,16 +4,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
 
-namespace t2i::test {
+#include "support/fixture.h"
 
-namespace fs = std::filesystem;
+namespace t2i::test {
 
 namespace {
 
@@ -42,8 +40,8 @@ std::string slurp(const std::string& path) {
 }  // namespace
 
 Outcome run_t2i(const std::vector<std::string>& arguments, const std::vector<std::string>& environment, const std::string& folder) {
-    const TemporaryFolder scratch;
-    const std::string out = scratch / "out", err = scratch / "err";
+    const TempFolder scratch;
+    const std::string out = scratch.path() / "out", err = scratch.path() / "err";
     std::vector<std::string> argv{std::string(T2I_BINARY_DIR) + "/t2i"};
     argv.insert(argv.end(), arguments.begin(), arguments.end());
     const pid_t pid = ::fork();
@@ -52,17 +50,6 @@ Outcome run_t2i(const std::vector<std::string>& arguments, const std::vector<std
     int status = 0;
     if (::waitpid(pid, &status, 0) != pid) throw std::runtime_error("waitpid failed");
     return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), slurp(out), slurp(err)};
-}
-
-TemporaryFolder::TemporaryFolder() {
-    std::string name = (fs::temp_directory_path() / "t2i-test-XXXXXX").string();
-    if (!::mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
-    path_ = name;
-}
-
-TemporaryFolder::~TemporaryFolder() {
-    std::error_code ec;
-    fs::remove_all(path_, ec);
 }
 
 }  // namespace t2i::test

@@ -15,18 +15,4 @@ struct Outcome {
 [[nodiscard]] Outcome run_t2i(const std::vector<std::string>& arguments, const std::vector<std::string>& environment = {},
                               const std::string& folder = {});
 
-// A folder that is removed, with all in it, at the end of the test.
-class TemporaryFolder {
-  public:
-    TemporaryFolder();
-    ~TemporaryFolder();
-    TemporaryFolder(const TemporaryFolder&) = delete;
-    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-    [[nodiscard]] const std::string& path() const { return path_; }
-    [[nodiscard]] std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
-  private:
-    std::string path_;
-};
-
 }  // namespace t2i::test

@@ -22,6 +22,8 @@ std::string message_of(ErrorCode code, Action&& action) {
     return {};
 }
 
-inline bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+inline bool contains(std::string_view text, std::string_view part) {
+    return text.find(part) != std::string_view::npos;
+}
 
 }  // namespace t2i::test

@@ -30,8 +30,11 @@ const std::map<std::string, std::set<std::string>>& allowed_includes() {
         {"backend", {"ops", "core", "kernels", "t2i"}},
         {"nn", {"ops", "checkpoint", "core", "t2i"}},
         {"models", {"nn", "ops", "checkpoint", "core", "t2i"}},
-        {"pipeline", {"models", "sampling", "text", "checkpoint", "backend/registry.h", "ops", "core", "t2i"}},
-        {"app", {"pipeline", "models/registry.h", "sampling/sampler.h", "checkpoint", "backend/registry.h", "ops", "core", "t2i"}},
+        {"pipeline",
+         {"models", "sampling", "text", "checkpoint", "backend/registry.h", "ops", "core", "t2i"}},
+        {"app",
+         {"pipeline", "models/registry.h", "sampling/sampler.h", "checkpoint", "backend/registry.h", "ops",
+          "core", "t2i"}},
     };
     return rows;
 }
@@ -61,10 +64,12 @@ std::vector<Include> includes_of(const std::string& text) {
 }
 
 bool starts_with_any(const std::string& text, std::initializer_list<const char*> prefixes) {
-    return std::any_of(prefixes.begin(), prefixes.end(), [&](const char* p) { return text.rfind(p, 0) == 0; });
+    return std::any_of(prefixes.begin(), prefixes.end(),
+                       [&](const char* p) { return text.rfind(p, 0) == 0; });
 }
 
-// A library header is named without a folder (<vector>); third-party ones are named with one, or end in .h or .hpp.
+// A library header is named without a folder (<vector>); third-party ones are named with one, or end in .h or
+// .hpp.
 bool is_standard_header(const std::string& target) {
     return target.find('/') == std::string::npos && target.find('.') == std::string::npos;
 }
@@ -72,19 +77,24 @@ bool is_standard_header(const std::string& target) {
 // What is wrong with one #include of the file at `path`, if anything.
 std::optional<std::string> include_problem(const std::string& path, const Include& include) {
     const std::string& target = include.target;
-    const auto stands_in = [&](std::initializer_list<const char*> folders) { return starts_with_any(path, folders); };
+    const auto stands_in = [&](std::initializer_list<const char*> folders) {
+        return starts_with_any(path, folders);
+    };
     if (starts_with_any(target, {"dnnl", "oneapi/"}) && !stands_in({"src/backend/cpu/"})) {
         return "oneDNN belongs in src/backend/cpu";
     }
-    if (starts_with_any(target, {"cuda", "cublas", "cudnn", "nccl", "nvtx", "cutlass", "cooperative_groups", "mma.h"}) &&
+    if (starts_with_any(
+            target, {"cuda", "cublas", "cudnn", "nccl", "nvtx", "cutlass", "cooperative_groups", "mma.h"}) &&
         !stands_in({"kernels/cuda/", "kernels/emulation/", "src/backend/cuda/"})) {
         return "CUDA belongs in kernels/cuda and src/backend/cuda";
     }
     const std::string room = room_of_file(path);
     const auto row = allowed_includes().find(room);
-    if (row == allowed_includes().end()) return "the room " + room + " is not in the table of tests/unit/test_layers.cpp";
+    if (row == allowed_includes().end())
+        return "the room " + room + " is not in the table of tests/unit/test_layers.cpp";
     if (!include.is_quoted) {
-        if (room == "t2i" && !is_standard_header(target)) return "include/t2i needs the standard library alone";
+        if (room == "t2i" && !is_standard_header(target))
+            return "include/t2i needs the standard library alone";
         return std::nullopt;
     }
     const std::string target_room = target.substr(0, target.find('/'));
@@ -96,7 +106,8 @@ std::optional<std::string> include_problem(const std::string& path, const Includ
 
 // A preprocessor condition that asks which backend is built, if the text has one.
 std::optional<std::string> backend_condition(const std::string& text) {
-    static const std::regex pattern(R"(^[ \t]*#[ \t]*(if|ifdef|ifndef|elif)\b.*(T2I_(WITH_|HAVE_|USE_|ENABLE_)?(CUDA|CPU|ONEDNN|REF|GPU|BACKEND)|__CUDACC__|__CUDA_ARCH__).*)");
+    static const std::regex pattern(
+        R"(^[ \t]*#[ \t]*(if|ifdef|ifndef|elif)\b.*(T2I_(WITH_|HAVE_|USE_|ENABLE_)?(CUDA|CPU|ONEDNN|REF|GPU|BACKEND)|__CUDACC__|__CUDA_ARCH__).*)");
     std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);)
         if (std::regex_match(line, pattern)) return line;
@@ -110,7 +121,8 @@ std::vector<std::string> problems_of(const std::string& path, const std::string&
             problems.push_back(path + " includes " + include.target + ": " + *problem);
         }
     }
-    const bool may_ask = path == "src/backend/registry.cpp" || path.rfind("src/backend/cuda/", 0) == 0 || path.rfind("kernels/", 0) == 0;
+    const bool may_ask = path == "src/backend/registry.cpp" || path.rfind("src/backend/cuda/", 0) == 0 ||
+                         path.rfind("kernels/", 0) == 0;
     if (const auto line = may_ask ? std::nullopt : backend_condition(text)) {
         problems.push_back(path + ": only backend/registry.cpp asks for a backend: " + *line);
     }
@@ -125,17 +137,21 @@ TEST_CASE("layers: every include follows the arrows of the design") {
     for (const char* folder : {"src", "kernels", "include"}) {
         for (const auto& entry : fs::recursive_directory_iterator(root / folder)) {
             const std::string extension = entry.path().extension().string();
-            if (extension != ".h" && extension != ".cpp" && extension != ".cu" && extension != ".cuh") continue;
+            if (extension != ".h" && extension != ".cpp" && extension != ".cu" && extension != ".cuh")
+                continue;
             ++files;
             const std::string path = fs::relative(entry.path(), root).generic_string();
-            for (const std::string& problem : problems_of(path, file_text(entry.path().string()))) FAIL_CHECK(problem);
+            for (const std::string& problem : problems_of(path, file_text(entry.path().string())))
+                FAIL_CHECK(problem);
         }
     }
     CHECK(files > 30);
 }
 
 TEST_CASE("layers: the check notices made-up offences") {
-    const auto count = [](const std::string& path, const std::string& text) { return problems_of(path, text).size(); };
+    const auto count = [](const std::string& path, const std::string& text) {
+        return problems_of(path, text).size();
+    };
     CHECK(count("src/core/x.cpp", "#include \"ops/backend.h\"\n") == 1);
     CHECK(count("src/models/x.cpp", "#include \"sampling/sampler.h\"\n") == 1);
     CHECK(count("src/pipeline/x.cpp", "  #  include \"backend/cpu/cpu_backend.h\"\n") == 1);

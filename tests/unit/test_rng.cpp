@@ -1,9 +1,8 @@
-#include "core/rng.h"
-
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "core/rng.h"
 #include "unit/expect_error.h"
 #include "unit/write_file.h"
 
@@ -12,7 +11,8 @@ using namespace t2i::test;
 
 namespace {
 
-// torch's vector build takes log, sin and cos from other polynomials than the C library: a few ULP of float32.
+// torch's vector build takes log, sin and cos from other polynomials than the C library: a few ULP of
+// float32.
 bool is_close(float ours, float theirs) {
     constexpr float ulps = 8.0F * 0x1p-23F;
     return std::abs(ours - theirs) <= ulps * std::max(1.0F, std::abs(theirs));

@@ -1,6 +1,10 @@
 // Small files for tests.
 #pragma once
 
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -9,6 +13,28 @@
 #include "support/catch.h"
 
 namespace t2i::test {
+
+// A folder under the system's temporary one, removed with everything in it when the test ends.
+class ScratchFolder {
+  public:
+    ScratchFolder() {
+        static std::atomic<int> count{0};
+        path_ = std::filesystem::temp_directory_path() /
+                ("t2i-unit-" + std::to_string(::getpid()) + "-" + std::to_string(count++));
+        std::filesystem::create_directories(path_);
+    }
+    ~ScratchFolder() {
+        std::error_code ignored;
+        std::filesystem::remove_all(path_, ignored);
+    }
+    ScratchFolder(const ScratchFolder&) = delete;
+    ScratchFolder& operator=(const ScratchFolder&) = delete;
+    [[nodiscard]] std::string operator/(std::string_view name) const { return (path_ / name).string(); }
+    [[nodiscard]] std::string path() const { return path_.string(); }
+
+  private:
+    std::filesystem::path path_;
+};
 
 // Writes `content` and returns the path.
 inline std::string write_file(const std::string& path, std::string_view content) {

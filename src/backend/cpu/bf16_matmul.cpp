@@ -21,18 +21,20 @@ class OneThread {
     int before_;
 };
 
-memory::desc matrix(std::int64_t rows, std::int64_t columns, memory::data_type type, memory::format_tag layout) {
+memory::desc matrix(std::int64_t rows, std::int64_t columns, memory::data_type type,
+                    memory::format_tag layout) {
     return {memory::dims{rows, columns}, type, layout};
 }
 
-dnnl::matmul::primitive_desc describe(const dnnl::engine& engine, std::int64_t rows, std::int64_t k, std::int64_t columns,
-                                      const memory::desc& weights) {
+dnnl::matmul::primitive_desc describe(const dnnl::engine& engine, std::int64_t rows, std::int64_t k,
+                                      std::int64_t columns, const memory::desc& weights) {
     using Type = memory::data_type;
     using Layout = memory::format_tag;
     dnnl::primitive_attr attributes;
     // The library's own scratchpad belongs to the thread that made the primitive.
     attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-    const auto x = matrix(rows, k, Type::bf16, Layout::ab), sums = matrix(rows, columns, Type::f32, Layout::ab);
+    const auto x = matrix(rows, k, Type::bf16, Layout::ab),
+               sums = matrix(rows, columns, Type::f32, Layout::ab);
 #if DNNL_VERSION_MAJOR >= 3
     return {engine, x, weights, sums, attributes};
 #else
@@ -63,8 +65,13 @@ const Bf16Matmul::Shape& Bf16Matmul::shape(std::int64_t columns, std::int64_t k)
 
 Bf16Matmul::WeightTile Bf16Matmul::pack(const std::uint16_t* weight, std::int64_t columns, std::int64_t k) {
     const Shape& s = shape(columns, k);
-    WeightTile tile{s.tall_primitive,         s.low_primitive, memory(s.tall.weights_desc(), engine_),
-                    s.tall.scratchpad_desc(), s.low.scratchpad_desc(), k, columns};
+    WeightTile tile{s.tall_primitive,
+                    s.low_primitive,
+                    memory(s.tall.weights_desc(), engine_),
+                    s.tall.scratchpad_desc(),
+                    s.low.scratchpad_desc(),
+                    k,
+                    columns};
     // [columns, K] row-major is [K, columns] column-major. oneDNN only reads through this pointer.
     const memory plain(matrix(k, columns, memory::data_type::bf16, memory::format_tag::ba), engine_,
                        const_cast<std::uint16_t*>(weight));
@@ -78,7 +85,8 @@ std::size_t Bf16Matmul::scratch_bytes(const WeightTile& tile) {
     return std::max(tile.tall_scratch.get_size(), tile.low_scratch.get_size());
 }
 
-void Bf16Matmul::run(const WeightTile& tile, const std::uint16_t* x, std::int64_t rows, float* sums, void* scratch) const {
+void Bf16Matmul::run(const WeightTile& tile, const std::uint16_t* x, std::int64_t rows, float* sums,
+                     void* scratch) const {
     const bool tall = rows == tall_rows;
     const auto source = matrix(rows, tile.k, memory::data_type::bf16, memory::format_tag::ab);
     const auto target = matrix(rows, tile.columns, memory::data_type::f32, memory::format_tag::ab);
@@ -87,7 +95,8 @@ void Bf16Matmul::run(const WeightTile& tile, const std::uint16_t* x, std::int64_
         .execute(stream, {{DNNL_ARG_SRC, memory(source, engine_, const_cast<std::uint16_t*>(x))},
                           {DNNL_ARG_WEIGHTS, tile.weights},
                           {DNNL_ARG_DST, memory(target, engine_, sums)},
-                          {DNNL_ARG_SCRATCHPAD, memory(tall ? tile.tall_scratch : tile.low_scratch, engine_, scratch)}});
+                          {DNNL_ARG_SCRATCHPAD,
+                           memory(tall ? tile.tall_scratch : tile.low_scratch, engine_, scratch)}});
     stream.wait();
 }
 

@@ -15,8 +15,8 @@ namespace t2i::cpu {
 
 class Bf16Matmul {
   public:
-    // Tiles are this large, the last columns excepted. Few heights mean few primitives, none made in a step loop: rows
-    // that do not fill a tall tile go through short ones.
+    // Tiles are this large, the last columns excepted. Few heights mean few primitives, none made in a step
+    // loop: rows that do not fill a tall tile go through short ones.
     static constexpr std::int64_t tall_rows = 128, short_rows = 16, tile_columns = 256;
 
     // `columns` (≤ tile_columns) rows of a weight [N, K], in the layout that oneDNN multiplies fastest.
@@ -31,7 +31,8 @@ class Bf16Matmul {
     // Bytes that run() needs.
     [[nodiscard]] static std::size_t scratch_bytes(const WeightTile& tile);
     // sums [rows, columns] f32 = x [rows, K] · tileᵀ; rows is tall_rows or short_rows.
-    void run(const WeightTile& tile, const std::uint16_t* x, std::int64_t rows, float* sums, void* scratch) const;
+    void run(const WeightTile& tile, const std::uint16_t* x, std::int64_t rows, float* sums,
+             void* scratch) const;
 
   private:
     struct Shape {

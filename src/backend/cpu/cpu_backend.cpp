@@ -19,34 +19,49 @@ using cpu::MutableElements;
 // Elements of one part of a pointwise loop: 32 KB of f32 in and out stays in the first cache levels.
 constexpr std::int64_t elements_per_part = 8192;
 
-const float* floats(const TensorView& t) { return static_cast<const float*>(t.data); }
-const float* floats(const std::optional<TensorView>& t) { return t ? floats(*t) : nullptr; }
+const float* floats(const TensorView& t) {
+    return static_cast<const float*>(t.data);
+}
+const float* floats(const std::optional<TensorView>& t) {
+    return t ? floats(*t) : nullptr;
+}
 
 // Elements from `offset` on.
 MutableElements to(const TensorView& t, std::int64_t offset = 0) {
-    return {static_cast<std::byte*>(t.data) + static_cast<std::size_t>(offset) * size_of(t.dtype), t.dtype == DType::bf16};
+    return {static_cast<std::byte*>(t.data) + static_cast<std::size_t>(offset) * size_of(t.dtype),
+            t.dtype == DType::bf16};
 }
 Elements from(const TensorView& t, std::int64_t offset = 0) {
     const MutableElements e = to(t, offset);
     return {e.data, e.is_bf16};
 }
-Elements from(const std::optional<TensorView>& t) { return t ? from(*t) : Elements{}; }
+Elements from(const std::optional<TensorView>& t) {
+    return t ? from(*t) : Elements{};
+}
 
 Function function(Activation a) {
     switch (a) {
-        case Activation::none: return Function::identity;
-        case Activation::relu: return Function::relu;
-        case Activation::silu: return Function::silu;
-        case Activation::gelu_tanh: return Function::gelu_tanh;
+        case Activation::none:
+            return Function::identity;
+        case Activation::relu:
+            return Function::relu;
+        case Activation::silu:
+            return Function::silu;
+        case Activation::gelu_tanh:
+            return Function::gelu_tanh;
     }
     return Function::identity;
 }
 Function function(Unary f) {
     switch (f) {
-        case Unary::silu: return Function::silu;
-        case Unary::gelu_tanh: return Function::gelu_tanh;
-        case Unary::relu: return Function::relu;
-        case Unary::soft_clamp3: return Function::soft_clamp3;
+        case Unary::silu:
+            return Function::silu;
+        case Unary::gelu_tanh:
+            return Function::gelu_tanh;
+        case Unary::relu:
+            return Function::relu;
+        case Unary::soft_clamp3:
+            return Function::soft_clamp3;
     }
     return Function::identity;
 }
@@ -57,8 +72,9 @@ class CpuBackend final : public Backend {
 
     std::string_view name() const override { return "cpu"; }
     std::string description() const override {
-        return "CPU, " + std::to_string(workers_.threads()) + (workers_.threads() == 1 ? " thread, " : " threads, ") +
-               cpu::simd_target_name() + (cpu::multiplies_bf16() ? " with bf16 products" : "");
+        return "CPU, " + std::to_string(workers_.threads()) +
+               (workers_.threads() == 1 ? " thread, " : " threads, ") + cpu::simd_target_name() +
+               (cpu::multiplies_bf16() ? " with bf16 products" : "");
     }
     bool supports(Op op, DType dtype) const override {
         const bool product = op == Op::linear || op == Op::conv2d;
@@ -66,7 +82,8 @@ class CpuBackend final : public Backend {
     }
     Buffer allocate(std::size_t bytes) override { return Buffer::host(bytes); }
     void copy(const TensorView& source, const TensorView& target) override {
-        T2I_CHECK(source.dtype == target.dtype && source.elements() == target.elements(), "copy of unlike tensors");
+        T2I_CHECK(source.dtype == target.dtype && source.elements() == target.elements(),
+                  "copy of unlike tensors");
         std::memcpy(target.data, source.data, source.bytes());
     }
     std::unique_ptr<PackedWeight> pack_linear(const TensorView& weight, DType compute) override {
@@ -103,8 +120,8 @@ class CpuBackend final : public Backend {
         const std::int64_t c = a.x.shape.columns(), rows_per_group = a.x.shape.rows() / a.shift.shape.rows();
         each_row(a.x, [&](std::int64_t row) {
             const std::int64_t group = row / rows_per_group * c;
-            cpu::norm_modulate_row(floats(a.x) + row * c, floats(a.shift) + group, floats(a.scale) + group, c, a.eps,
-                                   to(a.out, row * c));
+            cpu::norm_modulate_row(floats(a.x) + row * c, floats(a.shift) + group, floats(a.scale) + group, c,
+                                   a.eps, to(a.out, row * c));
         });
     }
     void rms_norm(const TensorView& x, const TensorView& weight, float eps, const TensorView& out) override {
@@ -115,7 +132,9 @@ class CpuBackend final : public Backend {
     }
     void group_norm(const GroupNormArgs& a) override;
 
-    void upsample2x(const TensorView& x, const TensorView& out) override { cpu::upsample2x(workers_, x, out); }
+    void upsample2x(const TensorView& x, const TensorView& out) override {
+        cpu::upsample2x(workers_, x, out);
+    }
     void unary(Unary f, const TensorView& x, const TensorView& out) override {
         workers_.run_ranges(x.elements(), elements_per_part, [&](std::int64_t begin, std::int64_t count) {
             cpu::apply(function(f), from(x, begin), count, to(out, begin));
@@ -123,14 +142,16 @@ class CpuBackend final : public Backend {
     }
     void gated_gelu(const TensorView& x, const TensorView& out) override {
         const std::int64_t f = out.shape.columns();
-        each_row(x, [&](std::int64_t row) { cpu::gated_gelu_row(from(x, row * 2 * f), f, to(out, row * f)); });
+        each_row(x,
+                 [&](std::int64_t row) { cpu::gated_gelu_row(from(x, row * 2 * f), f, to(out, row * f)); });
     }
     void lincomb(std::span<const LincombTerm> terms, const TensorView& out) override {
         std::vector<double> coefficients;
         for (const auto& term : terms) coefficients.push_back(term.coefficient);
         const std::size_t pointers_bytes = terms.size() * sizeof(const float*);
         workers_.reserve(pointers_bytes);
-        const std::int64_t total = out.elements(), parts = (total + elements_per_part - 1) / elements_per_part;
+        const std::int64_t total = out.elements(),
+                           parts = (total + elements_per_part - 1) / elements_per_part;
         workers_.run(parts, [&](std::int64_t part, void* scratch) {
             const std::int64_t begin = part * elements_per_part;
             auto** pointers = static_cast<const float**>(scratch);
@@ -147,11 +168,16 @@ class CpuBackend final : public Backend {
             if (x.dtype == DType::f16)
                 convert_to_f32(from(x, begin).data, DType::f16, static_cast<std::size_t>(count),
                                static_cast<float*>(out.data) + begin);
-            else cpu::convert(from(x, begin), count, to(out, begin));
+            else
+                cpu::convert(from(x, begin), count, to(out, begin));
         });
     }
-    void to_channels_last(const TensorView& x, const TensorView& out) override { cpu::to_channels_last(workers_, x, out); }
-    void to_channels_first(const TensorView& x, const TensorView& out) override { cpu::to_channels_first(workers_, x, out); }
+    void to_channels_last(const TensorView& x, const TensorView& out) override {
+        cpu::to_channels_last(workers_, x, out);
+    }
+    void to_channels_first(const TensorView& x, const TensorView& out) override {
+        cpu::to_channels_first(workers_, x, out);
+    }
 
     // The next three move or make a few thousand numbers a step: the reference is fast enough.
     void patchify(const TensorView& latents, std::int64_t patch, const TensorView& out) override {
@@ -160,7 +186,8 @@ class CpuBackend final : public Backend {
     }
     void unpatchify(const TensorView& tokens, std::int64_t patch, const TensorView& out) override {
         const Shape& s = out.shape;
-        ref::unpatchify({tokens.data}, tokens.shape.columns() / (patch * patch), s[0], s[1], s[2], s[3], patch, reference(out));
+        ref::unpatchify({tokens.data}, tokens.shape.columns() / (patch * patch), s[0], s[1], s[2], s[3],
+                        patch, reference(out));
     }
     void timestep_embed(std::span<const float> timesteps, float shift, const TensorView& out) override {
         ref::timestep_embed(timesteps.data(), out.shape.rows(), out.shape.columns(), shift, reference(out));
@@ -184,8 +211,8 @@ class CpuBackend final : public Backend {
     cpu::Attention attention_;
 };
 
-// Moments of runs of pixels, in parallel; then of each picture, by the rule of Chan, Golub and LeVeque (1983) for
-// joining two samples, in the order of the runs; then the normalisation, in parallel.
+// Moments of runs of pixels, in parallel; then of each picture, by the rule of Chan, Golub and LeVeque (1983)
+// for joining two samples, in the order of the runs; then the normalisation, in parallel.
 void CpuBackend::group_norm(const GroupNormArgs& a) {
     constexpr std::int64_t run = 64;  // pixels whose sum f32 holds well
     const std::int64_t batch = a.x.shape[0], pixels = a.x.shape[1] * a.x.shape[2], channels = a.x.shape[3];
@@ -212,18 +239,22 @@ void CpuBackend::group_norm(const GroupNormArgs& a) {
         const double inverse = 1.0 / std::sqrt(total.squares / total.count + static_cast<double>(a.eps));
         for (std::int64_t c = g * width; c < (g + 1) * width; ++c) {
             mean[static_cast<std::size_t>(b * channels + c)] = static_cast<float>(total.mean);
-            gain[static_cast<std::size_t>(b * channels + c)] = static_cast<float>(inverse * static_cast<double>(floats(a.weight)[c]));
+            gain[static_cast<std::size_t>(b * channels + c)] =
+                static_cast<float>(inverse * static_cast<double>(floats(a.weight)[c]));
         }
     });
     workers_.run(batch * runs, [&](std::int64_t part, void*) {
         const std::int64_t b = part / runs, begin = part % runs * run, at = (b * pixels + begin) * channels;
-        cpu::group_apply(from(a.x, at), mean.data() + b * channels, gain.data() + b * channels, floats(a.bias),
-                         std::min(run, pixels - begin), channels, function(a.activation), to(a.out, at));
+        cpu::group_apply(from(a.x, at), mean.data() + b * channels, gain.data() + b * channels,
+                         floats(a.bias), std::min(run, pixels - begin), channels, function(a.activation),
+                         to(a.out, at));
     });
 }
 
 }  // namespace
 
-std::unique_ptr<Backend> make_cpu_backend(int threads) { return std::make_unique<CpuBackend>(threads); }
+std::unique_ptr<Backend> make_cpu_backend(int threads) {
+    return std::make_unique<CpuBackend>(threads);
+}
 
 }  // namespace t2i

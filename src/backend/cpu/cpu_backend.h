@@ -1,4 +1,5 @@
-// The CPU backend: own SIMD kernels (kernels/cpu) in f32, oneDNN for bf16 products where the CPU multiplies bf16.
+// The CPU backend: own SIMD kernels (kernels/cpu) in f32, oneDNN for bf16 products where the CPU multiplies
+// bf16.
 #pragma once
 
 #include <memory>

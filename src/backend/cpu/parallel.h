@@ -1,4 +1,5 @@
-// Threads for the CPU backend: a loop over parts that are cut by shape alone, and scratch memory for each thread.
+// Threads for the CPU backend: a loop over parts that are cut by shape alone, and scratch memory for each
+// thread.
 #pragma once
 
 #include <omp.h>
@@ -25,8 +26,8 @@ class Workers {
         each_ = each;
     }
 
-    // Calls part(i, scratch) once for every i in [0, parts), on whichever thread is free. Parts must not throw and must
-    // write apart from each other; then nothing depends on the number of threads.
+    // Calls part(i, scratch) once for every i in [0, parts), on whichever thread is free. Parts must not
+    // throw and must write apart from each other; then nothing depends on the number of threads.
     template <typename Part>
     void run(std::int64_t parts, Part part) {
         const int team = static_cast<int>(std::min<std::int64_t>(threads_, parts));
@@ -36,13 +37,15 @@ class Workers {
         }
 #pragma omp parallel for num_threads(team) schedule(dynamic, 1)
         for (std::int64_t i = 0; i < parts; ++i)
-            part(i, static_cast<std::byte*>(scratch_.data()) + each_ * static_cast<std::size_t>(omp_get_thread_num()));
+            part(i, static_cast<std::byte*>(scratch_.data()) +
+                        each_ * static_cast<std::size_t>(omp_get_thread_num()));
     }
 
     // Calls part(begin, count) over [0, total) in runs of `step` (the last may be shorter).
     template <typename Part>
     void run_ranges(std::int64_t total, std::int64_t step, Part part) {
-        run((total + step - 1) / step, [&](std::int64_t i, void*) { part(i * step, std::min(step, total - i * step)); });
+        run((total + step - 1) / step,
+            [&](std::int64_t i, void*) { part(i * step, std::min(step, total - i * step)); });
     }
 
   private:

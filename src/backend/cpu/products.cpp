@@ -6,13 +6,18 @@
 namespace t2i::cpu {
 namespace {
 
-std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-std::int64_t round_up(std::int64_t a, std::int64_t b) { return divide_up(a, b) * b; }
+std::int64_t divide_up(std::int64_t a, std::int64_t b) {
+    return (a + b - 1) / b;
+}
+std::int64_t round_up(std::int64_t a, std::int64_t b) {
+    return divide_up(a, b) * b;
+}
 
 // Calls visit(tap, pixel) for the taps of output pixel `row`; pixel is null outside the picture.
 template <typename Visit>
 void visit_taps(const Windows& w, std::int64_t row, Visit visit) {
-    const std::int64_t x = row % w.out_width, y = row / w.out_width % w.out_height, b = row / (w.out_width * w.out_height);
+    const std::int64_t x = row % w.out_width, y = row / w.out_width % w.out_height,
+                       b = row / (w.out_width * w.out_height);
     const auto* data = static_cast<const std::byte*>(w.x.data);
     std::int64_t tap = 0;
     for (std::int64_t i = 0; i < w.kernel_height; ++i)
@@ -20,7 +25,8 @@ void visit_taps(const Windows& w, std::int64_t row, Visit visit) {
             const std::int64_t from_y = y * w.stride + i - w.top, from_x = x * w.stride + j - w.left;
             const bool inside = from_y >= 0 && from_y < w.height && from_x >= 0 && from_x < w.width;
             const std::int64_t pixel = (b * w.height + from_y) * w.width + from_x;
-            visit(tap, inside ? data + static_cast<std::size_t>(pixel * w.channels) * size_of(w.x.dtype) : nullptr);
+            visit(tap, inside ? data + static_cast<std::size_t>(pixel * w.channels) * size_of(w.x.dtype)
+                              : nullptr);
         }
 }
 
@@ -28,7 +34,13 @@ void visit_taps(const Windows& w, std::int64_t row, Visit visit) {
 
 Windows Windows::of_matrix(const TensorView& x) {
     const std::int64_t m = x.shape.rows();
-    return {.x = x, .height = m, .width = 1, .channels = x.shape.columns(), .out_height = m, .out_width = 1, .rows = m};
+    return {.x = x,
+            .height = m,
+            .width = 1,
+            .channels = x.shape.columns(),
+            .out_height = m,
+            .out_width = 1,
+            .rows = m};
 }
 
 Windows Windows::of_picture(const Conv2dArgs& a) {
@@ -52,7 +64,8 @@ struct Products::F32Weight final : PackedWeight {
 };
 
 struct Products::Bf16Weight final : PackedWeight {
-    std::vector<Bf16Matmul::WeightTile> tiles;  // each of Bf16Matmul::tile_columns columns, the last of what is left
+    std::vector<Bf16Matmul::WeightTile>
+        tiles;  // each of Bf16Matmul::tile_columns columns, the last of what is left
 };
 
 std::unique_ptr<PackedWeight> Products::pack_linear(const TensorView& weight, DType compute) {
@@ -72,13 +85,15 @@ std::unique_ptr<PackedWeight> Products::pack_conv2d(const TensorView& weight, DT
     for (std::int64_t o = 0; o < s[0]; ++o)
         for (std::int64_t c = 0; c < s[1]; ++c)
             for (std::int64_t t = 0; t < taps; ++t)
-                out[static_cast<std::size_t>(o * k + t * s[1] + c)] = values[static_cast<std::size_t>(o * k + c * taps + t)];
+                out[static_cast<std::size_t>(o * k + t * s[1] + c)] =
+                    values[static_cast<std::size_t>(o * k + c * taps + t)];
     auto packed = pack(windows, compute, s[0], k);
     packed->shape = s;
     return packed;
 }
 
-std::unique_ptr<PackedWeight> Products::pack(const TensorView& weight, DType compute, std::int64_t n, std::int64_t k) {
+std::unique_ptr<PackedWeight> Products::pack(const TensorView& weight, DType compute, std::int64_t n,
+                                             std::int64_t k) {
     const auto* bytes = static_cast<const std::byte*>(weight.data);
     const std::size_t row_bytes = static_cast<std::size_t>(k) * size_of(weight.dtype);
     const auto from_row = [&](std::int64_t row) { return bytes + static_cast<std::size_t>(row) * row_bytes; };
@@ -109,18 +124,21 @@ std::unique_ptr<PackedWeight> Products::pack(const TensorView& weight, DType com
 }
 
 void Products::multiply(const Windows& windows, const PackedWeight& weight, const Epilogue& epilogue) {
-    if (const auto* f32 = dynamic_cast<const F32Weight*>(&weight)) return multiply_f32(windows, *f32, epilogue);
+    if (const auto* f32 = dynamic_cast<const F32Weight*>(&weight))
+        return multiply_f32(windows, *f32, epilogue);
     const auto* bf16 = dynamic_cast<const Bf16Weight*>(&weight);
     T2I_CHECK(bf16 != nullptr, "a weight packed by another backend");
     multiply_bf16(windows, *bf16, epilogue);
 }
 
 void Products::multiply_f32(const Windows& w, const F32Weight& weight, const Epilogue& epilogue) {
-    // Tiles of about 48 x 64: four panels and the rows they meet fit the second-level cache at K = 1152, and 32 x 256,
-    // the smallest product of a step, still makes four parts. Neighbouring parts share their panels.
+    // Tiles of about 48 x 64: four panels and the rows they meet fit the second-level cache at K = 1152, and
+    // 32 x 256, the smallest product of a step, still makes four parts. Neighbouring parts share their
+    // panels.
     constexpr std::int64_t tile_rows = 48, tile_columns = 64;
     const std::int64_t n = weight.shape[0], taps = w.taps();
-    const std::int64_t rows = std::min(tile_rows, round_up(divide_up(w.rows, divide_up(w.rows, tile_rows)), panel_rows()));
+    const std::int64_t rows =
+        std::min(tile_rows, round_up(divide_up(w.rows, divide_up(w.rows, tile_rows)), panel_rows()));
     const std::int64_t row_tiles = divide_up(w.rows, rows), column_tiles = divide_up(n, tile_columns);
     const std::size_t zero_bytes = static_cast<std::size_t>(w.channels) * sizeof(float);
     if (zeros_.bytes() < zero_bytes) zeros_ = Buffer::host(zero_bytes);
@@ -152,17 +170,21 @@ void Products::multiply_bf16(const Windows& w, const Bf16Weight& weight, const E
     const std::int64_t tall_tiles = w.rows / tall, low_tiles = divide_up(w.rows % tall, low);
     const std::int64_t row_tiles = tall_tiles + low_tiles;
     const std::size_t pixel_bytes = static_cast<std::size_t>(w.channels) * sizeof(std::uint16_t);
-    const std::size_t gathered_bytes = static_cast<std::size_t>(round_up(tall * k, 32)) * sizeof(std::uint16_t);
+    const std::size_t gathered_bytes =
+        static_cast<std::size_t>(round_up(tall * k, 32)) * sizeof(std::uint16_t);
     const std::size_t sums_bytes = static_cast<std::size_t>(tall * Bf16Matmul::tile_columns) * sizeof(float);
     std::size_t library_bytes = 0;
-    for (const auto& tile : weight.tiles) library_bytes = std::max(library_bytes, Bf16Matmul::scratch_bytes(tile));
+    for (const auto& tile : weight.tiles)
+        library_bytes = std::max(library_bytes, Bf16Matmul::scratch_bytes(tile));
     workers_.reserve(gathered_bytes + sums_bytes + library_bytes);
 
-    workers_.run(row_tiles * static_cast<std::int64_t>(weight.tiles.size()), [&](std::int64_t part, void* scratch) {
+    workers_.run(row_tiles * static_cast<std::int64_t>(weight.tiles.size()), [&](std::int64_t part,
+                                                                                 void* scratch) {
         const std::int64_t i = part % row_tiles, column_tile = part / row_tiles;
         const std::int64_t height = i < tall_tiles ? tall : low;
         const std::int64_t row_begin = i < tall_tiles ? i * tall : tall_tiles * tall + (i - tall_tiles) * low;
-        const std::int64_t count = std::min(height, w.rows - row_begin), column_begin = column_tile * Bf16Matmul::tile_columns;
+        const std::int64_t count = std::min(height, w.rows - row_begin),
+                           column_begin = column_tile * Bf16Matmul::tile_columns;
         auto* gathered = static_cast<std::byte*>(scratch);
         auto* sums = reinterpret_cast<float*>(gathered + gathered_bytes);
         const auto& tile = weight.tiles[static_cast<std::size_t>(column_tile)];
@@ -179,7 +201,8 @@ void Products::multiply_bf16(const Windows& w, const Bf16Weight& weight, const E
             x = reinterpret_cast<const std::uint16_t*>(gathered);
         }
         bf16_.run(tile, x, height, sums, gathered + gathered_bytes + sums_bytes);
-        finish_tile(sums, tile.columns, row_begin, count, column_begin, column_begin + tile.columns, epilogue);
+        finish_tile(sums, tile.columns, row_begin, count, column_begin, column_begin + tile.columns,
+                    epilogue);
     });
 }
 

@@ -11,8 +11,8 @@
 
 namespace t2i::cpu {
 
-// The rows of the left matrix: row m is what the filter sees at output pixel m, tap by tap, channels innermost.
-// A plain matrix [M, K] is a picture of M x 1 pixels under a 1 x 1 filter.
+// The rows of the left matrix: row m is what the filter sees at output pixel m, tap by tap, channels
+// innermost. A plain matrix [M, K] is a picture of M x 1 pixels under a 1 x 1 filter.
 struct Windows {
     TensorView x;  // f32 or bf16
     std::int64_t height, width, channels;
@@ -38,7 +38,8 @@ class Products {
   private:
     struct F32Weight;
     struct Bf16Weight;
-    std::unique_ptr<PackedWeight> pack(const TensorView& weight, DType compute, std::int64_t n, std::int64_t k);
+    std::unique_ptr<PackedWeight> pack(const TensorView& weight, DType compute, std::int64_t n,
+                                       std::int64_t k);
     void multiply_f32(const Windows& windows, const F32Weight& weight, const Epilogue& epilogue);
     void multiply_bf16(const Windows& windows, const Bf16Weight& weight, const Epilogue& epilogue);
 

@@ -9,31 +9,50 @@ namespace {
 
 ref::Element element(DType t) {
     switch (t) {
-        case DType::f16: return ref::Element::f16;
-        case DType::bf16: return ref::Element::bf16;
-        default: return ref::Element::f32;
+        case DType::f16:
+            return ref::Element::f16;
+        case DType::bf16:
+            return ref::Element::bf16;
+        default:
+            return ref::Element::f32;
     }
 }
-ref::In in(const TensorView& t) { return {t.data, element(t.dtype)}; }
-ref::In in(const std::optional<TensorView>& t) { return t ? in(*t) : ref::In{}; }
-ref::Out out(const TensorView& t) { return {t.data, element(t.dtype)}; }
-std::int64_t rows(const std::optional<TensorView>& t) { return t ? t->shape.rows() : 1; }
+ref::In in(const TensorView& t) {
+    return {t.data, element(t.dtype)};
+}
+ref::In in(const std::optional<TensorView>& t) {
+    return t ? in(*t) : ref::In{};
+}
+ref::Out out(const TensorView& t) {
+    return {t.data, element(t.dtype)};
+}
+std::int64_t rows(const std::optional<TensorView>& t) {
+    return t ? t->shape.rows() : 1;
+}
 
 ref::Function function(Activation a) {
     switch (a) {
-        case Activation::none: return ref::Function::identity;
-        case Activation::relu: return ref::Function::relu;
-        case Activation::silu: return ref::Function::silu;
-        case Activation::gelu_tanh: return ref::Function::gelu_tanh;
+        case Activation::none:
+            return ref::Function::identity;
+        case Activation::relu:
+            return ref::Function::relu;
+        case Activation::silu:
+            return ref::Function::silu;
+        case Activation::gelu_tanh:
+            return ref::Function::gelu_tanh;
     }
     return ref::Function::identity;
 }
 ref::Function function(Unary f) {
     switch (f) {
-        case Unary::silu: return ref::Function::silu;
-        case Unary::gelu_tanh: return ref::Function::gelu_tanh;
-        case Unary::relu: return ref::Function::relu;
-        case Unary::soft_clamp3: return ref::Function::soft_clamp3;
+        case Unary::silu:
+            return ref::Function::silu;
+        case Unary::gelu_tanh:
+            return ref::Function::gelu_tanh;
+        case Unary::relu:
+            return ref::Function::relu;
+        case Unary::soft_clamp3:
+            return ref::Function::soft_clamp3;
     }
     return ref::Function::identity;
 }
@@ -53,8 +72,12 @@ class RefBackend final : public Backend {
         T2I_CHECK(from.dtype == to.dtype && from.elements() == to.elements(), "copy of unlike tensors");
         std::memcpy(to.data, from.data, from.bytes());
     }
-    std::unique_ptr<PackedWeight> pack_linear(const TensorView& w, DType compute) override { return pack(w, compute); }
-    std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& w, DType compute) override { return pack(w, compute); }
+    std::unique_ptr<PackedWeight> pack_linear(const TensorView& w, DType compute) override {
+        return pack(w, compute);
+    }
+    std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& w, DType compute) override {
+        return pack(w, compute);
+    }
 
     void linear(const LinearArgs& a) override {
         ref::linear({.m = a.x.shape.rows(),
@@ -137,8 +160,8 @@ class RefBackend final : public Backend {
             coefficients.push_back(term.coefficient);
             inputs.push_back(in(term.x));
         }
-        ref::lincomb(coefficients.data(), inputs.data(), static_cast<std::int64_t>(terms.size()), to.elements(),
-                     out(to));
+        ref::lincomb(coefficients.data(), inputs.data(), static_cast<std::int64_t>(terms.size()),
+                     to.elements(), out(to));
     }
     void gather(const TensorView& table, std::span<const std::int32_t> ids, const TensorView& to) override {
         ref::gather(in(table), ids.data(), static_cast<std::int64_t>(ids.size()), table.shape[1], out(to));
@@ -149,7 +172,8 @@ class RefBackend final : public Backend {
     }
     void unpatchify(const TensorView& tokens, std::int64_t patch, const TensorView& to) override {
         const Shape& s = to.shape;
-        ref::unpatchify(in(tokens), tokens.shape.columns() / (patch * patch), s[0], s[1], s[2], s[3], patch, out(to));
+        ref::unpatchify(in(tokens), tokens.shape.columns() / (patch * patch), s[0], s[1], s[2], s[3], patch,
+                        out(to));
     }
     void timestep_embed(std::span<const float> timesteps, float shift, const TensorView& to) override {
         ref::timestep_embed(timesteps.data(), to.shape.rows(), to.shape.columns(), shift, out(to));
@@ -182,6 +206,8 @@ class RefBackend final : public Backend {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_ref_backend() { return std::make_unique<RefBackend>(); }
+std::unique_ptr<Backend> make_ref_backend() {
+    return std::make_unique<RefBackend>();
+}
 
 }  // namespace t2i

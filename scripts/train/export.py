@@ -1,0 +1,103 @@
+"""The exported folder: a diffusers PixArtAlphaPipeline in bf16, plus t2i.json and the model card."""
+import json
+import shutil
+
+import torch
+from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, PixArtAlphaPipeline
+from safetensors.torch import load_file
+from transformers import T5Tokenizer
+
+import card
+import checkpoint
+import data
+import denoiser
+import flow
+import text
+import tokenizer as pieces
+
+
+def trained(config):
+    """The averaged weights of the decay branch, or of the stable run where there is none: (text model, transformer, counters)."""
+    saved = checkpoint.load(config["work"] / "decay.pt") or checkpoint.load(config["work"] / "denoiser.pt")
+    text_model = text.build(config["text"], len(pieces.Tokenizer(config)))
+    model = denoiser.build(config["denoiser"], config["text"]["width"])
+    objective = flow.Objective(text_model, model)
+    average = checkpoint.Average(objective, 0.0)
+    average.restore(saved["average"])
+    average.copy_to(objective)
+    counters = {"steps": saved["step"], "samples": saved["samples"], "minutes": round(saved["elapsed"] / 60, 1)}
+    return text_model.eval(), model.eval(), counters
+
+
+def scheduler(config):
+    """DPM-Solver++ (2M) over the rectified flow's sigmas."""
+    return DPMSolverMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=config["export"]["flow_shift"],
+        solver_order=2, algorithm_type="dpmsolver++", final_sigmas_type="zero")
+
+
+def t5_tokenizer(config, folder):
+    """A transformers T5Tokenizer around spiece.model, without T5's extra ids."""
+    shutil.copy(pieces.path(config), folder / "spiece.model")
+    return T5Tokenizer(str(folder / "spiece.model"), extra_ids=0, legacy=False,
+                       model_max_length=config["text"]["max_tokens"])
+
+
+@torch.no_grad()
+def check(config, text_model, model, tokenizer):
+    """Fails unless the fast training modules and the exported classes agree."""
+    fast_tokens = pieces.Tokenizer(config)
+    prompts = ["a red apple", "红苹果", "", "cat face, fluent 3d style, on a blue background", "蓝色背景上的猫脸,立体风格"]
+    ids, mask = fast_tokens(prompts)
+    theirs = tokenizer(prompts, padding="max_length", max_length=ids.shape[1], truncation=True, return_tensors="pt")
+    if not torch.equal(ids, theirs.input_ids) or not torch.equal(mask.long(), theirs.attention_mask):
+        raise ValueError("the tokenizers disagree")
+    states = text.Encoder(text_model)(ids, mask)
+    reference = text_model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+    if ((states - reference) * mask[..., None]).abs().max() > 1e-3:
+        raise ValueError("the text encoders disagree")
+    fast = denoiser.Denoiser(model)
+    latents, time = torch.randn(len(prompts), 4, 32, 32), torch.linspace(10, 990, len(prompts))
+    kept = torch.arange((32 // fast.patch) ** 2).expand(len(prompts), -1)
+    velocity = fast(fast.patchify(latents), time, states, mask, kept)
+    expected = model(latents, encoder_hidden_states=states, encoder_attention_mask=mask.long(), timestep=time,
+                     added_cond_kwargs={"resolution": None, "aspect_ratio": None}).sample
+    if (velocity - fast.patchify(expected)).abs().max() > 1e-3:
+        raise ValueError("the transformers disagree")
+
+
+def vocabulary(config):
+    """The vocabulary entry of t2i.json."""
+    rows = data.rows(config)
+    styles = list(dict.fromkeys(row["style"] for row in rows))
+    groups = sorted({row["group"] for row in rows if "group" in row})
+    return {"groups": groups, "styles": styles, "concepts": len({row.get("char", row["file"]) for row in rows}),
+            "note": config["export"]["note"]}
+
+
+def run(config, _device=None):
+    """Writes work/export/<name>; scores found in work/scores.json go into the model card."""
+    folder = config["work"] / "export" / config["export"]["name"]
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    text_model, model, counters = trained(config)
+    tokenizer = t5_tokenizer(config, config["work"] / "export")
+    check(config, text_model, model, tokenizer)
+    vae = AutoencoderKL.from_pretrained(config["work"] / "vae")
+    pipeline = PixArtAlphaPipeline(tokenizer=tokenizer, text_encoder=text_model.bfloat16(), vae=vae.bfloat16(),
+                                   transformer=model.bfloat16(), scheduler=scheduler(config))
+    pipeline.save_pretrained(folder)
+    (config["work"] / "export" / "spiece.model").unlink()
+    settings = {k: config["export"][k] for k in ("steps", "cfg_scale")}
+    settings |= {"max_prompt_tokens": config["text"]["max_tokens"], "vocabulary": vocabulary(config)}
+    (folder / "t2i.json").write_text(json.dumps(settings, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    parts = {p.parent.name: sum(t.numel() for t in load_file(p).values()) for p in folder.rglob("*.safetensors")}
+    scores = config["work"] / "scores.json"
+    (folder / "README.md").write_text(card.write(
+        config, counters, parts, checkpoint.load(config["work"] / "vae-scores.pt"),
+        json.loads(scores.read_text()) if scores.exists() else None, settings["vocabulary"]), encoding="utf-8")
+    files = [p for p in folder.rglob("*") if p.is_file()]
+    for path in files:
+        path.chmod(0o644)
+    size = sum(p.stat().st_size for p in files)
+    print(f"export {folder} {size / 2**20:.1f} MiB {counters}", flush=True)

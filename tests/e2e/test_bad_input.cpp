@@ -1,0 +1,159 @@
+// Whatever is wrong, the program says so in one line that names it, with the promised exit code, and leaves no file.
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <functional>
+
+#include "e2e/tiny_model.h"
+#include "support/catch.h"
+#include "support/run_t2i.h"
+
+namespace t2i::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+// One line, the code, every word of `named` in it, and nothing in the output folder.
+void expect_failure(const Outcome& run, int code, const std::vector<std::string>& named, const fs::path& out) {
+    INFO("stderr: " << run.err);
+    CHECK(run.code == code);
+    CHECK(run.out.empty());
+    CHECK(run.err.starts_with("t2i: error: "));
+    CHECK(std::count(run.err.begin(), run.err.end(), '\n') == 1);
+    for (const auto& word : named) CHECK(run.err.find(word) != std::string::npos);
+    if (fs::is_directory(out)) CHECK(fs::is_empty(out));
+}
+
+struct BadFlags {
+    std::vector<std::string> arguments;
+    int code;
+    std::vector<std::string> named;
+};
+
+TEST_CASE("bad flags and values") {
+    const auto bad = GENERATE(values<BadFlags>({
+        {{"-p", "a", "--stepz", "3"}, 2, {"--stepz", "--steps"}},
+        {{"-p", "a", "--steps", "0"}, 2, {"--steps", "0"}},
+        {{"-p", "a", "--steps", "1000000"}, 2, {"--steps", "1000"}},
+        {{"-p", "a", "--steps", "many"}, 2, {"--steps"}},
+        {{"-p", "a", "-W", "70"}, 2, {"--width", "70", "64", "80"}},
+        {{"-p", "a", "-H", "-64"}, 2, {"--height"}},
+        {{"-p", "a", "--cfg-scale", "nan"}, 2, {"--cfg-scale"}},
+        {{"-p", "a", "-b", "0"}, 2, {"--batch-count"}},
+        {{"-p", "a", "--sampling-method", "eulr"}, 2, {"eulr", "euler"}},
+        {{"-p", "a", "--scheduler", "karas"}, 2, {"karas", "karras"}},
+        {{"-p", "a", "--device", "tpu"}, 2, {"--device", "tpu"}},
+        {{"-p", "a", "--device", "cuda"}, 4, {"--device"}},
+        {{"-p", "a", "--dtype", "f8"}, 2, {"--dtype", "f8"}},
+        {{"-p", "a", "-o", "%s.png"}, 2, {"--output"}},
+        {{"-p", "a", "picture"}, 2, {"picture"}},
+        {{"--steps", "3"}, 2, {"--prompt"}},
+        {{"-p", "a\xff""b"}, 3, {"--prompt", "UTF-8"}},
+        {{"-p", "a", "-n", "\xc3("}, 3, {"--negative-prompt", "UTF-8"}},
+    }));
+    const TempFolder folder;
+    std::vector<std::string> arguments{"-m", tiny_model().string()};
+    arguments.insert(arguments.end(), bad.arguments.begin(), bad.arguments.end());
+    if (std::find(arguments.begin(), arguments.end(), "-o") == arguments.end())
+        arguments.insert(arguments.end(), {"-o", (folder.path() / "a.png").string()});
+    expect_failure(run_t2i(arguments), bad.code, bad.named, folder.path());
+}
+
+struct BadModel {
+    std::string what;
+    std::function<void(const fs::path& model)> damage;
+    std::vector<std::string> named;
+};
+
+void overwrite(const fs::path& file, const std::string& content) { std::ofstream(file, std::ios::binary) << content; }
+
+const std::string weights = "transformer/diffusion_pytorch_model.safetensors";
+
+// Sets the first value of a tensor's data to NaN: the last 4 bytes of the file belong to some f32 tensor.
+void poison(const fs::path& file) {
+    std::fstream f(file, std::ios::binary | std::ios::in | std::ios::out);
+    f.seekp(-4, std::ios::end);
+    f.write("\x00\x00\xc0\x7f", 4);
+}
+
+TEST_CASE("damaged models") {
+    const auto bad = GENERATE(values<BadModel>({
+        {"no model_index.json", [](const fs::path& m) { fs::remove(m / "model_index.json"); }, {"model_index.json"}},
+        {"model_index.json is no JSON", [](const fs::path& m) { overwrite(m / "model_index.json", "{\"_class"); }, {"model_index.json"}},
+        {"unknown pipeline", [](const fs::path& m) { overwrite(m / "model_index.json", R"({"_class_name": "FluxPipeline"})"); }, {"FluxPipeline", "PixArtAlphaPipeline"}},
+        {"no transformer", [](const fs::path& m) { fs::remove_all(m / "transformer"); }, {"transformer"}},
+        {"no weights", [](const fs::path& m) { fs::remove(m / weights); }, {"transformer"}},
+        {"truncated weights", [](const fs::path& m) { fs::resize_file(m / weights, fs::file_size(m / weights) / 2); }, {weights}},
+        {"empty weights", [](const fs::path& m) { overwrite(m / weights, ""); }, {weights}},
+        {"weights are no safetensors", [](const fs::path& m) { overwrite(m / weights, std::string(5000, 'x')); }, {weights}},
+        {"NaN in the weights", [](const fs::path& m) { poison(m / weights); }, {"NaN"}},
+        {"config is no JSON", [](const fs::path& m) { overwrite(m / "vae/config.json", "[1, 2"); }, {"vae/config.json"}},
+        {"unknown scheduler", [](const fs::path& m) { overwrite(m / "scheduler/scheduler_config.json", R"({"_class_name": "HeunScheduler"})"); }, {"scheduler_config.json", "HeunScheduler"}},
+        {"corrupt vocabulary", [](const fs::path& m) { overwrite(m / "tokenizer/spiece.model", "not a model"); }, {"spiece.model"}},
+        {"no vocabulary", [](const fs::path& m) { fs::remove(m / "tokenizer/spiece.model"); }, {"spiece.model"}},
+        {"t2i.json out of range", [](const fs::path& m) { overwrite(m / "t2i.json", R"({"steps": -1})"); }, {"t2i.json", "steps"}},
+    }));
+    const TempFolder folder;
+    const auto model = folder.path() / "model", out = folder.path() / "out";
+    copy_tiny_model(model);
+    fs::create_directory(out);
+    bad.damage(model);
+    INFO(bad.what);
+    expect_failure(run_t2i({"-m", model.string(), "-p", "a", "--steps", "2", "-o", (out / "a.png").string()}), 3, bad.named, out);
+}
+
+TEST_CASE("a model that is not there") {
+    const TempFolder folder;
+    expect_failure(run_t2i({"-m", "/nowhere/model", "-p", "a", "-o", (folder.path() / "a.png").string()}), 3, {"/nowhere/model"}, folder.path());
+}
+
+TEST_CASE("output folder missing, read-only, or a full disk") {
+    const TempFolder folder;
+    const std::vector<std::string> base{"-m", tiny_model().string(), "-p", "a", "--steps", "2", "-o"};
+    const auto with = [&](const fs::path& out) {
+        auto a = base;
+        a.push_back(out.string());
+        return run_t2i(a);
+    };
+    expect_failure(with(folder.path() / "none/a.png"), 3, {"none"}, folder.path() / "none");
+    if (::geteuid() != 0) {  // root may write anywhere
+        const auto locked = folder.path() / "locked";
+        fs::create_directory(locked);
+        fs::permissions(locked, fs::perms::owner_read | fs::perms::owner_exec);
+        expect_failure(with(locked / "a.png"), 3, {"locked"}, locked);
+    }
+    const auto small = folder.path() / "small";
+    fs::create_directory(small);
+    if (::mount("tmpfs", small.c_str(), "tmpfs", 0, "size=4096") != 0) {
+        WARN("skipped: mounting a small tmpfs needs root; the full disk was not tested");
+        return;
+    }
+    expect_failure(with(small / "a.png"), 3, {"a.png", "No space left"}, small);
+    REQUIRE(::umount(small.c_str()) == 0);
+}
+
+TEST_CASE("an existing file survives a failure and is replaced by a success") {
+    const TempFolder folder;
+    const auto out = folder.path() / "a.png";
+    overwrite(out, "precious");
+    const Outcome failed = run_t2i({"-m", tiny_model().string(), "-p", "a", "--steps", "0", "-o", out.string()});
+    CHECK(failed.code == 2);
+    CHECK(fs::file_size(out) == 8);
+    CHECK(run_t2i({"-m", tiny_model().string(), "-p", "a", "--steps", "2", "-o", out.string()}).code == 0);
+    CHECK(fs::file_size(out) > 100);
+}
+
+TEST_CASE("inspect: what is not there, not a PNG, cut short") {
+    const TempFolder folder;
+    const auto file = folder.path() / "a.png";
+    expect_failure(run_t2i({"inspect", file.string()}), 3, {"a.png"}, "");
+    overwrite(file, "hello");
+    expect_failure(run_t2i({"inspect", file.string()}), 3, {"a.png", "not a PNG"}, "");
+    overwrite(file, std::string("\x89PNG\r\n\x1a\n", 8) + std::string(6, '\0'));
+    expect_failure(run_t2i({"inspect", file.string()}), 3, {"a.png", "cut short"}, "");
+}
+
+}  // namespace
+}  // namespace t2i::test

@@ -1,0 +1,69 @@
+// Whole pictures against diffusers' PixArt pipelines, from prompt to 8-bit pixels
+// (scripts/golden/pipeline.py).
+#include <cmath>
+#include <cstdlib>
+
+#include "support/catch.h"
+#include "support/fixture.h"
+#include "t2i/pipeline.h"
+
+namespace t2i::test {
+namespace {
+
+GenerateRequest request_of(const nlohmann::json& c) {
+    const auto& r = c.at("request");
+    GenerateRequest request;
+    request.prompt = r.at("prompt").get<std::string>();
+    request.negative_prompt = r.at("negative_prompt").get<std::string>();
+    request.steps = r.at("steps").get<int>();
+    request.cfg_scale = r.at("cfg_scale").get<double>();
+    request.seed = r.at("seed").get<std::uint64_t>();
+    request.width = r.at("width").get<int>();
+    request.height = r.at("height").get<int>();
+    return request;
+}
+
+struct Difference {
+    int largest = 0;  // of one value of 0..255
+    double mean = 0;
+};
+
+Difference compare(const std::vector<std::uint8_t>& a, std::span<const std::uint8_t> b) {
+    REQUIRE(a.size() == b.size());
+    Difference d;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        const int level = std::abs(static_cast<int>(a[i]) - static_cast<int>(b[i]));
+        d.largest = std::max(d.largest, level);
+        d.mean += level / static_cast<double>(a.size());
+    }
+    return d;
+}
+
+}  // namespace
+
+TEST_CASE("Pipelines draw the pictures of diffusers") {
+    const auto manifest = read_manifest("pipeline");
+    const auto results = read_results("pipeline");
+    for (const auto& c : manifest.at("cases"))
+        for (const char* device : {"ref", "cpu"}) {
+            const auto name = c.at("name").get<std::string>();
+            INFO(name << " on " << device);
+            const TempFolder folder;
+            write_pipeline(c.at("pipeline"), folder.path());
+            auto pipeline = Pipeline::load(
+                {.model = folder.path().string(), .vae = {}, .device = device, .dtype = "f32", .threads = 2});
+            const auto images = pipeline.generate(request_of(c));
+            REQUIRE(images.size() == 1);
+            const TensorView latents = results->tensor(name + ".latents"),
+                             rgb = results->tensor(name + ".rgb");
+            const Tensor ours = Tensor::from(images[0].latents, latents.shape);
+            check_parity("Pipeline, final latents", name + " f32 " + device, relative_error(ours, latents),
+                         1e-4);
+            const Difference d = compare(images[0].rgb, rgb.as<std::uint8_t>());
+            check_parity("Pipeline, largest difference of a pixel value", name + " f32 " + device, d.largest,
+                         1);
+            CHECK(d.mean < 0.05);
+        }
+}
+
+}  // namespace t2i::test
