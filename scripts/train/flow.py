@@ -100,7 +100,7 @@ class Run:
         self.objective = Objective(text_model, denoiser.initialise(denoiser.build(self.options, config["text"]["width"])))
         self.objective.to(device)
         groups = text.parameter_groups(self.objective, text_model, self.options["learning_rate"],
-                                       self.options["embedding_factor"])
+                                       self.options["factors"])
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=self.options["weight_decay"], fused=True)
         self.average = checkpoint.Average(self.objective, self.options["average"])
         self.compiled = torch.compile(self.objective, dynamic=False) if config["compile"] else self.objective

@@ -91,14 +91,17 @@ class WarmUp(torch.nn.Module):
         return F.mse_loss(self.head(pooled), small.flatten(1))
 
 
-def parameter_groups(module, model, rate, factor):
-    """AdamW groups for a module that holds the T5EncoderModel `model`: its embeddings learn `factor` times as fast.
+def parameter_groups(module, model, rate, factors):
+    """AdamW groups for a module that holds the T5EncoderModel `model`; `factors` scale the rates of parts of it.
 
-    A word's row is seldom touched, and it is the natural place to remember what the word looks like.
+    factors: {"text": of its layers, "embeddings": of its embeddings}. A word's row is seldom touched, and it is the
+    natural place to remember what the word looks like, so that it may learn faster.
     """
-    embeddings = model.shared.weight
-    others = [p for p in module.parameters() if p is not embeddings]
-    return [{"params": others, "lr": rate, "factor": 1.0}, {"params": [embeddings], "lr": rate, "factor": factor}]
+    embeddings, inside = model.shared.weight, {id(p) for p in model.parameters()}
+    others = [p for p in module.parameters() if id(p) not in inside]
+    layers = [p for p in model.parameters() if p is not embeddings]
+    return [{"params": others, "lr": rate, "factor": 1.0}, {"params": layers, "lr": rate, "factor": factors["text"]},
+            {"params": [embeddings], "lr": rate, "factor": factors["embeddings"]}]
 
 
 def by_length(mask, groups):
@@ -116,7 +119,7 @@ def train(config, device):
     objective = WarmUp(Encoder(model), options["width"], options["target"]).to(device)
     generator, step = torch.Generator().manual_seed(config["seed"]), 0
     objective.start(latents.draw(1024, 0.5, generator)[2].to(device))
-    optimizer = torch.optim.AdamW(parameter_groups(objective, model, options["learning_rate"], options["embedding_factor"]),
+    optimizer = torch.optim.AdamW(parameter_groups(objective, model, options["learning_rate"], options["factors"]),
                                   betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     clock = checkpoint.Clock(every=config["checkpoint_seconds"])
     saved = checkpoint.load(path)
