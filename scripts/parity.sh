@@ -6,7 +6,9 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 build=$(cd "${1:-$root/build}" && pwd)
 report=$(mktemp)
 trap 'rm -f "$report"' EXIT
-T2I_PARITY_REPORT=$report "$build/test_models" >/dev/null || { echo "test_models failed in $build" >&2; exit 1; }
+export T2I_PARITY_REPORT=$report
+"$build/test_models" >/dev/null || { echo "test_models failed in $build" >&2; exit 1; }
+"$build/test_unit" "samplers: trajectories equal diffusers'" >/dev/null || { echo "test_unit failed in $build" >&2; exit 1; }
 printf '| component | case | measured | limit |\n| --- | --- | --- | --- |\n'
 # The worst of each component and dtype; every line with PARITY_ALL=1.
 if [ "${PARITY_ALL:-0}" = 1 ]; then

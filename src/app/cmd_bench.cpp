@@ -26,7 +26,7 @@ struct Arguments {
     PipelineOptions model;
     GenerateRequest request;
     int runs = 10, warm_ups = 3, text_tokens = 120;
-    std::string json, random;
+    std::string json, random, op;
 };
 
 struct Report {
@@ -72,6 +72,32 @@ Report bench_pictures(Arguments& a) {
             measure_matrix_peak_gflops(*backend, pipeline.info().dtype == "bf16" ? DType::bf16 : DType::f32)};
 }
 
+struct OpenBackend {
+    std::unique_ptr<Backend> backend;
+    DType compute;
+};
+
+// Where a benchmark without a model folder runs.
+OpenBackend open_backend(const PipelineOptions& options) {
+    auto backend = make_backend(options.device == "auto" ? "cpu" : options.device, {.threads = options.threads});
+    if (options.dtype != "auto" && options.dtype != "f32" && options.dtype != "bf16")
+        throw Error(ErrorCode::usage, "unknown dtype \"" + options.dtype + "\" (auto, f32, bf16)", "--dtype");
+    const DType compute = options.dtype == "auto"   ? default_compute_dtype(*backend)
+                          : options.dtype == "bf16" ? DType::bf16
+                                                    : DType::f32;
+    if (!backend->supports(Op::linear, compute)) throw Error(ErrorCode::resource, "this CPU does not multiply bf16", "--dtype");
+    return {std::move(backend), compute};
+}
+
+// One operation at the shapes of op_cases that models use.
+Report bench_operation(const Arguments& a) {
+    const Op op = op_by_name(a.op);
+    const auto [backend, compute] = open_backend(a.model);
+    Report report{{}, machine_name(backend->description() + ", " + std::string(name_of(compute))), measure_matrix_peak_gflops(*backend, compute)};
+    for (const auto& timing : bench_op(*backend, op, compute, a.runs)) report.rows.push_back({timing.name, timing.times_ms, timing.flops});
+    return report;
+}
+
 class ScratchFolder {
   public:
     ScratchFolder() : path_((fs::temp_directory_path() / "t2i-bench-XXXXXX").string()) {
@@ -92,10 +118,7 @@ class ScratchFolder {
 // One denoiser step on a CFG pair at 32x32 latents.
 Report bench_random(const Arguments& a) {
     const PixArtShape shape = random_model_shape(a.random);
-    const std::string name = a.model.device == "auto" ? "cpu" : a.model.device;
-    const auto backend = make_backend(name, {.threads = a.model.threads});
-    const DType compute = a.model.dtype == "auto" ? default_compute_dtype(*backend) : a.model.dtype == "bf16" ? DType::bf16 : DType::f32;
-    if (!backend->supports(Op::linear, compute)) throw Error(ErrorCode::resource, "this CPU does not multiply bf16", "--dtype");
+    const auto [backend, compute] = open_backend(a.model);
     const ScratchFolder folder;
     std::fprintf(stderr, "writing random weights to %s\n", folder.path().c_str());
     write_random_pixart(shape, folder.path());
@@ -139,10 +162,11 @@ int run_bench(const std::vector<std::string>& arguments) {
     app.add_option("--warm-ups", a.warm_ups, "runs before them")->check(CLI::Range(0, 1000))->capture_default_str();
     auto* random = app.add_option("--random", a.random, "time one CFG step of a random model of this shape: pixart-xl-2");
     app.add_option("--text-tokens", a.text_tokens, "with --random")->check(CLI::Range(1, 4096))->capture_default_str()->needs(random);
+    app.add_option("--op", a.op, "time one operation: linear, attention, conv2d, group_norm …")->excludes(random);
     app.add_option("--json", a.json, "write the figures to this file too");
     if (!parse(app, arguments)) return 0;
 
-    const Report report = a.random.empty() ? bench_pictures(a) : bench_random(a);
+    const Report report = !a.op.empty() ? bench_operation(a) : !a.random.empty() ? bench_random(a) : bench_pictures(a);
     print_bench(report.rows, report.machine, report.peak_gflops);
     if (!a.json.empty()) {
         const std::string text = bench_json(report.rows, report.machine, report.peak_gflops);

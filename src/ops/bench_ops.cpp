@@ -4,11 +4,12 @@
 #include <chrono>
 
 #include "ops/ops.h"
+#include "t2i/error.h"
 
 namespace t2i {
 namespace {
 
-// Sorted times of `runs` calls, after `warm_ups`.
+// Times of `runs` calls, after `warm_ups`.
 std::vector<double> times_ms(PreparedOp& op, int warm_ups, int runs) {
     std::vector<double> times;
     for (int run = -warm_ups; run < runs; ++run) {
@@ -18,15 +19,19 @@ std::vector<double> times_ms(PreparedOp& op, int warm_ups, int runs) {
             times.push_back(
                 std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
     }
-    std::sort(times.begin(), times.end());
     return times;
 }
 
-double quantile(const std::vector<double>& sorted, double q) {
-    return sorted[static_cast<std::size_t>(q * static_cast<double>(sorted.size() - 1) + 0.5)];
-}
-
 }  // namespace
+
+Op op_by_name(const std::string& name) {
+    std::string names;
+    for (const Op op : all_ops()) {
+        if (name_of(op) == name) return op;
+        names += (names.empty() ? "" : ", ") + std::string(name_of(op));
+    }
+    throw Error(ErrorCode::usage, "no such operation \"" + name + "\" (" + names + ")", "--op");
+}
 
 std::vector<OpTiming> bench_op(Backend& backend, Op op, DType dtype, int runs) {
     std::vector<OpTiming> timings;
@@ -34,10 +39,7 @@ std::vector<OpTiming> bench_op(Backend& backend, Op op, DType dtype, int runs) {
     for (const OpCase& c : op_cases(op)) {
         if (c.purpose == Purpose::test) continue;
         const auto prepared = c.prepare(backend, dtype, Fill::reals);
-        const auto times = times_ms(*prepared, 3, runs);
-        const double median = quantile(times, 0.5);
-        timings.push_back({c.name, median, quantile(times, 0.1), quantile(times, 0.9),
-                           c.flops / median * 1e-6, c.bytes / median * 1e-6});
+        timings.push_back({c.name, times_ms(*prepared, 3, runs), c.flops, c.bytes});
     }
     return timings;
 }
@@ -50,7 +52,8 @@ double measure_matrix_peak_gflops(Backend& backend, DType dtype) {
     a.weight = product.linear_weight(n, n);
     a.out = product.output({n, n}, DType::f32);
     product.set_call([a](const ExecContext& ctx) { ops::linear(ctx, a); });
-    return 2.0 * n * n * n / times_ms(product, 2, 8).front() * 1e-6;
+    const auto times = times_ms(product, 2, 8);
+    return 2.0 * n * n * n / *std::min_element(times.begin(), times.end()) * 1e-6;
 }
 
 }  // namespace t2i

@@ -10,10 +10,13 @@ namespace t2i {
 
 struct OpTiming {
     std::string name;
-    double median_ms, p10_ms, p90_ms;
-    double gflops;                // per second, at the median; 0 where the op is not a product
-    double gigabytes_per_second;  // of the bytes that must move, in f32
+    std::vector<double> times_ms;  // one per timed call
+    double flops;                  // of one call; 0 where the op is not a product
+    double bytes;                  // that must move in one call, in f32
 };
+
+// Throws Error{usage} listing the names when there is no such op.
+[[nodiscard]] Op op_by_name(const std::string& name);
 
 // The op at every shape of op_cases that is meant for timing: 3 warm-ups, `runs` timed calls each. Empty when
 // the backend does not support the op in this dtype.

@@ -128,6 +128,15 @@ TEST_CASE("a TOML file gives flags, and the command line wins") {
     CHECK(text.find("Seed: 4,") != std::string::npos);
 }
 
+TEST_CASE("an interrupt ends after the step, with code 130 and no file") {
+    const TempFolder folder;
+    const Outcome run = interrupt_t2i({"-m", tiny_model().string(), "-p", "a", "--steps", "1000", "-b", "1000", "-o", folder.path().string() + "/"});
+    INFO(run.err);
+    CHECK(run.code == 130);
+    CHECK(run.err.ends_with("t2i: error: interrupted\n"));
+    for (const auto& entry : fs::directory_iterator(folder.path())) CHECK(entry.path().extension() == ".png");
+}
+
 TEST_CASE("bench writes a table and JSON with the peak of the same run") {
     const TempFolder folder;
     const auto json = folder.path() / "bench.json";

@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <random>
 
 #include "backend/registry.h"
 #include "checkpoint/safetensors.h"
@@ -97,17 +96,6 @@ void write_shards(const Weights& w, const std::string& stem, const fs::path& fol
 }
 
 }  // namespace
-
-TempFolder::TempFolder() {
-    std::random_device entropy;
-    path_ = fs::temp_directory_path() / ("t2i_test_" + std::to_string(entropy()) + std::to_string(entropy()));
-    fs::create_directories(path_);
-}
-
-TempFolder::~TempFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-}
 
 nlohmann::json read_manifest(const std::string& name) {
     const fs::path path = golden_folder() / (name + ".json");

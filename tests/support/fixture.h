@@ -16,21 +16,9 @@
 #include "core/arena.h"
 #include "ops/backend.h"
 #include "ops/exec_context.h"
+#include "support/files.h"
 
 namespace t2i::test {
-
-// A new folder, deleted with everything in it at the end.
-class TempFolder {
-  public:
-    TempFolder();
-    ~TempFolder();
-    TempFolder(const TempFolder&) = delete;
-    TempFolder& operator=(const TempFolder&) = delete;
-    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
-  private:
-    std::filesystem::path path_;
-};
 
 // tests/golden/<name>.json and <name>.safetensors.
 [[nodiscard]] nlohmann::json read_manifest(const std::string& name);

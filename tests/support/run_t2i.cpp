@@ -4,10 +4,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
+#include <thread>
 
 #include "support/fixture.h"
 
@@ -37,19 +40,36 @@ std::string slurp(const std::string& path) {
     ::_exit(127);
 }
 
-}  // namespace
-
-Outcome run_t2i(const std::vector<std::string>& arguments, const std::vector<std::string>& environment, const std::string& folder) {
+// Runs the program; `meanwhile` is called with its process and the file that collects its standard error.
+template <typename Meanwhile>
+Outcome run_with(const std::vector<std::string>& arguments, const std::vector<std::string>& environment, const std::string& folder,
+                 Meanwhile meanwhile) {
     const TempFolder scratch;
-    const std::string out = scratch.path() / "out", err = scratch.path() / "err";
+    const std::string out = scratch / "out", err = scratch / "err";
     std::vector<std::string> argv{std::string(T2I_BINARY_DIR) + "/t2i"};
     argv.insert(argv.end(), arguments.begin(), arguments.end());
     const pid_t pid = ::fork();
     if (pid < 0) throw std::runtime_error("fork failed");
     if (pid == 0) exec_child(argv, environment, folder, out, err);
+    meanwhile(pid, err);
     int status = 0;
     if (::waitpid(pid, &status, 0) != pid) throw std::runtime_error("waitpid failed");
     return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), slurp(out), slurp(err)};
+}
+
+}  // namespace
+
+Outcome run_t2i(const std::vector<std::string>& arguments, const std::vector<std::string>& environment, const std::string& folder) {
+    return run_with(arguments, environment, folder, [](pid_t, const std::string&) {});
+}
+
+Outcome interrupt_t2i(const std::vector<std::string>& arguments) {
+    return run_with(arguments, {}, {}, [](pid_t pid, const std::string& err) {
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+        while (slurp(err).find('\n') == std::string::npos && std::chrono::steady_clock::now() < deadline)
+            std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        ::kill(pid, SIGINT);
+    });
 }
 
 }  // namespace t2i::test

@@ -15,4 +15,7 @@ struct Outcome {
 [[nodiscard]] Outcome run_t2i(const std::vector<std::string>& arguments, const std::vector<std::string>& environment = {},
                               const std::string& folder = {});
 
+// The same, but sends SIGINT once the program has said on standard error what it runs on.
+[[nodiscard]] Outcome interrupt_t2i(const std::vector<std::string>& arguments);
+
 }  // namespace t2i::test

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "support/catch.h"
-#include "unit/write_file.h"
+#include "support/files.h"
 
 using namespace t2i::test;
 namespace fs = std::filesystem;

@@ -4,7 +4,7 @@
 
 #include "core/rng.h"
 #include "unit/expect_error.h"
-#include "unit/write_file.h"
+#include "support/files.h"
 
 using namespace t2i;
 using namespace t2i::test;

@@ -7,7 +7,7 @@
 #include "checkpoint/safetensors.h"
 #include "checkpoint/sharded.h"
 #include "unit/expect_error.h"
-#include "unit/write_file.h"
+#include "support/files.h"
 
 using namespace t2i;
 using namespace t2i::test;
@@ -51,7 +51,7 @@ std::string braced(const std::string& content) {
 }  // namespace
 
 TEST_CASE("safetensors: a round trip keeps names, shapes, dtypes, values and metadata") {
-    const ScratchFolder folder;
+    const TempFolder folder;
     std::vector<float> values(12);
     std::iota(values.begin(), values.end(), -3.0F);
     const Tensor weight = Tensor::from(values, {3, 4}), empty = Tensor::host({0, 7}),
@@ -178,7 +178,7 @@ TEST_CASE("safetensors: deep nesting and very long headers end in an error, not 
 }
 
 TEST_CASE("checkpoints of other kinds are recognised and named") {
-    const ScratchFolder folder;
+    const TempFolder folder;
     const auto problem = [&](std::string_view content) {
         const std::string path = write_file(folder / "file", content);
         return message_of(ErrorCode::input, [&] { (void)open_checkpoint(path); });
@@ -229,7 +229,7 @@ TEST_CASE("shard index: bad ones are rejected with their reason") {
 }
 
 TEST_CASE("component folders: whole, sharded, missing") {
-    const ScratchFolder folder;
+    const TempFolder folder;
     const Tensor one = Tensor::from(std::vector<float>{1.0F}, {1}),
                  two = Tensor::from(std::vector<float>{2.0F}, {1});
     CHECK(contains(message_of(ErrorCode::input, [&] { (void)open_component(folder.path()); }),
@@ -264,7 +264,7 @@ TEST_CASE("component folders: whole, sharded, missing") {
 }
 
 TEST_CASE("safetensors writer: what cannot be written is an error and leaves nothing behind") {
-    const ScratchFolder folder;
+    const TempFolder folder;
     const Tensor one = Tensor::host({1});
     const std::vector<NamedTensor> twice{{"a", one}, {"a", one}};
     CHECK(contains(message_of(ErrorCode::input, [&] { write_safetensors(folder / "x", twice); }),

@@ -1,14 +1,13 @@
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "sampling/sampler.h"
+#include "support/files.h"
+#include "support/fixture.h"
 #include "unit/expect_error.h"
 #include "unit/replay.h"
-#include "unit/write_file.h"
 
 using namespace t2i;
 using namespace t2i::test;
@@ -59,15 +58,6 @@ double relative_error(const std::vector<std::vector<Real>>& ours, const nlohmann
     return worst;
 }
 
-// Adds "component,case,error,limit" to the file that T2I_PARITY_REPORT names, if it is set.
-void report_parity(const std::string& name, double error, double limit) {
-    const char* path = std::getenv("T2I_PARITY_REPORT");
-    if (path == nullptr) return;
-    std::string cell = name;
-    std::replace(cell.begin(), cell.end(), ',', ';');
-    std::ofstream(path, std::ios::app) << "sampler," << cell << ',' << error << ',' << limit << '\n';
-}
-
 std::string problem_of(const std::string& json) {
     const std::string message =
         message_of(ErrorCode::input, [&] { (void)parse_schedule_config(json, "scheduler_config.json"); });
@@ -105,9 +95,7 @@ TEST_CASE("samplers: trajectories equal diffusers'") {
                   }) == run["draws"].get<int>());
             const double in_double = relative_error(replay_toy<double>(plan), run["trajectory"]);
             const double in_float = relative_error(replay_toy<float>(plan), run["trajectory"]);
-            CHECK(in_double <= limit);
-            CHECK(in_float <= limit);
-            report_parity(name, std::max(in_double, in_float), limit);
+            check_parity("sampler " + row.name, name, std::max(in_double, in_float), limit);
         }
     }
 }

@@ -5,7 +5,7 @@
 #include "checkpoint/safetensors.h"
 #include "checkpoint/weights.h"
 #include "unit/expect_error.h"
-#include "unit/write_file.h"
+#include "support/files.h"
 
 using namespace t2i;
 using namespace t2i::test;
@@ -26,7 +26,7 @@ class SmallCheckpoint {
     }
 
   private:
-    ScratchFolder folder_;
+    TempFolder folder_;
     std::vector<std::unique_ptr<Tensor>> owned_;
     std::vector<NamedTensor> tensors_;
 };

@@ -1,4 +1,4 @@
-// Small files for tests.
+// Folders and small files for tests.
 #pragma once
 
 #include <unistd.h>
@@ -15,22 +15,22 @@
 namespace t2i::test {
 
 // A folder under the system's temporary one, removed with everything in it when the test ends.
-class ScratchFolder {
+class TempFolder {
   public:
-    ScratchFolder() {
+    TempFolder() {
         static std::atomic<int> count{0};
         path_ = std::filesystem::temp_directory_path() /
-                ("t2i-unit-" + std::to_string(::getpid()) + "-" + std::to_string(count++));
+                ("t2i-test-" + std::to_string(::getpid()) + "-" + std::to_string(count++));
         std::filesystem::create_directories(path_);
     }
-    ~ScratchFolder() {
+    ~TempFolder() {
         std::error_code ignored;
         std::filesystem::remove_all(path_, ignored);
     }
-    ScratchFolder(const ScratchFolder&) = delete;
-    ScratchFolder& operator=(const ScratchFolder&) = delete;
+    TempFolder(const TempFolder&) = delete;
+    TempFolder& operator=(const TempFolder&) = delete;
     [[nodiscard]] std::string operator/(std::string_view name) const { return (path_ / name).string(); }
-    [[nodiscard]] std::string path() const { return path_.string(); }
+    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
   private:
     std::filesystem::path path_;

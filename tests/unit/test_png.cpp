@@ -1,0 +1,55 @@
+// PNG files: what is written can be read, and damage is named.
+#include <vector>
+
+#include "pipeline/png.h"
+#include "support/catch.h"
+#include "support/files.h"
+#include "unit/expect_error.h"
+
+namespace t2i::test {
+namespace {
+
+const std::vector<std::uint8_t> pixels(5 * 3 * 3, 200);
+
+}  // namespace
+
+TEST_CASE("png: ASCII parameters go into tEXt, others into iTXt, and both come back") {
+    for (const std::string text : {"a red apple\nSteps: 3", "红苹果\nSteps: 3"}) {
+        const auto file = encode_png(5, 3, pixels, text);
+        const PngInfo info = read_png_info(file, "a.png");
+        CHECK(info.width == 5);
+        CHECK(info.height == 3);
+        REQUIRE(info.text.size() == 1);
+        CHECK(info.text[0].first == "parameters");
+        CHECK(info.text[0].second == text);
+        const std::string bytes(file.begin(), file.end());
+        CHECK((bytes.find("tEXt") != std::string::npos) == (text.front() == 'a'));
+    }
+    CHECK(read_png_info(encode_png(5, 3, pixels, ""), "a.png").text.empty());
+}
+
+TEST_CASE("png: every cut and every flipped byte is an error or harmless, never a crash") {
+    const auto whole = encode_png(5, 3, pixels, "text");
+    for (std::size_t n = 0; n < whole.size(); ++n) {
+        const std::vector<std::uint8_t> cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(n));
+        CHECK_FALSE(message_of(ErrorCode::input, [&] { (void)read_png_info(cut, "a.png"); }).empty());
+        auto flipped = whole;
+        flipped[n] ^= 0x10;
+        CHECK_FALSE(message_of(ErrorCode::input, [&] { (void)read_png_info(flipped, "a.png"); }).empty());
+    }
+}
+
+TEST_CASE("files: written whole under their name, nothing left when that fails") {
+    const TempFolder folder;
+    const std::string path = folder / "a.bin";
+    write_file_atomically(path, pixels);
+    CHECK(read_file(path) == pixels);
+    CHECK_FALSE(message_of(ErrorCode::input, [&] { write_file_atomically(folder / "none/a.bin", pixels); }).empty());
+    CHECK_FALSE(message_of(ErrorCode::input, [&] { write_file_atomically(folder.path().string(), pixels); }).empty());
+    CHECK_FALSE(message_of(ErrorCode::input, [&] { (void)read_file(path, 3); }).empty());
+    std::size_t entries = 0;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder.path())) ++entries;
+    CHECK(entries == 1);
+}
+
+}  // namespace t2i::test
