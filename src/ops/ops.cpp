@@ -67,11 +67,6 @@ bool overlap(const TensorView& a, const TensorView& b) {
     return a0 < b0 + b.bytes() && b0 < a0 + a.bytes();
 }
 
-// One multiply-add is two operations.
-void count_flops(const ExecContext& ctx, std::int64_t multiply_adds) {
-    if (ctx.tracer) ctx.tracer->add_flops(2.0 * static_cast<double>(multiply_adds));
-}
-
 // Every tensor of an op must have memory and at least one element.
 void check_filled(Op op, std::initializer_list<const TensorView*> tensors) {
     for (const TensorView* t : tensors)
@@ -143,7 +138,6 @@ void linear(const ExecContext& ctx, const LinearArgs& a) {
                               a.out.dtype == DType::f32;
         if (!in_place) check_apart(Op::linear, a.out, *a.residual);
     }
-    count_flops(ctx, m * n * k);
     count_flops(ctx, 2.0, {m, n, k});
     ctx.backend.linear(a);
 }
@@ -175,7 +169,6 @@ void attention(const ExecContext& ctx, const AttentionArgs& a) {
     for (const auto length : a.key_lengths)
         T2I_CHECK(length >= 1 && length <= rows_k / a.batch,
                   "attention: key length " + std::to_string(length));
-    count_flops(ctx, 2 * rows_q * (rows_k / a.batch) * a.q.width);  // QKᵀ and PV
     std::int64_t keys = a.key_lengths.empty() ? rows_k : 0;         // of all sequences
     for (const auto length : a.key_lengths) keys += length;
     count_flops(ctx, 4.0, {rows_q / a.batch, keys, a.q.width});
@@ -247,7 +240,6 @@ void conv2d(const ExecContext& ctx, const Conv2dArgs& a) {
                   "conv2d: residual " + text(*a.residual) + " for out " + text(a.out));
         if (a.residual->data != a.out.data) check_apart(Op::conv2d, a.out, *a.residual);
     }
-    count_flops(ctx, a.out.elements() * w[1] * w[2] * w[3]);
     count_flops(ctx, 2.0, {a.out.elements(), w[1], w[2], w[3]});
     ctx.backend.conv2d(a);
 }
