@@ -145,7 +145,7 @@ class Run:
     def advance(self, path, until, rate):
         """Trains until `until` elapsed seconds, the learning rate being rate(step, elapsed); saves to path as it goes."""
         batches = Batches(self.config, self.tokenizer, self.device, self.config["seed"] + self.step)
-        running, mark, seen = 0.0, time.monotonic(), 0
+        losses, mark, seen = [], time.monotonic(), 0
         while self.clock.elapsed < until:
             phase = self.phase()
             for group in self.optimizer.param_groups:
@@ -159,12 +159,12 @@ class Run:
             self.optimizer.zero_grad(set_to_none=True)
             self.average.update(self.objective)
             self.step, self.samples, seen = self.step + 1, self.samples + phase["batch"], seen + phase["batch"]
-            running += loss.detach()
+            losses.append(loss.detach())
             if self.step % 50 == 0:
                 now = time.monotonic()
                 print(f"denoiser step {self.step} samples {self.samples} {self.clock.elapsed / 60:.1f} min loss "
-                      f"{running.item() / 50:.4f} {seen / (now - mark):.1f} samples/s", flush=True)
-                running, mark, seen = 0.0, now, 0
+                      f"{torch.stack(losses).mean():.4f} {seen / (now - mark):.1f} samples/s", flush=True)
+                losses, mark, seen = [], now, 0
             if self.clock.due():
                 self.save(path)
         self.save(path)

@@ -37,7 +37,7 @@ def train(config, device):
             "model": decoder.state_dict(), "average": average.state(), "optimizer": optimizer.state_dict(),
             "generator": generator.get_state(), "step": step, "elapsed": clock.elapsed})
 
-    budget, running, mark = options["minutes"] * 60, 0.0, time.monotonic()
+    budget, losses, mark = options["minutes"] * 60, [], time.monotonic()
     while clock.elapsed < budget:
         progress = clock.elapsed / budget
         rate = options["learning_rate"] * min(1, (step + 1) / 30) * 0.5 * (1 + math.cos(math.pi * progress))
@@ -56,11 +56,12 @@ def train(config, device):
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         average.update(decoder)
-        step, running = step + 1, running + l1.item()
+        step += 1
+        losses.append(l1.item())
         if step % 25 == 0:
-            speed = 25 * options["batch"] / (time.monotonic() - mark)
-            print(f"decoder step {step} {clock.elapsed / 60:.1f} min l1 {running / 25:.4f} {speed:.1f} pictures/s", flush=True)
-            running, mark = 0.0, time.monotonic()
+            speed = len(losses) * options["batch"] / (time.monotonic() - mark)
+            print(f"decoder step {step} {clock.elapsed / 60:.1f} min l1 {sum(losses) / len(losses):.4f} {speed:.1f} pictures/s", flush=True)
+            losses, mark = [], time.monotonic()
         if clock.due():
             save()
     save()

@@ -103,7 +103,7 @@ def train(config, device):
         return {"model": vae.state_dict(), "average": average.state(), "optimizer": optimizer.state_dict(),
                 "generator": generator.get_state(), "step": step, "elapsed": clock.elapsed}
 
-    budget, reported, seen, running = options["minutes"] * 60, time.monotonic(), 0, 0.0
+    budget, reported, seen, losses = options["minutes"] * 60, time.monotonic(), 0, []
     while clock.elapsed < budget:
         progress = clock.elapsed / budget
         rate = options["learning_rate"] * min(1, (step + 1) / 50) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
@@ -119,12 +119,13 @@ def train(config, device):
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         average.update(vae)
-        step, seen, running = step + 1, seen + len(x), running + l1.item()
+        step, seen = step + 1, seen + len(x)
+        losses.append(l1.item())
         if step % 25 == 0:
             now = time.monotonic()
-            print(f"vae step {step} {clock.elapsed / 60:.1f} min crop {spec['crop']} l1 {running / 25:.4f} "
+            print(f"vae step {step} {clock.elapsed / 60:.1f} min crop {spec['crop']} l1 {sum(losses) / len(losses):.4f} "
                   f"lr {rate:.5f} {seen / (now - reported):.1f} crops/s", flush=True)
-            reported, seen, running = now, 0, 0.0
+            reported, seen, losses = now, 0, []
         if clock.due():
             checkpoint.save(path, state())
     checkpoint.save(path, state())
