@@ -62,12 +62,21 @@ def render_diffusers(model, requests, folder, steps, guidance, batch=20):
             image.save(folder / f"{k:04}.png")
 
 
-def measure(script, data_folder, requests, folder, name):
-    """Runs the adherence script on some requests and returns its numbers."""
-    path = folder / f"{name}.jsonl"
-    path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in requests), encoding="utf-8")
-    done = subprocess.run([sys.executable, script, "--data", str(data_folder), str(path)], check=True, capture_output=True)
-    return json.loads(done.stdout)
+def measure(script, data_folder, subsets, folder):
+    """Runs the adherence script on named lists of requests, side by side; returns its numbers by name."""
+    running = {}
+    for name, requests in subsets.items():
+        path = folder / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in requests), encoding="utf-8")
+        running[name] = subprocess.Popen([sys.executable, script, "--data", str(data_folder), str(path)],
+                                         stdout=subprocess.PIPE)
+    results = {}
+    for name, process in running.items():
+        output = process.communicate()[0]
+        if process.returncode:
+            raise RuntimeError(f"{script} failed on {name}.jsonl")
+        results[name] = json.loads(output)
+    return results
 
 
 def main():
@@ -97,10 +106,9 @@ def main():
         render_diffusers(arguments.model, requests, folder, steps, guidance)
     for k, request in enumerate(requests):
         request["image"] = str(folder / f"{k:04}.png")
-    scores = {"steps": steps, "cfg_scale": guidance, "all": measure(arguments.measure, config["data"], requests, folder, "all")}
-    for language in ("en", "zh"):
-        chosen = [r for r in requests if r["language"] == language]
-        scores[language] = measure(arguments.measure, config["data"], chosen, folder, language)
+    subsets = {"all": requests} | {x: [r for r in requests if r["language"] == x] for x in ("en", "zh")}
+    scores = {"steps": steps, "cfg_scale": guidance}
+    scores |= measure(arguments.measure, config["data"], subsets, folder)
     (config["work"] / "scores.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(scores))
 
