@@ -39,6 +39,22 @@ Difference compare(const std::vector<std::uint8_t>& a, std::span<const std::uint
     return d;
 }
 
+// One case of a manifest, drawn from the model in `folder` in f32, against what diffusers drew.
+void check_picture(const std::string& component, const nlohmann::json& c, const CheckpointReader& results, const std::string& folder,
+                   const std::string& device) {
+    const auto name = c.at("name").get<std::string>();
+    INFO(name << " on " << device);
+    auto pipeline = Pipeline::load({.model = folder, .vae = {}, .device = device, .dtype = "f32", .threads = 2});
+    const auto images = pipeline.generate(request_of(c));
+    REQUIRE(images.size() == 1);
+    const TensorView latents = results.tensor(name + ".latents"), rgb = results.tensor(name + ".rgb");
+    const Tensor ours = Tensor::from(images[0].latents, latents.shape);
+    check_parity(component + ", final latents", name + " f32 " + device, relative_error(ours, latents), 1e-4);
+    const Difference d = compare(images[0].rgb, rgb.as<std::uint8_t>());
+    check_parity(component + ", largest difference of a pixel value", name + " f32 " + device, d.largest, 1);
+    CHECK(d.mean < 0.05);
+}
+
 }  // namespace
 
 TEST_CASE("Pipelines draw the pictures of diffusers") {
@@ -46,24 +62,17 @@ TEST_CASE("Pipelines draw the pictures of diffusers") {
     const auto results = read_results("pipeline");
     for (const auto& c : manifest.at("cases"))
         for (const char* device : {"ref", "cpu"}) {
-            const auto name = c.at("name").get<std::string>();
-            INFO(name << " on " << device);
             const TempFolder folder;
             write_pipeline(c.at("pipeline"), folder.path());
-            auto pipeline = Pipeline::load(
-                {.model = folder.path().string(), .vae = {}, .device = device, .dtype = "f32", .threads = 2});
-            const auto images = pipeline.generate(request_of(c));
-            REQUIRE(images.size() == 1);
-            const TensorView latents = results->tensor(name + ".latents"),
-                             rgb = results->tensor(name + ".rgb");
-            const Tensor ours = Tensor::from(images[0].latents, latents.shape);
-            check_parity("Pipeline, final latents", name + " f32 " + device, relative_error(ours, latents),
-                         1e-4);
-            const Difference d = compare(images[0].rgb, rgb.as<std::uint8_t>());
-            check_parity("Pipeline, largest difference of a pixel value", name + " f32 " + device, d.largest,
-                         1);
-            CHECK(d.mean < 0.05);
+            check_picture("Pipeline", c, *results, folder.path().string(), device);
         }
+}
+
+TEST_CASE("The bundled model draws what it draws in diffusers") {
+    const auto manifest = read_manifest("bundled");
+    const auto results = read_results("bundled");
+    for (const auto& c : manifest.at("cases"))
+        check_picture("Bundled model", c, *results, T2I_SOURCE_DIR "/assets/sticker-256", "cpu");
 }
 
 }  // namespace t2i::test

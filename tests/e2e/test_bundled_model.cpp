@@ -1,0 +1,63 @@
+// The model that ships, as a newcomer meets it: no --model, the README's prompts.
+#include <algorithm>
+#include <vector>
+
+#include "support/catch.h"
+#include "support/files.h"
+#include "support/run_t2i.h"
+#include "t2i/pipeline.h"
+
+namespace t2i::test {
+namespace {
+
+// The program finds it beside build/, as in the repository; a test binary may stand elsewhere.
+const std::vector<std::string> environment{"T2I_MODEL=" T2I_SOURCE_DIR "/assets/sticker-256"};
+
+struct Colour {
+    double red = 0, green = 0, blue = 0;  // means, 0 to 255
+};
+
+// Mean over the square [begin, begin + size)² of a 256x256 picture.
+Colour mean(const std::vector<std::uint8_t>& rgb, std::size_t begin, std::size_t size) {
+    Colour c;
+    const double share = 1.0 / static_cast<double>(size * size);
+    for (std::size_t y = begin; y < begin + size; ++y)
+        for (std::size_t x = begin; x < begin + size; ++x) {
+            const std::uint8_t* p = &rgb[(y * 256 + x) * 3];
+            c.red += p[0] * share;
+            c.green += p[1] * share;
+            c.blue += p[2] * share;
+        }
+    return c;
+}
+
+}  // namespace
+
+TEST_CASE("the bundled model draws a red apple on white, in both languages") {
+    auto pipeline = Pipeline::load({.model = T2I_SOURCE_DIR "/assets/sticker-256", .vae = {}});
+    for (const char* prompt : {"a red apple", "红苹果"}) {
+        GenerateRequest request;
+        request.prompt = prompt;
+        const auto image = pipeline.generate(request).front();
+        REQUIRE(image.width == 256);
+        const Colour middle = mean(image.rgb, 104, 48), corner = mean(image.rgb, 0, 8);
+        INFO(prompt << ": middle " << middle.red << " " << middle.green << " " << middle.blue << ", corner " << corner.red);
+        CHECK(middle.red > 150);
+        CHECK(middle.green < 110);
+        CHECK(middle.blue < 110);
+        CHECK(std::min({corner.red, corner.green, corner.blue}) > 225);
+    }
+}
+
+TEST_CASE("the bundled model is found without --model and says what it knows") {
+    const TempFolder folder;
+    const Outcome run = run_t2i({"-p", "红苹果", "--seed", "7", "--steps", "4", "-o", folder / "a.png"}, environment);
+    INFO(run.err);
+    CHECK(run.code == 0);
+    const Outcome inspect = run_t2i({"inspect"}, environment);
+    CHECK(inspect.code == 0);
+    CHECK(inspect.out.find("vocabulary") != std::string::npos);
+    CHECK(inspect.out.find("Food & Drink") != std::string::npos);
+}
+
+}  // namespace t2i::test
