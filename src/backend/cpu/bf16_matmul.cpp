@@ -9,7 +9,8 @@ namespace {
 
 using dnnl::memory;
 
-// oneDNN plans a primitive for as many threads as OpenMP would give it; ours run inside one thread of a team.
+// oneDNN plans and runs a primitive with as many threads as OpenMP would give the caller; ours belong to one thread of
+// our own pool.
 class OneThread {
   public:
     OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
@@ -87,6 +88,7 @@ std::size_t Bf16Matmul::scratch_bytes(const WeightTile& tile) {
 
 void Bf16Matmul::run(const WeightTile& tile, const std::uint16_t* x, std::int64_t rows, float* sums,
                      void* scratch) const {
+    const OneThread one_thread;
     const bool tall = rows == tall_rows;
     const auto source = matrix(rows, tile.k, memory::data_type::bf16, memory::format_tag::ab);
     const auto target = matrix(rows, tile.columns, memory::data_type::f32, memory::format_tag::ab);

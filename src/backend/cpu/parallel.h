@@ -2,19 +2,20 @@
 // thread.
 #pragma once
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cstdint>
+#include <thread>
 
+#include "backend/cpu/thread_pool.h"
 #include "core/tensor.h"
 
 namespace t2i::cpu {
 
 class Workers {
   public:
-    explicit Workers(int threads) : threads_(threads > 0 ? threads : omp_get_num_procs()) {}
-    [[nodiscard]] int threads() const { return threads_; }
+    explicit Workers(int threads)
+        : pool_(threads > 0 ? threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()))) {}
+    [[nodiscard]] int threads() const { return pool_.threads(); }
 
     // Makes sure that each thread has `bytes` of scratch, so that parts need not allocate.
     void reserve(std::size_t bytes) {
@@ -22,7 +23,7 @@ class Workers {
         const std::size_t each = (bytes + line - 1) / line * line;
         if (each <= each_) return;
         scratch_ = Buffer();  // freed before the larger one is made
-        scratch_ = Buffer::host(each * static_cast<std::size_t>(threads_));
+        scratch_ = Buffer::host(each * static_cast<std::size_t>(threads()));
         each_ = each;
     }
 
@@ -30,15 +31,18 @@ class Workers {
     // throw and must write apart from each other; then nothing depends on the number of threads.
     template <typename Part>
     void run(std::int64_t parts, Part part) {
-        const int team = static_cast<int>(std::min<std::int64_t>(threads_, parts));
-        if (team <= 1) {
-            for (std::int64_t i = 0; i < parts; ++i) part(i, scratch_.data());
-            return;
-        }
-#pragma omp parallel for num_threads(team) schedule(dynamic, 1)
-        for (std::int64_t i = 0; i < parts; ++i)
-            part(i, static_cast<std::byte*>(scratch_.data()) +
-                        each_ * static_cast<std::size_t>(omp_get_thread_num()));
+        struct Loop {
+            Part& part;
+            std::byte* scratch;
+            std::size_t each;
+        } loop{part, static_cast<std::byte*>(scratch_.data()), each_};
+        pool_.run(
+            parts,
+            [](void* context, std::int64_t i, int thread) {
+                const Loop& l = *static_cast<const Loop*>(context);
+                l.part(i, static_cast<void*>(l.scratch + l.each * static_cast<std::size_t>(thread)));
+            },
+            &loop);
     }
 
     // Calls part(begin, count) over [0, total) in runs of `step` (the last may be shorter).
@@ -49,7 +53,7 @@ class Workers {
     }
 
   private:
-    int threads_;
+    ThreadPool pool_;
     Buffer scratch_;
     std::size_t each_ = 0;
 };
