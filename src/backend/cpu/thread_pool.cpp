@@ -61,6 +61,7 @@ void ThreadPool::work(int thread) {
 }
 
 void ThreadPool::run(std::int64_t parts, Body body, void* context) {
+    if (parts <= 0) return;
     const auto team = static_cast<std::int32_t>(std::min<std::int64_t>(threads_, parts));
     if (team > 1 && helpers_.empty()) start();
     body_ = body;
