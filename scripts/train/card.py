@@ -54,11 +54,16 @@ CREDITS = {
 
 
 def adherence(scores):
-    """The sentence on generated pictures."""
+    """The table of scores of generated pictures: `scores` is what score.py prints."""
     if not scores:
         return "Generated pictures: not scored yet."
-    listed = ", ".join(f"{key} {value}" for key, value in scores.items())
-    return f"Generated pictures, read by their nearest sticker (see `scripts/train/score.py`): {listed}."
+    kinds = [key for key, value in scores.items() if isinstance(value, dict)]
+    measures = list(dict.fromkeys(key for kind in kinds for key in scores[kind]))
+    lines = [f"\nGenerated pictures ({scores['steps']} steps, guidance {scores['cfg_scale']}), read by their nearest sticker of the whole data"
+             " folder; made by `scripts/train/score.py`:\n",
+             "| prompts | " + " | ".join(measures) + " |", "| --- |" + " --: |" * len(measures)]
+    lines += [f"| {kind} | " + " | ".join(str(scores[kind].get(m, "")) for m in measures) + " |" for kind in kinds]
+    return "\n".join(lines)
 
 
 def write(config, counters, parts, vae, scores, vocabulary):
