@@ -107,6 +107,18 @@ TEST_CASE("damaged models") {
     expect_failure(run_t2i({"-m", model.string(), "-p", "a", "--steps", "2", "-o", (out / "a.png").string()}), 3, bad.named, out);
 }
 
+TEST_CASE("latents that overflow name the step") {
+    const TempFolder folder;
+    const auto model = folder.path() / "model", out = folder.path() / "out";
+    fs::create_directory(out);
+    auto pipeline = read_manifest("pipeline")["cases"].front()["pipeline"];
+    for (auto& tensor : pipeline["components"]["transformer"]["tensors"])
+        if (tensor["name"] == "proj_out.weight") tensor["scale"] = 3e38;  // finite, until it meets activations
+    write_pipeline(pipeline, model);
+    expect_failure(run_t2i({"-m", model.string(), "-p", "a", "--steps", "3", "-o", (out / "a.png").string()}), 3,
+                   {"NaN or Inf", "step 1 of 3"}, out);
+}
+
 TEST_CASE("a model that is not there") {
     const TempFolder folder;
     expect_failure(run_t2i({"-m", "/nowhere/model", "-p", "a", "-o", (folder.path() / "a.png").string()}), 3, {"/nowhere/model"}, folder.path());
