@@ -19,6 +19,7 @@ struct PipelineOptions {
     std::string device = "auto";  // auto, cpu, ref
     std::string dtype = "auto";   // auto, f32, bf16
     int threads = 0;              // 0: one per core
+    int engine_batch = 0;         // pictures made at a time; 0: one on a CPU, up to 32 on a GPU. No picture depends on it
 };
 
 // Unset fields take the model's own defaults.
@@ -94,6 +95,7 @@ class Pipeline {
 
   private:
     struct Impl;
+    class Run;
     explicit Pipeline(std::unique_ptr<Impl> impl);
     std::unique_ptr<Impl> impl_;
 };

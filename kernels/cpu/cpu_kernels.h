@@ -115,6 +115,8 @@ void group_apply(Elements x, const float* mean, const float* gain, const float* 
 // ---- pointwise (pointwise.cpp) ----
 
 void apply(Function f, Elements x, std::int64_t count, MutableElements out);
+// stream[c] += gate[c] · y[c]; gate null: += y[c]
+void add_gated_row(Elements y, const float* gate, std::int64_t c, float* stream);
 void gated_gelu_row(Elements x, std::int64_t f, MutableElements out);  // x [2F] → out [F]
 // out[i] = Σ_t coefficients[t] · x[t][i] in double, terms in order.
 void lincomb(const double* coefficients, const float* const* x, std::int64_t terms, std::int64_t count,

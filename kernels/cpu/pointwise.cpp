@@ -31,6 +31,15 @@ void gated_gelu_row(Elements x, std::int64_t f, MutableElements out) {
     });
 }
 
+void add_gated_row(Elements y, const float* gate, std::int64_t c, float* stream) {
+    with_type(y, [&](const auto* from) HWY_ATTR {
+        for (std::int64_t i = 0; i < c; i += kLanes) {
+            const VF add = load_some(from + i, c - i), sum = load_some(stream + i, c - i);
+            store_some(gate ? hn::MulAdd(load_some(gate + i, c - i), add, sum) : hn::Add(sum, add), stream + i, c - i);
+        }
+    });
+}
+
 void lincomb(const double* coefficients, const float* const* x, std::int64_t terms, std::int64_t count,
              float* out) {
     const hn::ScalableTag<double> d;
@@ -60,6 +69,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace t2i::cpu {
 HWY_EXPORT(apply);
+HWY_EXPORT(add_gated_row);
 HWY_EXPORT(gated_gelu_row);
 HWY_EXPORT(lincomb);
 
@@ -68,6 +78,9 @@ void apply(Function f, Elements x, std::int64_t count, MutableElements out) {
 }
 void gated_gelu_row(Elements x, std::int64_t f, MutableElements out) {
     HWY_DYNAMIC_DISPATCH(gated_gelu_row)(x, f, out);
+}
+void add_gated_row(Elements y, const float* gate, std::int64_t c, float* stream) {
+    HWY_DYNAMIC_DISPATCH(add_gated_row)(y, gate, c, stream);
 }
 void lincomb(const double* coefficients, const float* const* x, std::int64_t terms, std::int64_t count,
              float* out) {

@@ -19,6 +19,20 @@ void norm_modulate(In x, In shift, In scale, std::int64_t m, std::int64_t c, std
     }
 }
 
+void residual_norm(const ResidualNorm& a) {
+    for (std::int64_t row = 0; row < a.m; ++row)
+        for (std::int64_t i = 0; i < a.c; ++i) {
+            const double gate = a.gate ? a.gate[row / (a.m / a.gate_rows) * a.c + i] : 1.0;
+            float& x = a.stream[row * a.c + i];
+            x = static_cast<float>(static_cast<double>(x) + gate * a.y[row * a.c + i]);
+        }
+    const In stream{a.stream};
+    if (a.shift)
+        norm_modulate(stream, a.shift, a.scale, a.m, a.c, a.groups, a.eps, a.out);
+    else
+        cast(stream, a.m * a.c, a.out);
+}
+
 void rms_norm(In x, In weight, std::int64_t m, std::int64_t c, float eps, Out out) {
     for (std::int64_t row = 0; row < m; ++row) {
         double squares = 0;

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "kernels/ref/ref_kernels.h"
 
 namespace t2i::ref {
@@ -76,6 +78,15 @@ void to_channels_first(In x, std::int64_t b, std::int64_t c, std::int64_t pixels
     for (std::int64_t i = 0; i < b * c * pixels; ++i) {
         const std::int64_t pixel = i % pixels, channel = i / pixels % c, picture = i / (pixels * c);
         out.set(i, x[(picture * pixels + pixel) * c + channel]);
+    }
+}
+
+void to_rgb8(const float* x, std::int64_t count, std::uint8_t* out) {
+    for (std::int64_t i = 0; i < count; ++i) {
+        const float unit = x[i] * 0.5F + 0.5F;
+        // Written so that a NaN fails the first comparison and becomes 0.
+        const float inside = unit > 0.0F ? (unit < 1.0F ? unit : 1.0F) : 0.0F;
+        out[i] = static_cast<std::uint8_t>(std::nearbyintf(inside * 255.0F));
     }
 }
 

@@ -109,6 +109,25 @@ void unpatchify(In tokens, std::int64_t cx, std::int64_t b, std::int64_t c, std:
 // get_timestep_embedding with flip_sin_to_cos).
 void timestep_embed(const float* timesteps, std::int64_t n, std::int64_t c, float shift, Out out);
 
+// stream[m, c] += gate[m / (M / Gg), c] · y[m, c], rounded to f32; then out = norm_modulate(stream) with G rows of shift and
+// scale, or, where shift is absent, stream.
+struct ResidualNorm {
+    std::int64_t m, c;
+    In y;                     // [M, C]
+    In gate;                  // [Gg, C]
+    std::int64_t gate_rows;   // Gg
+    float* stream;            // [M, C]
+    In shift, scale;          // [G, C]
+    std::int64_t groups;      // G
+    float eps;
+    Out out;                  // [M, C]
+};
+void residual_norm(const ResidualNorm& a);
+
+// Bytes of a picture from numbers in [-1, 1]: round(clamp(x / 2 + ½, 0, 1) · 255) with f32 steps and ties to even, as
+// diffusers' VaeImageProcessor computes it in numpy; a NaN becomes 0.
+void to_rgb8(const float* x, std::int64_t count, std::uint8_t* out);
+
 void cast(In x, std::int64_t count, Out out);
 void to_channels_last(In x, std::int64_t b, std::int64_t c, std::int64_t pixels,
                       Out out);  // [B, C, P] → [B, P, C]

@@ -13,6 +13,7 @@
 #include "core/rng.h"
 #include "models/registry.h"
 #include "ops/bench_ops.h"
+#include "ops/memory.h"
 #include "pipeline/png.h"
 #include "t2i/error.h"
 
@@ -130,16 +131,21 @@ Report bench_random(const Arguments& a) {
     TorchGenerator noise(0);
     Conditioning text{Tensor::host({2, a.text_tokens, shape.caption_channels}), {a.text_tokens, a.text_tokens}};
     noise.normal(text.embeddings.as<float>());
-    const Tensor latents = Tensor::host({2, 4, 32, 32}), out = Tensor::host({2, 4, 32, 32});
-    noise.normal(latents.as<float>());
+    text.embeddings = upload(*backend, text.embeddings);
+    const Tensor drawn = Tensor::host({2, 4, 32, 32});
+    noise.normal(drawn.as<float>());
+    const Tensor latents = upload(*backend, drawn), out = allocate(*backend, drawn.shape());
     const std::vector<float> timesteps{500.0F};
-    const auto request = denoiser->prepare(ctx, text, timesteps, latents.shape());
+    const auto request = denoiser->prepare(ctx, timesteps, latents.shape(), a.text_tokens);
+    denoiser->set_text(ctx, *request, text);
+    backend->wait(backend->mark());
 
     BenchRow step{shape.name + ", one CFG step, " + std::to_string(a.text_tokens) + " text tokens", {}};
     for (int run = -a.warm_ups; run < a.runs; ++run) {
         tracer.clear();
         const auto start = std::chrono::steady_clock::now();
         denoiser->forward(ctx, *request, 0, latents, out);
+        backend->wait(backend->mark());
         if (run < 0) continue;
         step.times_ms.push_back(elapsed_ms(start));
         step.flops = tracer.flops();

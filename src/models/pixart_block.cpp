@@ -33,26 +33,33 @@ PixArtBlock::PixArtBlock(const LoadContext& load, const Scope& scope, const PixA
       eps_(config.eps),
       compute_(load.compute) {}
 
-void PixArtBlock::forward(const ExecContext& ctx, const TensorView& x, const TensorView& modulation,
-                          const TensorView& keys_values, std::span<const std::int32_t> lengths) const {
+PixArtBlock::Norm PixArtBlock::first_norm(const TensorView& modulation) const {
+    return {modulation.slice(shift_attention, 1), modulation.slice(scale_attention, 1), eps_};
+}
+
+void PixArtBlock::forward(const ExecContext& ctx, const TensorView& x, const TensorView& normed, const TensorView& modulation,
+                          const Text& text, const Norm& next) const {
     const Arena::Mark mark(ctx.scratch);
-    const TensorView normed = ctx.scratch.take(x.shape, compute_);
-    const auto norm = [&](Row shift, Row scale) {
-        NormModulateArgs a;
-        a.x = x;
-        a.shift = modulation.slice(shift, 1);
-        a.scale = modulation.slice(scale, 1);
-        a.eps = eps_;
-        a.out = normed;
-        ops::norm_modulate(ctx, a);
+    const TensorView y = ctx.scratch.take(x.shape, compute_);
+    ResidualNormArgs seam;
+    seam.y = y;
+    seam.stream = x;
+    seam.out = normed;
+    const auto add = [&](std::optional<TensorView> gate, const Norm& norm) {
+        seam.gate = gate;
+        seam.shift = norm.shift;
+        seam.scale = norm.scale;
+        seam.eps = norm.eps;
+        ops::residual_norm(ctx, seam);
     };
-    norm(shift_attention, scale_attention);
-    self_.add_to(
-        ctx, normed, x,
-        {.batch = static_cast<std::int64_t>(lengths.size()), .gate = modulation.slice(gate_attention, 1)});
-    cross_.add_to(ctx, as_dtype(ctx, x, compute_), keys_values, lengths, x);
-    norm(shift_mlp, scale_mlp);
-    mlp_.forward(ctx, normed, x, {.gate = modulation.slice(gate_mlp, 1), .residual = x});
+
+    self_.forward(ctx, normed, y, {.batch = text.lengths.elements()});
+    seam.gate = modulation.slice(gate_attention, 1);
+    ops::residual_norm(ctx, seam);  // no norm in front of the cross-attention
+    cross_.forward(ctx, normed, text.keys_values, text.lengths, y);
+    add({}, {modulation.slice(shift_mlp, 1), modulation.slice(scale_mlp, 1), eps_});
+    mlp_.forward(ctx, normed, y);
+    add(modulation.slice(gate_mlp, 1), next);
 }
 
 }  // namespace t2i

@@ -1,8 +1,6 @@
 // One block of PixArt: self-attention, cross-attention to the text, MLP.
 #pragma once
 
-#include <span>
-
 #include "nn/attention.h"
 #include "nn/mlp.h"
 
@@ -35,13 +33,26 @@ class PixArtBlock {
         return table_;
     }  // [6, width], added to the timestep's projection
 
+    // A block's text: keys and values [B·L, 2·width] in the compute dtype, lengths [B] i32.
+    struct Text {
+        TensorView keys_values, lengths;
+    };
+    // The norm in front of a layer: LN(x; eps) ⊙ (1 + scale) + shift; shift and scale [1, width] f32.
+    struct Norm {
+        TensorView shift, scale;
+        float eps;
+    };
+    // The norm that a block's first layer reads through. modulation [6, width]
+    [[nodiscard]] Norm first_norm(const TensorView& modulation) const;
+
     // x [B·T, width] f32, in place:
     //     x += gate ⊙ attention(LN(x)(1 + scale) + shift)
     //     x += cross_attention(x)                              neither norm nor gate
     //     x += gate ⊙ mlp(LN(x)(1 + scale) + shift)
-    // modulation [6, width]; keys_values [B·L, 2·width] in the compute dtype; lengths [B]: valid text tokens
-    void forward(const ExecContext& ctx, const TensorView& x, const TensorView& modulation,
-                 const TensorView& keys_values, std::span<const std::int32_t> lengths) const;
+    // normed [B·T, width] in the compute dtype holds first_norm(x) before, and next(x) after: each sum and the norm that
+    // follows it are one pass over x.
+    void forward(const ExecContext& ctx, const TensorView& x, const TensorView& normed, const TensorView& modulation,
+                 const Text& text, const Norm& next) const;
 
   private:
     Tensor table_;

@@ -109,11 +109,12 @@ class TimestepEmbedder {
 
 struct Request final : DenoiserRequest {
     Shape latents;
-    std::vector<std::int32_t> lengths;  // [B] valid text tokens
-    std::vector<Tensor> keys_values;    // per block [B·L, 2·width], compute dtype
-    Tensor positions;                   // [T, width] f32
-    Tensor modulations;                 // [steps, layers, 6, width] f32
-    Tensor head_modulations;            // [steps, 2, width] f32: shift, scale
+    std::int64_t text_tokens = 0;     // L
+    Tensor lengths;                   // [B] i32: valid text tokens
+    std::vector<Tensor> keys_values;  // per block [B·L, 2·width], compute dtype
+    Tensor positions;                 // [T, width] f32
+    Tensor modulations;               // [steps, layers, 6, width] f32
+    Tensor head_modulations;          // [steps, 2, width] f32: shift, scale
 };
 
 class PixArtTransformer final : public Denoiser {
@@ -145,27 +146,52 @@ class PixArtTransformer final : public Denoiser {
     [[nodiscard]] std::int64_t sample_size() const override { return config_.sample_size; }
     [[nodiscard]] std::int64_t patch() const override { return config_.patch; }
 
-    [[nodiscard]] std::unique_ptr<DenoiserRequest> prepare(const ExecContext& ctx, const Conditioning& text,
-                                                           std::span<const float> timesteps,
-                                                           const Shape& latents_shape) const override {
+    [[nodiscard]] std::unique_ptr<DenoiserRequest> prepare(const ExecContext& ctx, std::span<const float> timesteps,
+                                                           const Shape& latents_shape,
+                                                           std::int64_t text_tokens) const override {
         const TraceSpan span(ctx.tracer, "pixart_prepare");
         check_latents(latents_shape);
-        T2I_CHECK(text.embeddings.shape()[0] == latents_shape[0],
-                  "text " + text.embeddings.shape().text() + " for latents " + latents_shape.text());
-        T2I_CHECK(!timesteps.empty(), "no timesteps");
+        T2I_CHECK(!timesteps.empty() && text_tokens > 0, "no timesteps, or no text");
         const Arena::Mark mark(ctx.scratch);
         auto request = std::make_unique<Request>();
         request->latents = latents_shape;
-        request->lengths = text.lengths;
+        request->text_tokens = text_tokens;
+        request->lengths = allocate(ctx.backend, {latents_shape[0]}, DType::i32);
+        for (const auto& block : blocks_)
+            request->keys_values.push_back(
+                allocate(ctx.backend, {latents_shape[0] * text_tokens, 2 * block.cross_attention().inner()}, compute_));
         request->positions =
             upload(ctx.backend, sincos_positions({.rows = latents_shape[2] / config_.patch,
                                                   .columns = latents_shape[3] / config_.patch,
                                                   .base = config_.sample_size / config_.patch,
                                                   .interpolation_scale = config_.interpolation_scale},
                                                  config_.block.width));
-        prepare_text(ctx, text.embeddings, *request);
         prepare_timesteps(ctx, timesteps, *request);
         return request;
+    }
+
+    // The text's keys and values for every block: they do not depend on the step.
+    void set_text(const ExecContext& ctx, DenoiserRequest& request, const Conditioning& text) const override {
+        auto& r = dynamic_cast<Request&>(request);
+        const Shape& s = text.embeddings.shape();
+        T2I_CHECK(s.rank() == 3 && s[0] == r.latents[0] && s[1] == r.text_tokens &&
+                      s[2] == config_.caption_width.value_or(config_.block.context_width) &&
+                      static_cast<std::int64_t>(text.lengths.size()) == s[0],
+                  "text " + s.text() + " for latents " + r.latents.text());
+        for (const auto length : text.lengths)
+            T2I_CHECK(length >= 1 && length <= s[1], "text length " + std::to_string(length));
+        const Arena::Mark mark(ctx.scratch);
+        Tensor lengths = Tensor::host({s[0]}, DType::i32);
+        std::ranges::copy(text.lengths, lengths.as<std::int32_t>().begin());
+        ctx.backend.copy(lengths, r.lengths);
+        TensorView context = as_dtype(ctx, text.embeddings.view.reshaped({s[0] * s[1], s[2]}), compute_);
+        if (captions_) {
+            const TensorView projected = ctx.scratch.take({s[0] * s[1], config_.block.width}, compute_);
+            captions_->forward(ctx, context, projected);
+            context = projected;
+        }
+        for (std::size_t i = 0; i < blocks_.size(); ++i)
+            blocks_[i].cross_attention().keys_values(ctx, context, r.keys_values[i]);
     }
 
     void forward(const ExecContext& ctx, const DenoiserRequest& request, std::int64_t step,
@@ -178,11 +204,19 @@ class PixArtTransformer final : public Denoiser {
         const Arena::Mark mark(ctx.scratch);
         const std::int64_t rows = r.latents[0] * r.positions.shape()[0];
         const TensorView x = ctx.scratch.take({rows, config_.block.width});
+        const TensorView normed = ctx.scratch.take(x.shape, compute_);
         embed_patches(ctx, latents, r.positions, x);
+        const auto norm_before = [&](std::size_t layer) {
+            if (layer < blocks_.size())
+                return blocks_[layer].first_norm(modulation_of(r, step, static_cast<std::int64_t>(layer)));
+            const TensorView head = r.head_modulations.view.slice(step, 1).reshaped({2, config_.block.width});
+            return PixArtBlock::Norm{head.slice(0, 1), head.slice(1, 1), head_eps};
+        };
+        normalise(ctx, x, norm_before(0), normed);
         for (std::size_t i = 0; i < blocks_.size(); ++i)
-            blocks_[i].forward(ctx, x, modulation_of(r, step, static_cast<std::int64_t>(i)), r.keys_values[i],
-                               r.lengths);
-        write_output(ctx, x, r.head_modulations.view.slice(step, 1).reshaped({2, config_.block.width}), out);
+            blocks_[i].forward(ctx, x, normed, modulation_of(r, step, static_cast<std::int64_t>(i)),
+                               {r.keys_values[i], r.lengths}, norm_before(i + 1));
+        write_output(ctx, normed, out);
     }
 
   private:
@@ -198,24 +232,6 @@ class PixArtTransformer final : public Denoiser {
         return r.modulations.view
             .reshaped({r.modulations.view.elements() / config_.block.width, config_.block.width})
             .slice(index * PixArtBlock::rows, PixArtBlock::rows);
-    }
-
-    // The text's keys and values for every block: they do not depend on the step.
-    void prepare_text(const ExecContext& ctx, const TensorView& embeddings, Request& r) const {
-        const std::int64_t rows = embeddings.shape.rows();
-        T2I_CHECK(embeddings.shape[2] == config_.caption_width.value_or(config_.block.context_width),
-                  "text " + embeddings.shape.text());
-        TensorView context = as_dtype(ctx, embeddings.reshaped({rows, embeddings.shape[2]}), compute_);
-        if (captions_) {
-            const TensorView projected = ctx.scratch.take({rows, config_.block.width}, compute_);
-            captions_->forward(ctx, context, projected);
-            context = projected;
-        }
-        for (const auto& block : blocks_) {
-            r.keys_values.push_back(
-                allocate(ctx.backend, {rows, 2 * block.cross_attention().inner()}, compute_));
-            block.cross_attention().keys_values(ctx, context, r.keys_values.back());
-        }
     }
 
     // What the norms and gates of every block and of the head are modulated with, for all timesteps at once.
@@ -258,19 +274,20 @@ class PixArtTransformer final : public Denoiser {
         patch_embed_.forward(ctx, patches, x, {.residual = positions});
     }
 
-    // modulation [2, width]: shift, scale. A learned variance is computed and left behind by unpatchify.
-    void write_output(const ExecContext& ctx, const TensorView& x, const TensorView& modulation,
-                      const TensorView& out) const {
-        const Arena::Mark mark(ctx.scratch);
-        const TensorView normed = ctx.scratch.take(x.shape, compute_);
-        const TensorView tokens = ctx.scratch.take({x.shape[0], head_.out_features()});
+    static void normalise(const ExecContext& ctx, const TensorView& x, const PixArtBlock::Norm& norm, const TensorView& out) {
         NormModulateArgs a;
         a.x = x;
-        a.shift = modulation.slice(0, 1);
-        a.scale = modulation.slice(1, 1);
-        a.eps = head_eps;
-        a.out = normed;
+        a.shift = norm.shift;
+        a.scale = norm.scale;
+        a.eps = norm.eps;
+        a.out = out;
         ops::norm_modulate(ctx, a);
+    }
+
+    // A learned variance is computed and left behind by unpatchify.
+    void write_output(const ExecContext& ctx, const TensorView& normed, const TensorView& out) const {
+        const Arena::Mark mark(ctx.scratch);
+        const TensorView tokens = ctx.scratch.take({normed.shape[0], head_.out_features()});
         head_.forward(ctx, normed, tokens);
         ops::unpatchify(ctx, tokens, config_.patch, out);
     }

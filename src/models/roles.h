@@ -20,11 +20,11 @@ class TextEncoder {
     virtual ~TextEncoder() = default;
     [[nodiscard]] virtual std::int64_t width() const = 0;       // C
     [[nodiscard]] virtual std::int64_t vocabulary() const = 0;  // ids must be below it
-    // One sequence of ids per prompt, each at least one id; L is the longest.
+    // One sequence of ids per prompt, each at least one id; L is the longest, or somewhat more.
     [[nodiscard]] virtual Conditioning encode(const ExecContext& ctx, std::span<const std::vector<std::int32_t>> ids) const = 0;
 };
 
-// What depends on a request but not on the step: text keys and values, timestep tables, positions.
+// What depends on a request but not on the step: timestep tables, positions, the text's keys and values.
 class DenoiserRequest {
   public:
     virtual ~DenoiserRequest() = default;
@@ -36,10 +36,11 @@ class Denoiser {
     [[nodiscard]] virtual std::int64_t channels() const = 0;     // of the latents
     [[nodiscard]] virtual std::int64_t sample_size() const = 0;  // default height and width of the latents
     [[nodiscard]] virtual std::int64_t patch() const = 0;        // height and width must be multiples of it
-    // latents_shape [B, C, H, W] with B = the rows of `text`.
-    [[nodiscard]] virtual std::unique_ptr<DenoiserRequest> prepare(const ExecContext& ctx, const Conditioning& text,
-                                                                   std::span<const float> timesteps,
-                                                                   const Shape& latents_shape) const = 0;
+    // Memory and tables for latents_shape [B, C, H, W], B texts of `text_tokens` rows and these timesteps.
+    [[nodiscard]] virtual std::unique_ptr<DenoiserRequest> prepare(const ExecContext& ctx, std::span<const float> timesteps,
+                                                                   const Shape& latents_shape, std::int64_t text_tokens) const = 0;
+    // Puts B texts into a request, in place of earlier ones; the request's memory stays where it is. Before the first forward.
+    virtual void set_text(const ExecContext& ctx, DenoiserRequest& request, const Conditioning& text) const = 0;
     // latents and out [B, C, H, W] f32, at timesteps[step] of the request.
     virtual void forward(const ExecContext& ctx, const DenoiserRequest& request, std::int64_t step, const TensorView& latents,
                          const TensorView& out) const = 0;

@@ -12,6 +12,9 @@
 namespace t2i {
 namespace {
 
+// The length of a batch is a multiple of this, so that prompts of similar length share what is prepared for that length.
+constexpr std::int64_t length_step = 8;
+
 struct T5Config {
     std::int64_t vocabulary, width, layers, hidden, heads, head_size;
     float eps;
@@ -60,7 +63,7 @@ struct Block {
         const Arena::Mark mark(ctx.scratch);
         const TensorView normed = ctx.scratch.take(x.shape, compute);
         attention_norm.forward(ctx, x, normed);
-        attention.add_to(ctx, normed, x, {.bias = bias});
+        attention.forward(ctx, normed, x, {.bias = bias, .epilogue = {.residual = x}});
         mlp_norm.forward(ctx, x, normed);
         mlp.add_to(ctx, normed, x);
     }
@@ -95,7 +98,7 @@ class T5Encoder final : public TextEncoder {
             T2I_CHECK(!prompt.empty(), "a prompt without tokens");
             longest = std::max(longest, prompt.size());
         }
-        const auto length = static_cast<std::int64_t>(longest);
+        const std::int64_t length = (static_cast<std::int64_t>(longest) + length_step - 1) / length_step * length_step;
         Conditioning result;
         result.embeddings =
             allocate(ctx.backend, {static_cast<std::int64_t>(ids.size()), length, config_.width});

@@ -11,8 +11,8 @@ SelfAttention::SelfAttention(const LoadContext& load, const Scope& scope, const 
       out_(load, scope / names.out, config.inner(), config.width, config.out_bias),
       config_(config) {}
 
-void SelfAttention::add_to(const ExecContext& ctx, const TensorView& x, const TensorView& stream,
-                           const Call& call) const {
+void SelfAttention::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out,
+                            const Call& call) const {
     const Arena::Mark mark(ctx.scratch);
     const std::int64_t rows = x.shape.rows(), inner = config_.inner();
     const TensorView qkv = ctx.scratch.take({rows, 3 * inner}, qkv_.compute());
@@ -28,7 +28,7 @@ void SelfAttention::add_to(const ExecContext& ctx, const TensorView& x, const Te
     a.bias = call.bias;
     a.out = mixed;
     ops::attention(ctx, a);
-    out_.forward(ctx, mixed, stream, {.gate = call.gate, .residual = stream});
+    out_.forward(ctx, mixed, out, call.epilogue);
 }
 
 CrossAttention::CrossAttention(const LoadContext& load, const Scope& scope, const AttentionNames& names,
@@ -43,8 +43,8 @@ void CrossAttention::keys_values(const ExecContext& ctx, const TensorView& conte
     kv_.forward(ctx, context, out);
 }
 
-void CrossAttention::add_to(const ExecContext& ctx, const TensorView& x, const TensorView& keys_values,
-                            std::span<const std::int32_t> lengths, const TensorView& stream) const {
+void CrossAttention::forward(const ExecContext& ctx, const TensorView& x, const TensorView& keys_values,
+                             const TensorView& lengths, const TensorView& out) const {
     const Arena::Mark mark(ctx.scratch);
     const std::int64_t rows = x.shape.rows(), inner = config_.inner();
     const TensorView q = ctx.scratch.take({rows, inner}, q_.compute());
@@ -54,13 +54,13 @@ void CrossAttention::add_to(const ExecContext& ctx, const TensorView& x, const T
     a.q = Columns::all(q);
     a.k = {keys_values, 0, inner};
     a.v = {keys_values, inner, inner};
-    a.batch = static_cast<std::int64_t>(lengths.size());
+    a.batch = lengths.elements();
     a.heads = config_.heads;
     a.scale = config_.scale;
     a.key_lengths = lengths;
     a.out = mixed;
     ops::attention(ctx, a);
-    out_.forward(ctx, mixed, stream, {.residual = stream});
+    out_.forward(ctx, mixed, out);
 }
 
 }  // namespace t2i

@@ -1,5 +1,4 @@
-// Multi-head attention: fused projections, then the attention op, then the output projection onto a residual
-// stream.
+// Multi-head attention: fused projections, then the attention op, then the output projection.
 #pragma once
 
 #include <optional>
@@ -30,11 +29,10 @@ class SelfAttention {
     struct Call {
         std::int64_t batch = 1;
         std::optional<TensorView> bias{};  // [heads, T, T] f32
-        std::optional<TensorView> gate{};  // [G, width] f32
+        Linear::Epilogue epilogue{};       // of the output projection
     };
-    // x [B·T, width] in the compute dtype; stream [B·T, width] f32 gets gate ⊙ the result added
-    void add_to(const ExecContext& ctx, const TensorView& x, const TensorView& stream,
-                const Call& call) const;
+    // x [B·T, width] in the compute dtype → out [B·T, width] f32 or the compute dtype
+    void forward(const ExecContext& ctx, const TensorView& x, const TensorView& out, const Call& call) const;
 
   private:
     Linear qkv_, out_;
@@ -48,10 +46,9 @@ class CrossAttention {
                    const AttentionConfig& config, std::int64_t context_width);
     // context [B·L, context_width] in the compute dtype → out [B·L, 2·inner] in it: keys, then values
     void keys_values(const ExecContext& ctx, const TensorView& context, const TensorView& out) const;
-    // x [B·T, width] in the compute dtype; stream [B·T, width] f32 gets the result added; lengths: valid keys
-    // of each row
-    void add_to(const ExecContext& ctx, const TensorView& x, const TensorView& keys_values,
-                std::span<const std::int32_t> lengths, const TensorView& stream) const;
+    // x [B·T, width] in the compute dtype; lengths [B] i32: valid keys of each row → out [B·T, width] f32 or the compute dtype
+    void forward(const ExecContext& ctx, const TensorView& x, const TensorView& keys_values, const TensorView& lengths,
+                 const TensorView& out) const;
     [[nodiscard]] std::int64_t inner() const { return config_.inner(); }
 
   private:

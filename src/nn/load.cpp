@@ -5,19 +5,6 @@
 
 namespace t2i {
 
-Tensor allocate(Backend& backend, const Shape& shape, DType dtype) {
-    Tensor t;
-    t.buffer = backend.allocate(static_cast<std::size_t>(shape.elements()) * size_of(dtype));
-    t.view = {t.buffer.data(), dtype, t.buffer.device(), shape};
-    return t;
-}
-
-Tensor upload(Backend& backend, const TensorView& host) {
-    Tensor t = allocate(backend, host.shape, host.dtype);
-    backend.copy(host, t.view);
-    return t;
-}
-
 Tensor load_f32(const LoadContext& load, const Scope& scope, const std::string& name, const Shape& shape) {
     return upload(load.backend, scope.take_f32(name, shape));
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "checkpoint/weights.h"
+#include "ops/memory.h"
 #include "ops/ops.h"
 
 namespace t2i {
@@ -12,9 +13,6 @@ struct LoadContext {
     DType compute;
 };
 
-[[nodiscard]] Tensor allocate(Backend& backend, const Shape& shape, DType dtype = DType::f32);
-// A copy of host memory in the backend's memory.
-[[nodiscard]] Tensor upload(Backend& backend, const TensorView& host);
 // A bias, norm or small table: f32 in the backend's memory.
 [[nodiscard]] Tensor load_f32(const LoadContext& load, const Scope& scope, const std::string& name,
                               const Shape& shape);

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -19,7 +20,8 @@ namespace t2i {
 
 enum class Op : std::uint8_t {
     linear, attention, norm_modulate, rms_norm, group_norm, conv2d, upsample2x, unary, gated_gelu, lincomb,
-    gather, patchify, unpatchify, timestep_embed, cast, to_channels_last, to_channels_first,
+    gather, patchify, unpatchify, timestep_embed, cast, to_channels_last, to_channels_first, residual_norm, sampler_update,
+    to_rgb8,
 };
 [[nodiscard]] std::string_view name_of(Op op);
 
@@ -64,7 +66,7 @@ struct AttentionArgs {
     std::int64_t batch = 1, heads = 1;
     float scale = 1.0F;
     std::optional<TensorView> bias;   // [heads, Tq, Tk] f32
-    std::span<const std::int32_t> key_lengths;  // empty: all Tk keys; else B values in [1, Tk]
+    std::optional<TensorView> key_lengths;  // [B] i32 in the backend's memory, values in [1, Tk]; absent: all Tk keys
     TensorView out;                   // [B·Tq, heads·D], dtype of q
 };
 
@@ -74,6 +76,17 @@ struct NormModulateArgs {
     TensorView shift, scale;  // [G, C] f32; row m uses row m / (M / G)
     float eps = 1e-6F;
     TensorView out;           // [M, C] f32 or bf16
+};
+
+// The seam between two layers of a transformer, in one pass over the residual stream:
+// stream += gate ⊙ y; out = LayerNorm(stream; no affine) ⊙ (1 + scale) + shift, or stream itself where there is no norm.
+struct ResidualNormArgs {
+    TensorView y;                     // [M, C] f32 or bf16: what the layer made
+    std::optional<TensorView> gate;   // [G, C] f32; row m uses row m / (M / G)
+    TensorView stream;                // [M, C] f32, in place
+    std::optional<TensorView> shift, scale;  // [G, C] f32, both or neither
+    float eps = 1e-6F;
+    TensorView out;                   // [M, C] f32 or bf16: what the next layer reads
 };
 
 // GroupNorm over channels-last pictures, then an optional activation.
@@ -103,14 +116,55 @@ struct LincombTerm {
     TensorView x;  // f32
 };
 
+// One step of a sampler, after the model: x0 = Σ x0_terms; then x = Σ x_terms, which may hold x0 and x; then every copy of x
+// in `inputs` = input_scale · x. Sums as in lincomb. first_bad = min(first_bad, step) when x has a NaN or an infinity.
+struct SamplerUpdateArgs {
+    std::span<const LincombTerm> x0_terms;
+    TensorView x0;                     // f32, as x; none of the x0_terms
+    std::span<const LincombTerm> x_terms;
+    TensorView x;                      // f32
+    double input_scale = 1.0;
+    std::optional<TensorView> inputs;  // f32, a whole number of copies of x: what the model reads next
+    std::int32_t step = 0;
+    TensorView first_bad;              // [1] i32
+};
+
+// Work noted down once, to be done again with the same memory and numbers.
+class Recording {
+  public:
+    virtual ~Recording() = default;
+    virtual void replay() = 0;
+};
+
+// A point in the order of the work handed to a backend.
+using WorkMark = std::uint64_t;
+
 class Backend {
   public:
     virtual ~Backend() = default;
     [[nodiscard]] virtual std::string_view name() const = 0;          // "ref", "cpu"
     [[nodiscard]] virtual std::string description() const = 0;        // for the one line that says what runs where
     [[nodiscard]] virtual bool supports(Op op, DType dtype) const = 0;  // dtype: that of the activations
+    [[nodiscard]] virtual Device device() const { return Device::host; }  // of the memory that allocate() gives
     [[nodiscard]] virtual Buffer allocate(std::size_t bytes) = 0;     // throws Error{resource}
-    virtual void copy(const TensorView& from, const TensorView& to) = 0;  // same shape and dtype, any devices it knows
+    virtual void copy(const TensorView& from, const TensorView& to) = 0;  // same shape and dtype, any devices it knows; done on return
+
+    // A backend with a queue of its own returns from an operation before it is done, and does them in order. What follows
+    // is for the few who look across; on a backend that works at once (the defaults) it costs nothing.
+    [[nodiscard]] virtual Buffer allocate_staging(std::size_t bytes) { return Buffer::host(bytes); }  // host memory copied quickly
+    virtual void copy_queued(const TensorView& from, const TensorView& to) { copy(from, to); }  // done when a later mark is
+    virtual WorkMark mark() { return 0; }
+    virtual void wait(WorkMark) {}  // until everything handed over before that mark is done; throws what failed in it
+    // Notes down the operations that `work` calls on this backend, without doing them where it has a queue. Nothing in it
+    // may read memory from the host; memory it uses must stay. The default keeps the function and calls it again.
+    [[nodiscard]] virtual std::unique_ptr<Recording> record(std::function<void()> work);
+    virtual void begin_range(const char*) {}  // names the work that follows, for profilers
+    virtual void end_range() {}
+    // Memory that this backend works in, bytes; 0: not known.
+    struct Memory {
+        std::size_t free = 0, total = 0;
+    };
+    [[nodiscard]] virtual Memory memory() const { return {}; }
 
     // `weight` (f32, f16 or bf16, possibly unaligned host memory) is read during the call only.
     [[nodiscard]] virtual std::unique_ptr<PackedWeight> pack_linear(const TensorView& weight, DType compute) = 0;  // [N, K]
@@ -139,6 +193,10 @@ class Backend {
     // [cos(t·f_k), sin(t·f_k)], f_k = exp(-ln(1e4)·k / (C/2 - shift)).  → out [N, C] f32 or bf16, C even
     virtual void timestep_embed(std::span<const float> timesteps, float shift, const TensorView& out) = 0;
     virtual void cast(const TensorView& x, const TensorView& out) = 0;  // f32 ↔ bf16, f16 → f32
+    virtual void residual_norm(const ResidualNormArgs& a) = 0;
+    virtual void sampler_update(const SamplerUpdateArgs& a) = 0;
+    // round(clamp(x / 2 + 0.5, 0, 1) · 255), ties to even (diffusers' VaeImageProcessor). x f32 → out u8, NaN → 0
+    virtual void to_rgb8(const TensorView& x, const TensorView& out) = 0;
     virtual void to_channels_last(const TensorView& x, const TensorView& out) = 0;   // [B,C,H,W] f32 → [B,H,W,C] f32/bf16
     virtual void to_channels_first(const TensorView& x, const TensorView& out) = 0;  // [B,H,W,C] f32/bf16 → [B,C,H,W] f32
 };

@@ -96,11 +96,8 @@ OpCase make(const AttentionCase& c) {
         }
         if (c.bias) a.bias = p.input({c.heads, c.queries, c.keys}, DType::f32);
         a.out = p.output({c.batch * c.queries, width}, p.dtype());
-        p.set_call([a, lengths = c.lengths](const ExecContext& ctx) {
-            AttentionArgs with_lengths = a;
-            with_lengths.key_lengths = lengths;
-            ops::attention(ctx, with_lengths);
-        });
+        if (!c.lengths.empty()) a.key_lengths = p.integers(c.lengths);
+        p.set_call([a](const ExecContext& ctx) { ops::attention(ctx, a); });
     };
     return out;
 }
@@ -119,6 +116,73 @@ OpCase norm_modulate(std::int64_t m, std::int64_t c, std::int64_t groups, bool n
                            .out = {}};
         a.out = p.output({m, c}, narrow ? p.dtype() : DType::f32);
         p.set_call([a](const ExecContext& ctx) { ops::norm_modulate(ctx, a); });
+    };
+    return out;
+}
+
+enum class Watch : std::uint8_t { first, second, third };  // which of several outputs the case compares
+
+// Watch: what the next layer reads, or the stream. groups 0: no norm; gates 0: no gate
+OpCase residual_norm(std::int64_t m, std::int64_t c, std::int64_t gates, std::int64_t groups, Watch watch) {
+    OpCase out{.op = Op::residual_norm,
+               .name = "residual_norm " + joined({m, c}) + " gates " + std::to_string(gates) + " groups " + std::to_string(groups),
+               .purpose = watch == Watch::first ? Purpose::both : Purpose::test,
+               .terms = c,
+               .bytes = 16 * real(m * c)};
+    if (watch == Watch::second) out.name += " stream";
+    out.set_up = [=](PreparedOp& p) {
+        ResidualNormArgs a;
+        a.y = p.input({m, c}, p.dtype());
+        if (gates) a.gate = p.input({gates, c}, DType::f32);
+        if (groups) {
+            a.shift = p.input({groups, c}, DType::f32);
+            a.scale = p.input({groups, c}, DType::f32);
+        }
+        // Whatever is not watched starts from the same numbers on every backend too.
+        a.stream = watch == Watch::second ? p.in_place({m, c}, DType::f32) : p.input({m, c}, DType::f32);
+        a.out = watch == Watch::first ? p.output({m, c}, p.dtype()) : p.input({m, c}, p.dtype());
+        p.set_call([a](const ExecContext& ctx) { ops::residual_norm(ctx, a); });
+    };
+    return out;
+}
+
+// Watch: x, x0, or what the model reads next.
+OpCase sampler_update(std::int64_t count, std::int64_t copies, std::int64_t history, Watch watch) {
+    constexpr const char* names[] = {" x", " x0", " inputs"};
+    OpCase out{.op = Op::sampler_update,
+               .name = "sampler_update " + joined({count, copies, history}) + names[static_cast<int>(watch)],
+               .purpose = watch == Watch::first ? Purpose::both : Purpose::test,
+               .terms = history + 3,
+               .bytes = 4 * real(count * (copies * 2 + history + 3))};
+    out.set_up = [=](PreparedOp& p) {
+        const TensorView model = p.input({copies, count}, DType::f32);
+        const TensorView x = watch == Watch::first ? p.in_place({count}, DType::f32) : p.input({count}, DType::f32);
+        const TensorView x0 = watch == Watch::second ? p.output({count}, DType::f32) : p.input({count}, DType::f32);
+        std::vector<LincombTerm> to_x0{{1.0, x}}, to_x{{0.875, x}, {0.1, x0}};
+        for (std::int64_t i = 0; i < copies; ++i) to_x0.push_back({0.7 * real(i) - 0.4, model.slice(i, 1)});
+        for (std::int64_t i = 0; i < history; ++i) to_x.push_back({-0.01 * real(i + 1), p.input({count}, DType::f32)});
+        SamplerUpdateArgs a;
+        a.x0 = x0;
+        a.x = x;
+        a.input_scale = 0.9;
+        a.inputs = watch == Watch::third ? p.output({copies, count}, DType::f32) : p.input({copies, count}, DType::f32);
+        a.step = 3;
+        a.first_bad = p.integers({100});
+        p.set_call([=](const ExecContext& ctx) {
+            SamplerUpdateArgs with_terms = a;
+            with_terms.x0_terms = to_x0;
+            with_terms.x_terms = to_x;
+            ops::sampler_update(ctx, with_terms);
+        });
+    };
+    return out;
+}
+
+OpCase to_rgb8(std::int64_t count) {
+    OpCase out{.op = Op::to_rgb8, .name = "to_rgb8 " + std::to_string(count), .bytes = 5 * real(count)};
+    out.set_up = [=](PreparedOp& p) {
+        const TensorView x = p.input({count}, DType::f32, 1.2F), y = p.output({count}, DType::u8);
+        p.set_call([=](const ExecContext& ctx) { ops::to_rgb8(ctx, x, y); });
     };
     return out;
 }
@@ -407,7 +471,8 @@ const std::vector<Op>& all_ops() {
     static const std::vector<Op> ops{
         linear,     attention,      norm_modulate, rms_norm,         group_norm,       conv2d,
         upsample2x, unary,          gated_gelu,    lincomb,          gather,           patchify,
-        unpatchify, timestep_embed, cast,          to_channels_last, to_channels_first};
+        unpatchify, timestep_embed, cast,          to_channels_last, to_channels_first,
+        residual_norm, sampler_update, to_rgb8};
     return ops;
 }
 
@@ -464,6 +529,17 @@ std::vector<OpCase> op_cases(Op op) {
             return {channels(op, {1, 1, 1, 1}, {1, 1, 1, 1}),
                     channels(op, {1, 256, 256, 3}, {1, 3, 256, 256}),
                     channels(op, {2, 3, 5, 17}, {2, 17, 3, 5})};
+        case Op::residual_norm:
+            return {residual_norm(1, 2, 0, 0, Watch::first),      residual_norm(17, 17, 17, 1, Watch::first),
+                    residual_norm(34, 1023, 2, 0, Watch::first),  residual_norm(34, 1023, 2, 2, Watch::second),
+                    residual_norm(128, 256, 1, 1, Watch::first),  residual_norm(512, 1152, 1, 1, Watch::first),
+                    residual_norm(512, 1152, 0, 1, Watch::second)};
+        case Op::sampler_update:
+            return {sampler_update(1, 1, 0, Watch::first), sampler_update(1023, 2, 1, Watch::first),
+                    sampler_update(4096, 2, 1, Watch::second), sampler_update(4096, 2, 2, Watch::third),
+                    sampler_update(16384, 2, 3, Watch::first)};
+        case Op::to_rgb8:
+            return {to_rgb8(1), to_rgb8(1023), to_rgb8(196608)};
     }
     return {};
 }

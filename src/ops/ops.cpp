@@ -2,50 +2,6 @@
 
 #include <initializer_list>
 
-namespace t2i {
-
-std::string_view name_of(Op op) {
-    switch (op) {
-        case Op::linear:
-            return "linear";
-        case Op::attention:
-            return "attention";
-        case Op::norm_modulate:
-            return "norm_modulate";
-        case Op::rms_norm:
-            return "rms_norm";
-        case Op::group_norm:
-            return "group_norm";
-        case Op::conv2d:
-            return "conv2d";
-        case Op::upsample2x:
-            return "upsample2x";
-        case Op::unary:
-            return "unary";
-        case Op::gated_gelu:
-            return "gated_gelu";
-        case Op::lincomb:
-            return "lincomb";
-        case Op::gather:
-            return "gather";
-        case Op::patchify:
-            return "patchify";
-        case Op::unpatchify:
-            return "unpatchify";
-        case Op::timestep_embed:
-            return "timestep_embed";
-        case Op::cast:
-            return "cast";
-        case Op::to_channels_last:
-            return "to_channels_last";
-        case Op::to_channels_first:
-            return "to_channels_first";
-    }
-    return "?";
-}
-
-}  // namespace t2i
-
 namespace t2i::ops {
 namespace {
 
@@ -106,6 +62,37 @@ void check_matrix_in_columns(const Columns& c, std::int64_t rows, std::int64_t w
                   text(c.matrix));
 }
 
+// Lengths in a device's memory are its kernels' to keep in range.
+void check_key_lengths(const TensorView& lengths, std::int64_t batch, std::int64_t keys) {
+    check_filled(Op::attention, {&lengths});
+    T2I_CHECK(lengths.dtype == DType::i32 && lengths.elements() == batch,
+              "attention: key lengths " + text(lengths) + " for " + std::to_string(batch) + " sequences");
+    if (lengths.device != Device::host) return;
+    for (const auto length : lengths.as<std::int32_t>())
+        T2I_CHECK(length >= 1 && length <= keys, "attention: key length " + std::to_string(length));
+}
+
+// Keys of all sequences that take part, where the host can read it; else all.
+std::int64_t keys_read(const std::optional<TensorView>& lengths, std::int64_t all) {
+    if (!lengths || lengths->device != Device::host) return all;
+    std::int64_t keys = 0;
+    for (const auto length : lengths->as<std::int32_t>()) keys += length;
+    return keys;
+}
+
+// The terms of a sum that is written to `out`; a term may be `out` itself unless `apart`.
+void check_terms(Op op, std::span<const LincombTerm> terms, const TensorView& out, bool apart) {
+    check_filled(op, {&out});
+    T2I_CHECK(!terms.empty() && out.dtype == DType::f32,
+              std::string(name_of(op)) + " of " + std::to_string(terms.size()) + " terms to " + text(out));
+    for (const auto& term : terms) {
+        check_filled(op, {&term.x});
+        T2I_CHECK(term.x.dtype == DType::f32 && term.x.elements() == out.elements(),
+                  std::string(name_of(op)) + ": " + text(term.x) + " to " + text(out));
+        if (apart || term.x.data != out.data) check_apart(op, out, term.x);
+    }
+}
+
 // Products and convolutions report their work: `each` · the product of the extents.
 void count_flops(const ExecContext& ctx, double each, std::initializer_list<std::int64_t> extents) {
     if (!ctx.tracer) return;
@@ -164,14 +151,8 @@ void attention(const ExecContext& ctx, const AttentionArgs& a) {
         T2I_CHECK(
             a.bias->dtype == DType::f32 && same_dims(*a.bias, {a.heads, rows_q / a.batch, rows_k / a.batch}),
             "attention: bias " + text(*a.bias));
-    T2I_CHECK(a.key_lengths.empty() || static_cast<std::int64_t>(a.key_lengths.size()) == a.batch,
-              "attention: one key length per sequence");
-    for (const auto length : a.key_lengths)
-        T2I_CHECK(length >= 1 && length <= rows_k / a.batch,
-                  "attention: key length " + std::to_string(length));
-    std::int64_t keys = a.key_lengths.empty() ? rows_k : 0;         // of all sequences
-    for (const auto length : a.key_lengths) keys += length;
-    count_flops(ctx, 4.0, {rows_q / a.batch, keys, a.q.width});
+    if (a.key_lengths) check_key_lengths(*a.key_lengths, a.batch, rows_k / a.batch);
+    count_flops(ctx, 4.0, {rows_q / a.batch, keys_read(a.key_lengths, rows_k), a.q.width});
     ctx.backend.attention(a);
 }
 
@@ -273,15 +254,7 @@ void gated_gelu(const ExecContext& ctx, const TensorView& x, const TensorView& o
 }
 
 void lincomb(const ExecContext& ctx, std::span<const LincombTerm> terms, const TensorView& out) {
-    check_filled(Op::lincomb, {&out});
-    T2I_CHECK(!terms.empty() && out.dtype == DType::f32,
-              "lincomb of " + std::to_string(terms.size()) + " terms to " + text(out));
-    for (const auto& term : terms) {
-        check_filled(Op::lincomb, {&term.x});
-        T2I_CHECK(term.x.dtype == DType::f32 && term.x.elements() == out.elements(),
-                  "lincomb: " + text(term.x) + " to " + text(out));
-        if (term.x.data != out.data) check_apart(Op::lincomb, out, term.x);
-    }
+    check_terms(Op::lincomb, terms, out, false);
     ctx.backend.lincomb(terms, out);
 }
 
@@ -346,6 +319,58 @@ void cast(const ExecContext& ctx, const TensorView& x, const TensorView& out) {
     T2I_CHECK(known && out.elements() == x.elements(), "cast: " + text(x) + " to " + text(out));
     check_apart(Op::cast, out, x);
     ctx.backend.cast(x, out);
+}
+
+void residual_norm(const ExecContext& ctx, const ResidualNormArgs& a) {
+    constexpr Op op = Op::residual_norm;
+    check_filled(op, {&a.y, &a.stream, &a.out});
+    check_activation(op, a.y);
+    check_activation(op, a.out);
+    const std::int64_t m = a.stream.shape.rows(), c = a.stream.shape.columns();
+    for (const TensorView* t : {&a.y, &a.out})
+        T2I_CHECK(a.stream.dtype == DType::f32 && t->shape.rows() == m && t->shape.columns() == c,
+                  "residual_norm: " + text(*t) + " with a stream of " + text(a.stream));
+    if (a.gate) check_shared_rows(op, *a.gate, m, c);
+    T2I_CHECK(a.shift.has_value() == a.scale.has_value(), "residual_norm: shift and scale go together");
+    if (a.shift) {
+        check_shared_rows(op, *a.shift, m, c);
+        check_shared_rows(op, *a.scale, m, c);
+        T2I_CHECK(a.shift->shape.rows() == a.scale->shape.rows(),
+                  "residual_norm: shift " + text(*a.shift) + ", scale " + text(*a.scale));
+    }
+    check_apart(op, a.stream, a.y);
+    check_apart(op, a.out, a.stream);
+    if (a.out.data != a.y.data || a.out.dtype != a.y.dtype) check_apart(op, a.out, a.y);
+    ctx.backend.residual_norm(a);
+}
+
+void sampler_update(const ExecContext& ctx, const SamplerUpdateArgs& a) {
+    constexpr Op op = Op::sampler_update;
+    check_terms(op, a.x0_terms, a.x0, true);
+    check_terms(op, a.x_terms, a.x, false);
+    T2I_CHECK(a.x.elements() == a.x0.elements(), "sampler_update: x " + text(a.x) + ", x0 " + text(a.x0));
+    check_apart(op, a.x0, a.x);
+    check_filled(op, {&a.first_bad});
+    T2I_CHECK(a.first_bad.dtype == DType::i32 && a.first_bad.elements() == 1,
+              "sampler_update: first_bad " + text(a.first_bad));
+    if (a.inputs) {
+        check_filled(op, {&*a.inputs});
+        T2I_CHECK(a.inputs->dtype == DType::f32 && a.inputs->elements() % a.x.elements() == 0,
+                  "sampler_update: inputs " + text(*a.inputs) + " for x " + text(a.x));
+        check_apart(op, *a.inputs, a.x);
+        check_apart(op, *a.inputs, a.x0);
+        for (const auto& terms : {a.x0_terms, a.x_terms})
+            for (const auto& term : terms) check_apart(op, *a.inputs, term.x);
+    }
+    ctx.backend.sampler_update(a);
+}
+
+void to_rgb8(const ExecContext& ctx, const TensorView& x, const TensorView& out) {
+    check_filled(Op::to_rgb8, {&x, &out});
+    T2I_CHECK(x.dtype == DType::f32 && out.dtype == DType::u8 && out.elements() == x.elements(),
+              "to_rgb8: " + text(x) + " to " + text(out));
+    check_apart(Op::to_rgb8, out, x);
+    ctx.backend.to_rgb8(x, out);
 }
 
 void to_channels_last(const ExecContext& ctx, const TensorView& x, const TensorView& out) {

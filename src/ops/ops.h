@@ -27,6 +27,9 @@ void unpatchify(const ExecContext& ctx, const TensorView& tokens, std::int64_t p
 void timestep_embed(const ExecContext& ctx, std::span<const float> timesteps, float shift,
                     const TensorView& out);
 void cast(const ExecContext& ctx, const TensorView& x, const TensorView& out);
+void residual_norm(const ExecContext& ctx, const ResidualNormArgs& a);
+void sampler_update(const ExecContext& ctx, const SamplerUpdateArgs& a);
+void to_rgb8(const ExecContext& ctx, const TensorView& x, const TensorView& out);
 void to_channels_last(const ExecContext& ctx, const TensorView& x, const TensorView& out);
 void to_channels_first(const ExecContext& ctx, const TensorView& x, const TensorView& out);
 

@@ -1,5 +1,6 @@
 #include "ops/prepared_op.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "ops/ops.h"
@@ -68,6 +69,13 @@ TensorView PreparedOp::f16_input(const Shape& shape) {
     return upload(host, {buffers_.back().data(), DType::f16, buffers_.back().device(), shape});
 }
 
+TensorView PreparedOp::integers(const std::vector<std::int32_t>& values) {
+    const Tensor host = Tensor::host({static_cast<std::int64_t>(values.size())}, DType::i32);
+    std::ranges::copy(values, host.as<std::int32_t>().begin());
+    buffers_.push_back(backend_.allocate(host.view.bytes()));
+    return upload(host, {buffers_.back().data(), DType::i32, buffers_.back().device(), host.shape()});
+}
+
 const PackedWeight* PreparedOp::linear_weight(std::int64_t n, std::int64_t k) {
     weights_.push_back(ops::pack_linear(backend_, Tensor::from(numbers(n * k), {n, k}), dtype_));
     return weights_.back().get();
@@ -111,7 +119,11 @@ std::vector<std::byte> PreparedOp::out_bytes() const {
 
 std::vector<float> PreparedOp::out_values() const {
     std::vector<float> values(static_cast<std::size_t>(out_.elements()));
-    convert_to_f32(out_bytes().data(), out_.dtype, values.size(), values.data());
+    const auto bytes = out_bytes();
+    if (out_.dtype == DType::u8)
+        std::ranges::transform(bytes, values.begin(), [](std::byte b) { return static_cast<float>(std::to_integer<int>(b)); });
+    else
+        convert_to_f32(bytes.data(), out_.dtype, values.size(), values.data());
     return values;
 }
 

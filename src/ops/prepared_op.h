@@ -30,6 +30,7 @@ class PreparedOp {
     // Inputs in the backend's memory; `amplitude` multiplies the fill.
     TensorView input(const Shape& shape, DType dtype, float amplitude = 1.0F);
     TensorView f16_input(const Shape& shape);
+    TensorView integers(const std::vector<std::int32_t>& values);  // i32, as they are
     std::vector<float> numbers(std::int64_t count, float amplitude = 1.0F);
     std::vector<std::int32_t> indices(std::int64_t count, std::int32_t below);
     const PackedWeight* linear_weight(std::int64_t n, std::int64_t k);

@@ -1,9 +1,10 @@
 #include "pipeline/denoise.h"
 
 #include <algorithm>
-#include <cmath>
-#include <deque>
+#include <array>
+#include <limits>
 
+#include "ops/memory.h"
 #include "ops/ops.h"
 #include "t2i/error.h"
 
@@ -11,77 +12,135 @@ namespace t2i {
 
 namespace {
 
-void check_finite(const TensorView& latents, int step, int steps) {
-    const auto values = latents.as<float>();
-    if (std::any_of(values.begin(), values.end(), [](float v) { return !std::isfinite(v); }))
-        throw Error(ErrorCode::input, "NaN or Inf in the latents after step " + std::to_string(step) + " of " + std::to_string(steps));
+constexpr std::int32_t no_bad_step = std::numeric_limits<std::int32_t>::max();
+// Steps handed over before the first is waited for: the queue never runs dry, and an interrupt is not late.
+constexpr std::size_t steps_ahead = 2;
+
+}  // namespace
+
+DenoiseLoop::DenoiseLoop(const ExecContext& ctx, const Denoiser& denoiser, DenoiseSettings settings)
+    : ctx_(ctx), denoiser_(denoiser), settings_(std::move(settings)) {
+    const Shape& s = settings_.latents;
+    const Shape rows{settings_.guided ? 2 * s[0] : s[0], s[1], s[2], s[3]};
+    std::vector<float> timesteps;
+    std::size_t depth = 1;
+    bool draws_noise = false;
+    for (const auto& step : settings_.plan.steps) {
+        timesteps.push_back(static_cast<float>(step.timestep));
+        depth = std::max(depth, step.from_x0.size());
+        draws_noise = draws_noise || step.draws_noise;
+    }
+    latents_ = allocate(ctx.backend, s);
+    model_input_ = allocate(ctx.backend, rows);
+    model_output_ = allocate(ctx.backend, rows);
+    if (draws_noise) fresh_noise_ = allocate(ctx.backend, s);
+    first_bad_ = allocate(ctx.backend, {1}, DType::i32);
+    drawn_ = allocate_staging(ctx.backend, s);
+    for (std::size_t i = 0; i < depth; ++i) x0_.push_back(allocate(ctx.backend, s));
+    request_ = denoiser.prepare(ctx, timesteps, rows, settings_.text_tokens);
+    steps_.resize(settings_.plan.steps.size());
 }
 
-// Buffers of one loop. x0 predictions rotate through as many as the plan looks back.
-struct LoopBuffers {
-    TensorView model_input, model_output, fresh_noise;
-    std::deque<TensorView> history;  // newest first
-};
+void DenoiseLoop::set_text(const Conditioning& text) {
+    denoiser_.set_text(ctx_, *request_, text);
+}
 
-LoopBuffers make_buffers(const ExecContext& ctx, const DenoiseArgs& a, const TensorView& latents) {
-    const auto& s = latents.shape;
-    const Shape rows{a.guided ? 2 : 1, s[1], s[2], s[3]};
-    std::size_t depth = 1;
-    for (const auto& step : a.plan.steps) depth = std::max(depth, step.from_x0.size());
-    LoopBuffers b{ctx.scratch.take(rows), ctx.scratch.take(rows), ctx.scratch.take(s), {}};
-    for (std::size_t i = 0; i < depth; ++i) b.history.push_back(ctx.scratch.take(s));
-    return b;
+// The data prediction made `ago` steps before `step`.
+TensorView DenoiseLoop::history(std::size_t step, std::size_t ago) const {
+    return x0_[(step + x0_.size() - ago % x0_.size()) % x0_.size()];
+}
+
+void DenoiseLoop::draw(std::vector<TorchGenerator>& noise, const TensorView& to) {
+    for (std::size_t i = 0; i < noise.size(); ++i) noise[i].normal(drawn_.view.slice(static_cast<std::int64_t>(i), 1).as<float>());
+    ctx_.backend.copy(drawn_, to);
+}
+
+// Noise, scaled, in the latents and in every row that the model reads.
+void DenoiseLoop::start(std::span<const std::uint64_t> seeds, std::vector<TorchGenerator>& noise) {
+    T2I_CHECK(static_cast<std::int64_t>(seeds.size()) == settings_.latents[0], "one seed a picture");
+    for (const auto seed : seeds) noise.emplace_back(seed);
+    const Tensor healthy = Tensor::host({1}, DType::i32);
+    healthy.as<std::int32_t>()[0] = no_bad_step;
+    ctx_.backend.copy(healthy, first_bad_);
+    draw(noise, latents_);
+    const std::array initial{LincombTerm{settings_.plan.initial_scale, latents_}};
+    ops::lincomb(ctx_, initial, latents_);
+    const std::array scaled{LincombTerm{settings_.plan.steps.front().model_scale, latents_}};
+    const std::int64_t pictures = settings_.latents[0];
+    for (std::int64_t row = 0; row < model_rows(); row += pictures) ops::lincomb(ctx_, scaled, model_input_.view.slice(row, pictures));
 }
 
 // x0 = x0_from_x · x + x0_from_model · guided model output, guidance folded into the same sum:
 // uncond + s (cond - uncond) = (1 - s) uncond + s cond  (Ho & Salimans 2022, eq. 6 in diffusers' scaling).
-void predict_x0(const ExecContext& ctx, const DenoiseArgs& a, const SamplerStep& step, const TensorView& x, const LoopBuffers& b,
-                const TensorView& x0) {
-    if (a.guided) {
-        const std::array terms{LincombTerm{step.x0_from_x, x},
-                               LincombTerm{step.x0_from_model * (1.0 - a.cfg_scale), b.model_output.slice(0, 1)},
-                               LincombTerm{step.x0_from_model * a.cfg_scale, b.model_output.slice(1, 1)}};
-        ops::lincomb(ctx, terms, x0);
+void DenoiseLoop::do_step(std::size_t i) {
+    const SamplerStep& step = settings_.plan.steps[i];
+    const std::int64_t pictures = settings_.latents[0];
+    denoiser_.forward(ctx_, *request_, static_cast<std::int64_t>(i), model_input_, model_output_);
+
+    std::vector<LincombTerm> to_x0{{step.x0_from_x, latents_}}, to_x{{step.from_x, latents_}};
+    if (settings_.guided) {
+        to_x0.push_back({step.x0_from_model * (1.0 - settings_.cfg_scale), model_output_.view.slice(0, pictures)});
+        to_x0.push_back({step.x0_from_model * settings_.cfg_scale, model_output_.view.slice(pictures, pictures)});
     } else {
-        const std::array terms{LincombTerm{step.x0_from_x, x}, LincombTerm{step.x0_from_model, b.model_output}};
-        ops::lincomb(ctx, terms, x0);
+        to_x0.push_back({step.x0_from_model, model_output_});
     }
-}
-
-void advance(const ExecContext& ctx, const DenoiseArgs& a, const SamplerStep& step, const LoopBuffers& b, const TensorView& x) {
-    std::vector<LincombTerm> terms{{step.from_x, x}};
     for (std::size_t k = 0; k < step.from_x0.size(); ++k)
-        if (step.from_x0[k] != 0.0) terms.push_back({step.from_x0[k], b.history[k]});  // history may not reach that far yet
-    if (step.draws_noise) {
-        a.noise.normal(b.fresh_noise.as<float>());
-        terms.push_back({step.from_noise, b.fresh_noise});
+        if (step.from_x0[k] != 0.0) to_x.push_back({step.from_x0[k], history(i, k)});  // history may not reach that far yet
+    if (step.draws_noise) to_x.push_back({step.from_noise, fresh_noise_});
+
+    SamplerUpdateArgs update;
+    update.x0_terms = to_x0;
+    update.x0 = history(i, 0);
+    update.x_terms = to_x;
+    update.x = latents_;
+    if (i + 1 < settings_.plan.steps.size()) {
+        update.inputs = model_input_.view;
+        update.input_scale = settings_.plan.steps[i + 1].model_scale;
     }
-    ops::lincomb(ctx, terms, x);
+    update.step = static_cast<std::int32_t>(i);
+    update.first_bad = first_bad_;
+    ops::sampler_update(ctx_, update);
 }
 
-}  // namespace
-
-void denoise(const ExecContext& ctx, const DenoiseArgs& a, const TensorView& latents) {
-    const Arena::Mark mark(ctx.scratch);
-    LoopBuffers b = make_buffers(ctx, a, latents);
-    a.noise.normal(latents.as<float>());
-    const std::array scale{LincombTerm{a.plan.initial_scale, latents}};
-    ops::lincomb(ctx, scale, latents);
-
-    const int steps = static_cast<int>(a.plan.steps.size());
-    for (int i = 0; i < steps; ++i) {
-        const TraceSpan span(ctx.tracer, "step");
-        const SamplerStep& step = a.plan.steps[static_cast<std::size_t>(i)];
-        const std::array scaled{LincombTerm{step.model_scale, latents}};
-        for (std::int64_t row = 0; row < b.model_input.shape[0]; ++row) ops::lincomb(ctx, scaled, b.model_input.slice(row, 1));
-        a.denoiser.forward(ctx, a.request, i, b.model_input, b.model_output);
-        b.history.push_front(b.history.back());
-        b.history.pop_back();
-        predict_x0(ctx, a, step, latents, b, b.history.front());
-        advance(ctx, a, step, b, latents);
-        check_finite(latents, i + 1, steps);
-        if (a.progress && !a.progress(i + 1)) throw Error(ErrorCode::interrupted, "interrupted");
+void DenoiseLoop::replay(std::size_t i) {
+    Step& step = steps_[i];
+    const auto flops = [&] { return ctx_.tracer ? ctx_.tracer->flops() : 0.0; };
+    if (!step.recording) {
+        const double before = flops();
+        step.recording = ctx_.backend.record([this, i] { do_step(i); });
+        step.flops = flops() - before;
     }
+    step.recording->replay();
+    if (step.replayed && ctx_.tracer) ctx_.tracer->add_flops(step.flops);
+    step.replayed = true;
+}
+
+void DenoiseLoop::check(std::int32_t first_bad) const {
+    if (first_bad != no_bad_step)
+        throw Error(ErrorCode::input, "NaN or Inf in the latents after step " + std::to_string(first_bad + 1) + " of " +
+                                          std::to_string(settings_.plan.steps.size()));
+}
+
+void DenoiseLoop::run(const Call& call) {
+    const bool at_once = ctx_.backend.device() == Device::host;
+    const std::size_t steps = steps_.size(), ahead = at_once ? 0 : steps_ahead;
+    std::vector<TorchGenerator> noise;
+    std::vector<WorkMark> marks;
+    start(call.seeds, noise);
+    const auto finished = [&](std::size_t i) {
+        ctx_.backend.wait(marks[i]);
+        if (at_once) check(first_bad_.as<std::int32_t>()[0]);
+        if (call.progress && !call.progress(static_cast<int>(i) + 1)) throw Error(ErrorCode::interrupted, "interrupted");
+    };
+    for (std::size_t i = 0; i < steps; ++i) {
+        const TraceSpan span(ctx_.tracer, "step");
+        if (settings_.plan.steps[i].draws_noise) draw(noise, fresh_noise_);
+        replay(i);
+        marks.push_back(ctx_.backend.mark());
+        if (i == 0 && call.meanwhile) call.meanwhile();
+        if (i >= ahead) finished(i - ahead);
+    }
+    for (std::size_t i = steps - std::min(ahead, steps); i < steps; ++i) finished(i);
 }
 
 }  // namespace t2i

@@ -4,9 +4,12 @@
 #include <chrono>
 #include <cmath>
 #include <future>
+#include <optional>
 
 #include "backend/registry.h"
 #include "models/registry.h"
+#include "ops/memory.h"
+#include "ops/ops.h"
 #include "pipeline/denoise.h"
 #include "pipeline/model_folder.h"
 #include "pipeline/request.h"
@@ -35,15 +38,6 @@ std::string backend_for(const std::string& device) {
     if (std::find(names.begin(), names.end(), device) == names.end())
         throw Error(ErrorCode::usage, "unknown device \"" + device + "\" (auto, cpu, ref)", "--device");
     return device;
-}
-
-// diffusers' denormalize and numpy_to_pil: clamp(x / 2 + 0.5), times 255, ties to even.
-std::vector<std::uint8_t> to_rgb8(std::span<const float> rgb) {
-    std::vector<std::uint8_t> out(rgb.size());
-    std::transform(rgb.begin(), rgb.end(), out.begin(), [](float x) {
-        return static_cast<std::uint8_t>(std::nearbyintf(std::clamp(x * 0.5F + 0.5F, 0.0F, 1.0F) * 255.0F));
-    });
-    return out;
 }
 
 class Stopwatch {
@@ -75,11 +69,43 @@ struct Pipeline::Impl {
     std::unique_ptr<Arena> scratch;
     Tracer tracer;
     StageTimes times;
+    int engine_batch = 0;
+    std::vector<std::unique_ptr<DenoiseLoop>> loops;  // of the requests seen last, newest at the back
 
     [[nodiscard]] ExecContext context() { return {*backend, *scratch, &tracer}; }
     std::vector<std::int32_t> tokenize(const std::string& prompt, const char* flag, const OnWarning& warning) const;
-    Conditioning encode(const ResolvedRequest& r, const OnWarning& warning);
-    Image make_image(const ResolvedRequest& r, const DenoiserRequest& request, int index, const Callbacks& callbacks);
+    DenoiseLoop& loop_for(DenoiseSettings settings);
+    void drop_caches();
+    void finish_stage(double& ms, Stopwatch& watch);
+};
+
+// Pictures of a request that are being made together.
+struct PictureBatch {
+    int first = 0, count = 0;
+    Tensor latents, rgb, first_bad;  // staging
+    WorkMark ready = 0;
+    DenoiseLoop* loop = nullptr;
+};
+
+// One call of generate().
+class Pipeline::Run {
+  public:
+    Run(const Pipeline& pipeline, const ResolvedRequest& r, const Callbacks& callbacks);
+    void all();
+
+  private:
+    DenoiseLoop& prepare(int count);
+    void batch(int first, int count);
+    void decode(DenoiseLoop& loop, int first, int count);
+    void deliver();
+
+    const Pipeline& pipeline_;
+    Impl& p_;
+    const ResolvedRequest& r_;
+    const Callbacks& callbacks_;
+    std::vector<std::int32_t> prompt_, negative_;
+    std::optional<PictureBatch> made_;  // handed over, not yet delivered
+    Stopwatch watch_;
 };
 
 Pipeline::Pipeline(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -106,6 +132,7 @@ Pipeline Pipeline::load(const PipelineOptions& options) {
                                           std::to_string(p.text_encoder->vocabulary()),
                     p.folder.component("tokenizer"));
     p.scratch = std::make_unique<Arena>([b = p.backend.get()](std::size_t bytes) { return b->allocate(bytes); });
+    p.engine_batch = options.engine_batch;
     p.hash = std::async(std::launch::async, fingerprint, options.model).share();
 
     const auto side = static_cast<int>(p.denoiser->sample_size() * p.decoder->factor());
@@ -139,40 +166,137 @@ std::vector<std::int32_t> Pipeline::Impl::tokenize(const std::string& prompt, co
     return tokens.ids;
 }
 
-Conditioning Pipeline::Impl::encode(const ResolvedRequest& r, const OnWarning& warning) {
-    std::vector<std::vector<std::int32_t>> ids;
-    if (r.guided) ids.push_back(tokenize(r.negative_prompt, "--negative-prompt", warning));
-    ids.push_back(tokenize(r.prompt, "--prompt", warning));
-    const TraceSpan span(&tracer, "text");
-    return text_encoder->encode(context(), ids);
+DenoiseLoop& Pipeline::Impl::loop_for(DenoiseSettings settings) {
+    constexpr std::size_t most = 4;
+    const auto known = std::ranges::find_if(loops, [&](const auto& loop) { return loop->settings() == settings; });
+    if (known != loops.end()) {
+        std::rotate(known, known + 1, loops.end());
+    } else {
+        if (loops.size() == most) loops.erase(loops.begin());
+        loops.push_back(std::make_unique<DenoiseLoop>(context(), *denoiser, std::move(settings)));
+    }
+    return *loops.back();
 }
 
-Image Pipeline::Impl::make_image(const ResolvedRequest& r, const DenoiserRequest& request, int index, const Callbacks& callbacks) {
-    Image image{.width = r.width, .height = r.height, .rgb = {}, .seed = r.seed + static_cast<std::uint64_t>(index), .parameters = {}, .latents = {}};
-    const Arena::Mark mark(*scratch);
-    const ExecContext ctx = context();
-    Tensor latents = Tensor::host({1, denoiser->channels(), r.height / decoder->factor(), r.width / decoder->factor()});
-    TorchGenerator noise(image.seed);
-    Stopwatch watch;
-    const int steps = static_cast<int>(r.plan.steps.size());
-    const auto progress = [&](int done) { return !callbacks.progress || callbacks.progress({index, r.count, done, steps}); };
-    double flops = tracer.flops();
-    denoise(ctx, {*denoiser, request, r.plan, r.cfg_scale, r.guided, noise, progress}, latents);
-    times.denoise_ms += watch.lap();
-    times.denoise_flops += tracer.flops() - flops;
-    flops = tracer.flops();
+// Frees everything but the weights.
+void Pipeline::Impl::drop_caches() {
+    loops.clear();
+    scratch = std::make_unique<Arena>([b = backend.get()](std::size_t bytes) { return b->allocate(bytes); });
+}
 
-    const TensorView rgb = scratch->take({1, r.height, r.width, 3});
-    {
-        const TraceSpan span(&tracer, "decode");
-        decoder->decode(ctx, latents, rgb);
+void Pipeline::Impl::finish_stage(double& ms, Stopwatch& watch) {
+    backend->wait(backend->mark());
+    ms += watch.lap();
+}
+
+Pipeline::Run::Run(const Pipeline& pipeline, const ResolvedRequest& r, const Callbacks& callbacks)
+    : pipeline_(pipeline), p_(*pipeline.impl_), r_(r), callbacks_(callbacks) {
+    if (r.guided) negative_ = p_.tokenize(r.negative_prompt, "--negative-prompt", callbacks.warning);
+    prompt_ = p_.tokenize(r.prompt, "--prompt", callbacks.warning);
+}
+
+// The loop for `count` pictures, with the request's text in it.
+DenoiseLoop& Pipeline::Run::prepare(int count) {
+    const ExecContext ctx = p_.context();
+    const double flops = p_.tracer.flops();
+    std::vector<std::vector<std::int32_t>> ids;
+    if (r_.guided) ids.assign(static_cast<std::size_t>(count), negative_);
+    ids.insert(ids.end(), static_cast<std::size_t>(count), prompt_);
+    watch_.lap();
+    const Conditioning text = [&] {
+        const TraceSpan span(&p_.tracer, "text");
+        return p_.text_encoder->encode(ctx, ids);
+    }();
+    p_.finish_stage(p_.times.text_ms, watch_);
+    p_.times.text_flops += p_.tracer.flops() - flops;
+    DenoiseLoop& loop = p_.loop_for({.plan = r_.plan,
+                                     .cfg_scale = r_.cfg_scale,
+                                     .guided = r_.guided,
+                                     .latents = {count, p_.denoiser->channels(), r_.height / p_.decoder->factor(), r_.width / p_.decoder->factor()},
+                                     .text_tokens = text.embeddings.shape()[1]});
+    loop.set_text(text);
+    p_.finish_stage(p_.times.prepare_ms, watch_);
+    return loop;
+}
+
+void Pipeline::Run::decode(DenoiseLoop& loop, int first, int count) {
+    const Arena::Mark mark(*p_.scratch);
+    const ExecContext ctx = p_.context();
+    const TraceSpan span(&p_.tracer, "decode");
+    const double flops = p_.tracer.flops();
+    const Shape pictures{count, r_.height, r_.width, 3};
+    const TensorView rgb = p_.scratch->take(pictures), bytes = p_.scratch->take(pictures, DType::u8);
+    p_.decoder->decode(ctx, loop.latents(), rgb);
+    ops::to_rgb8(ctx, rgb, bytes);
+    PictureBatch made{.first = first,
+                      .count = count,
+                      .latents = allocate_staging(*p_.backend, loop.latents().shape),
+                      .rgb = allocate_staging(*p_.backend, pictures, DType::u8),
+                      .first_bad = allocate_staging(*p_.backend, {1}, DType::i32),
+                      .ready = 0,
+                      .loop = &loop};
+    p_.backend->copy_queued(loop.latents(), made.latents);
+    p_.backend->copy_queued(bytes, made.rgb);
+    p_.backend->copy_queued(loop.first_bad(), made.first_bad);
+    made.ready = p_.backend->mark();
+    made_ = std::move(made);
+    p_.times.decode_flops += p_.tracer.flops() - flops;
+}
+
+// Waits for the batch that was decoded last and hands its pictures out.
+void Pipeline::Run::deliver() {
+    if (!made_) return;
+    const PictureBatch made = std::move(*made_);
+    made_.reset();
+    p_.backend->wait(made.ready);
+    made.loop->check(made.first_bad.as<std::int32_t>()[0]);
+    for (int i = 0; i < made.count; ++i) {
+        const auto rgb = made.rgb.view.slice(i, 1).as<std::uint8_t>();
+        const auto latents = made.latents.view.slice(i, 1).as<float>();
+        Image image{.width = r_.width,
+                    .height = r_.height,
+                    .rgb = {rgb.begin(), rgb.end()},
+                    .seed = r_.seed + static_cast<std::uint64_t>(made.first + i),
+                    .parameters = {},
+                    .latents = {latents.begin(), latents.end()}};
+        image.parameters = parameters_text(r_, pipeline_.info(), image.seed);
+        if (callbacks_.image) callbacks_.image(made.first + i, std::move(image));
     }
-    image.rgb = to_rgb8(rgb.as<float>());
-    times.decode_ms += watch.lap();
-    times.decode_flops += tracer.flops() - flops;
-    const auto values = latents.as<float>();
-    image.latents.assign(values.begin(), values.end());
-    return image;
+}
+
+void Pipeline::Run::batch(int first, int count) {
+    DenoiseLoop& loop = prepare(count);
+    std::vector<std::uint64_t> seeds;
+    for (int i = 0; i < count; ++i) seeds.push_back(r_.seed + static_cast<std::uint64_t>(first + i));
+    const double flops = p_.tracer.flops();
+    const int steps = static_cast<int>(r_.plan.steps.size());
+    const auto progress = [&](int done) { return !callbacks_.progress || callbacks_.progress({first, r_.count, done, steps}); };
+    watch_.lap();
+    loop.run({.seeds = seeds, .progress = progress, .meanwhile = [&] { deliver(); }});
+    p_.times.denoise_ms += watch_.lap();
+    p_.times.denoise_flops += p_.tracer.flops() - flops;
+    decode(loop, first, count);
+    if (p_.backend->device() == Device::host || first + count == r_.count) deliver();  // else while the next batch runs
+    p_.times.decode_ms += watch_.lap();
+}
+
+void Pipeline::Run::all() {
+    constexpr int most_on_device = 32;
+    const bool queued = p_.backend->device() != Device::host;
+    int size = p_.engine_batch > 0 ? p_.engine_batch : queued ? most_on_device : 1;
+    for (int first = 0; first < r_.count;) {
+        const int count = std::min(size, r_.count - first);
+        try {
+            batch(first, count);
+            first += count;
+        } catch (const Error& error) {
+            if (error.code() != ErrorCode::resource || count == 1) throw;
+            deliver();
+            p_.drop_caches();
+            size = count / 2;
+            if (callbacks_.warning) callbacks_.warning(std::string(error.what()) + "; trying " + std::to_string(size) + " pictures at a time");
+        }
+    }
 }
 
 void Pipeline::generate(const GenerateRequest& request, const Callbacks& callbacks) {
@@ -180,22 +304,7 @@ void Pipeline::generate(const GenerateRequest& request, const Callbacks& callbac
     const ResolvedRequest r = resolve(request, p.info, p.folder.schedule, p.decoder->factor(), p.denoiser->patch());
     p.tracer.clear();
     p.times = {};
-    Stopwatch watch;
-    const Conditioning text = p.encode(r, callbacks.warning);
-    p.times.text_ms = watch.lap();
-    p.times.text_flops = p.tracer.flops();
-
-    std::vector<float> timesteps;
-    for (const auto& step : r.plan.steps) timesteps.push_back(static_cast<float>(step.timestep));
-    const Shape rows{r.guided ? 2 : 1, p.denoiser->channels(), r.height / p.decoder->factor(), r.width / p.decoder->factor()};
-    const auto prepared = p.denoiser->prepare(p.context(), text, timesteps, rows);
-    p.times.prepare_ms = watch.lap();
-
-    for (int i = 0; i < r.count; ++i) {
-        Image image = p.make_image(r, *prepared, i, callbacks);
-        image.parameters = parameters_text(r, info(), image.seed);
-        if (callbacks.image) callbacks.image(i, std::move(image));
-    }
+    Run(*this, r, callbacks).all();
 }
 
 std::vector<Image> Pipeline::generate(const GenerateRequest& request) {

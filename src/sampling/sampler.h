@@ -45,11 +45,13 @@ struct SamplerStep {
     std::vector<double> from_x0{};  // newest first
     double from_noise = 0.0;
     bool draws_noise = false;     // a draw is made even where from_noise is 0 (the reference consumes it)
+    bool operator==(const SamplerStep&) const = default;
 };
 
 struct SamplerPlan {
     double initial_scale = 1.0;   // of the starting noise (init_noise_sigma)
     std::vector<SamplerStep> steps;
+    bool operator==(const SamplerPlan&) const = default;
 };
 
 // Reads scheduler_config.json (its text); `where` names it in errors. Throws Error{input} on a class, beta schedule,

@@ -38,6 +38,7 @@ double tolerance(const OpCase& c, DType out, Fill fill, double expected, double 
         case Op::attention:
             return attention_tolerance(c, fill == Fill::integers ? 2 : 1) + storage;
         case Op::lincomb:
+        case Op::sampler_update:
             return 0;
         default: {
             const double t = tolerance_of(c.op, expected);

@@ -59,7 +59,7 @@ TEST_CASE("a sequence of attention does not depend on its batch") {
         PreparedOp tensors(ctx.backend, dtype, Fill::reals);
         const TensorView qkv = tensors.input({batch * tokens, 3 * width}, dtype);
         const auto run = [&](const TensorView& m, std::int64_t b, const TensorView& out,
-                             std::span<const std::int32_t> lengths) {
+                             const TensorView& lengths) {
             ops::attention(ctx, {.q = {m, 0, width},
                                  .k = {m, width, width},
                                  .v = {m, 2 * width, width},
@@ -70,13 +70,13 @@ TEST_CASE("a sequence of attention does not depend on its batch") {
                                  .key_lengths = lengths,
                                  .out = out});
         };
-        const std::vector<std::int32_t> lengths{77, 13, 40};
+        const TensorView lengths = tensors.integers({77, 13, 40});
         const Tensor whole = Tensor::host({batch * tokens, width}, dtype),
                      alone = Tensor::host({tokens, width}, dtype);
         run(qkv, batch, whole, lengths);
         for (std::int64_t b = 0; b < batch; ++b) {
             run(qkv.slice(b * tokens, tokens), 1, alone,
-                std::span(lengths).subspan(static_cast<std::size_t>(b), 1));
+                lengths.slice(b, 1));
             INFO("sequence " << b);
             CHECK(same_bytes(alone, whole.view.slice(b * tokens, tokens)));
         }
@@ -89,7 +89,7 @@ TEST_CASE("keys past a sequence's length are not read") {
         const TensorView q = tensors.input({5, 64}, dtype), k = tensors.input({20, 64}, dtype),
                          v = tensors.input({20, 64}, dtype);
         const Tensor before = Tensor::host({5, 64}, dtype), after = Tensor::host({5, 64}, dtype);
-        const std::vector<std::int32_t> length{9};
+        const TensorView length = tensors.integers({9});
         const auto run = [&](const TensorView& out) {
             ops::attention(ctx, {.q = Columns::all(q),
                                  .k = Columns::all(k),

@@ -151,7 +151,8 @@ TEST_CASE("known values of attention") {
                         .out = out};
         ops::attention(ctx, a);
         check_values(out, {1.4280F, .0860F, 2.2426F, -2.5017F}, 6e-4);
-        const std::vector<std::int32_t> lengths{2};
+        const Tensor lengths = Tensor::host({1}, DType::i32);
+        lengths.as<std::int32_t>()[0] = 2;
         a.key_lengths = lengths;
         ops::attention(ctx, a);
         check_values(out, {1.6605F, .0186F, 2.7084F, -3.1251F}, 3e-3);

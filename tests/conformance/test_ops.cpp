@@ -56,3 +56,12 @@ TEST_CASE("to_channels_last") {
 TEST_CASE("to_channels_first") {
     check_op(Op::to_channels_first);
 }
+TEST_CASE("residual_norm") {
+    check_op(Op::residual_norm);
+}
+TEST_CASE("sampler_update") {
+    check_op(Op::sampler_update);
+}
+TEST_CASE("to_rgb8") {
+    check_op(Op::to_rgb8);
+}

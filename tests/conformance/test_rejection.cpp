@@ -17,6 +17,11 @@ struct Fixture {
     TensorView make(Shape shape, DType dtype = DType::f32) {
         return tensors.emplace_back(Tensor::host(shape, dtype)).view;
     }
+    TensorView integers(const std::vector<std::int32_t>& values) {
+        const TensorView t = make({static_cast<std::int64_t>(values.size())}, DType::i32);
+        std::ranges::copy(values, t.as<std::int32_t>().begin());
+        return t;
+    }
 };
 
 // The call is accepted as it is, and refused after each change.
@@ -81,14 +86,13 @@ TEST_CASE("linear rejects bad arguments") {
 
 TEST_CASE("attention rejects bad arguments") {
     Fixture f;
-    static const std::vector<std::int32_t> lengths{3, 1}, too_long{4, 1}, zero{0, 1}, too_few{1};
     const AttentionArgs good{.q = Columns::all(f.make({4, 6})),
                              .k = Columns::all(f.make({6, 6})),
                              .v = Columns::all(f.make({6, 6})),
                              .batch = 2,
                              .heads = 3,
                              .bias = f.make({3, 2, 3}),
-                             .key_lengths = lengths,
+                             .key_lengths = f.integers({3, 1}),
                              .out = f.make({4, 6})};
     check_rejections<AttentionArgs>(
         good, [&](const AttentionArgs& a) { ops::attention(f.ctx, a); },
@@ -105,9 +109,10 @@ TEST_CASE("attention rejects bad arguments") {
          [](AttentionArgs& a, Fixture& g) {
              a.bias = g.make({3, 3, 2});
          },
-         [](AttentionArgs& a, Fixture&) { a.key_lengths = too_long; },
-         [](AttentionArgs& a, Fixture&) { a.key_lengths = zero; },
-         [](AttentionArgs& a, Fixture&) { a.key_lengths = too_few; },
+         [](AttentionArgs& a, Fixture& g) { a.key_lengths = g.integers({4, 1}); },
+         [](AttentionArgs& a, Fixture& g) { a.key_lengths = g.integers({0, 1}); },
+         [](AttentionArgs& a, Fixture& g) { a.key_lengths = g.integers({1}); },
+         [](AttentionArgs& a, Fixture& g) { a.key_lengths = g.make({2}); },
          [](AttentionArgs& a, Fixture&) { a.out = a.q.matrix; },
          [](AttentionArgs& a, Fixture& g) {
              a.out = g.make({4, 5});
@@ -203,6 +208,52 @@ TEST_CASE("norms reject bad arguments") {
                     std::logic_error);
 }
 
+TEST_CASE("residual_norm rejects bad arguments") {
+    Fixture f;
+    const ResidualNormArgs good{.y = f.make({6, 4}, DType::bf16),
+                                .gate = f.make({2, 4}),
+                                .stream = f.make({6, 4}),
+                                .shift = f.make({3, 4}),
+                                .scale = f.make({3, 4}),
+                                .out = f.make({6, 4}, DType::bf16)};
+    check_rejections<ResidualNormArgs>(
+        good, [&](const ResidualNormArgs& a) { ops::residual_norm(f.ctx, a); },
+        {[](ResidualNormArgs& a, Fixture& g) { a.y = g.make({6, 5}); },
+         [](ResidualNormArgs& a, Fixture& g) { a.stream = g.make({6, 4}, DType::bf16); },
+         [](ResidualNormArgs& a, Fixture& g) { a.gate = g.make({4, 4}); },
+         [](ResidualNormArgs& a, Fixture&) { a.shift.reset(); },
+         [](ResidualNormArgs& a, Fixture& g) { a.scale = g.make({2, 4}); },
+         [](ResidualNormArgs& a, Fixture& g) { a.out = g.make({5, 4}); },
+         [](ResidualNormArgs& a, Fixture&) { a.out = a.stream; },
+         [](ResidualNormArgs& a, Fixture&) { a.y = a.stream; }},
+        f);
+}
+
+TEST_CASE("sampler_update rejects bad arguments") {
+    Fixture f;
+    const TensorView x = f.make({4}), x0 = f.make({4}), model = f.make({4}), wrong = f.make({5});
+    const std::vector<LincombTerm> to_x0{{1.0, x}, {0.5, model}}, to_x{{1.0, x}, {0.5, x0}}, bad{{1.0, wrong}}, own{{1.0, x0}};
+    const SamplerUpdateArgs good{.x0_terms = to_x0,
+                                 .x0 = x0,
+                                 .x_terms = to_x,
+                                 .x = x,
+                                 .inputs = f.make({2, 4}),
+                                 .first_bad = f.integers({9})};
+    const auto rejects = [&](auto change) {
+        SamplerUpdateArgs a = good;
+        change(a);
+        CHECK_THROWS_AS(ops::sampler_update(f.ctx, a), std::logic_error);
+    };
+    REQUIRE_NOTHROW(ops::sampler_update(f.ctx, good));
+    rejects([&](SamplerUpdateArgs& a) { a.x0_terms = bad; });
+    rejects([&](SamplerUpdateArgs& a) { a.x0_terms = own; });
+    rejects([&](SamplerUpdateArgs& a) { a.x_terms = {}; });
+    rejects([&](SamplerUpdateArgs& a) { a.x0 = x; });
+    rejects([&](SamplerUpdateArgs& a) { a.inputs = f.make({5}); });
+    rejects([&](SamplerUpdateArgs& a) { a.inputs = model; });
+    rejects([&](SamplerUpdateArgs& a) { a.first_bad = f.make({1}); });
+}
+
 TEST_CASE("the other operations reject bad arguments") {
     Fixture f;
     const auto rejects = [](auto call) { CHECK_THROWS_AS(call(), std::logic_error); };
@@ -227,6 +278,8 @@ TEST_CASE("the other operations reject bad arguments") {
     rejects([&] { ops::timestep_embed(f.ctx, timesteps, 0, f.make({2, 3})); });
     rejects([&] { ops::timestep_embed(f.ctx, timesteps, 0, f.make({3, 4})); });
     rejects([&] { ops::cast(f.ctx, f.make({4}), f.make({4}, DType::f16)); });
+    rejects([&] { ops::to_rgb8(f.ctx, f.make({4}), f.make({4})); });
+    rejects([&] { ops::to_rgb8(f.ctx, f.make({4}), f.make({5}, DType::u8)); });
     rejects([&] { ops::to_channels_last(f.ctx, f.make({1, 2, 3, 4}), f.make({1, 2, 3, 4})); });
     rejects([&] { ops::to_channels_first(f.ctx, f.make({1, 2, 3, 4}), f.make({1, 2, 3, 4})); });
     rejects([&] { static_cast<void>(ops::pack_linear(*f.backend, f.make({2}), DType::f32)); });

@@ -35,6 +35,8 @@ inline double tolerance_of(Op op, double expected) {
         case Op::norm_modulate:
         case Op::rms_norm:
         case Op::group_norm:
+        // The stream itself, too: one product and one sum, rounded once or twice.
+        case Op::residual_norm:
             return 64 * unit * (1 + size);
         // exp turns the rounding of its argument into a relative error of as many units as the argument is
         // large: about 20 where the result still counts.

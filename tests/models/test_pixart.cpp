@@ -42,7 +42,9 @@ double measure(const nlohmann::json& c, const std::string& backend, DType comput
     const Tensor latents = generate(c.at("latents"));
     const Tensor out = Tensor::host(latents.shape());
     const auto timesteps = c.at("timesteps").get<std::vector<float>>();
-    const auto request = model->prepare(machine.ctx(), text_of(c), timesteps, latents.shape());
+    const Conditioning text = text_of(c);
+    const auto request = model->prepare(machine.ctx(), timesteps, latents.shape(), text.embeddings.shape()[1]);
+    model->set_text(machine.ctx(), *request, text);
     double worst = 0;
     for (std::size_t step = 0; step < timesteps.size(); ++step) {
         model->forward(machine.ctx(), *request, static_cast<std::int64_t>(step), latents, out);
@@ -97,6 +99,10 @@ TEST_CASE("PixArt agrees with diffusers block by block") {
                          text = results->tensor("head_8.block_text");
         const Tensor x = Tensor::host({start.shape.rows(), start.shape.columns()});
         std::memcpy(x.view.data, start.data, start.bytes());
+        const Tensor normed = Tensor::host(x.shape()), expected_norm = Tensor::host(x.shape()),
+                     zeros = Tensor::host({1, heads * size}),
+                     key_lengths = Tensor::host({static_cast<std::int64_t>(lengths.size())}, DType::i32);
+        std::ranges::copy(lengths, key_lengths.as<std::int32_t>().begin());
         for (std::int64_t i = 0; i < 2; ++i) {
             const PixArtBlock block({*machine.backend, DType::f32}, weights.root() / "transformer_blocks" / i,
                                     {.width = heads * size,
@@ -113,7 +119,13 @@ TEST_CASE("PixArt agrees with diffusers block by block") {
                 results->tensor("head_8.block_time.0").slice(0, 1).reshaped(block.table().shape());
             const std::array<LincombTerm, 2> sum{{{1.0, block.table()}, {1.0, projected}}};
             ops::lincomb(ctx, sum, modulation);
-            block.forward(ctx, x, modulation, keys_values, lengths);
+            const TensorView none = zeros.view.slice(0, 1);
+            const PixArtBlock::Norm first = block.first_norm(modulation);
+            ops::norm_modulate(ctx, {x, first.shift, first.scale, first.eps, normed});
+            block.forward(ctx, x, normed, modulation, {keys_values, key_lengths}, {none, none, 1e-6F});
+            // What the next layer reads is the norm of what the block left.
+            ops::norm_modulate(ctx, {x, none, none, 1e-6F, expected_norm});
+            CHECK(relative_error(normed, expected_norm) <= 1e-5);
             check_parity("PixArt block", "block " + std::to_string(i) + " f32 " + backend,
                          relative_error(x, results->tensor("head_8.block_out." + std::to_string(i))), 1e-4);
         }

@@ -39,6 +39,7 @@ void Attention::run(const AttentionArgs& a) {
         else
             pack_values(rows_at(a.v, row, column), keys, head_size, value_panels + pair * value_floats);
     });
+    const std::int32_t* lengths = a.key_lengths ? a.key_lengths->as<std::int32_t>().data() : nullptr;
     const std::int64_t tiles = (queries + tile_queries - 1) / tile_queries;
     workers_.run(pairs * tiles, [&](std::int64_t part, void* scratch) {
         const std::int64_t pair = part / tiles, b = pair / a.heads, h = pair % a.heads;
@@ -49,7 +50,7 @@ void Attention::run(const AttentionArgs& a) {
             a.bias ? static_cast<const float*>(a.bias->data) + (h * queries + first) * keys : nullptr;
         attention_tile({.q = rows_at(a.q, row, h * head_size),
                         .queries = std::min(tile_queries, queries - first),
-                        .keys = a.key_lengths.empty() ? keys : a.key_lengths[static_cast<std::size_t>(b)],
+                        .keys = lengths ? lengths[b] : keys,
                         .head_size = head_size,
                         .packed_keys = keys,
                         .key_panels = key_panels + pair * key_floats,

@@ -1,5 +1,6 @@
 #include "backend/cpu/cpu_backend.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include "backend/cpu/products.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/ref/ref_kernels.h"
+#include "ops/composed.h"
 
 namespace t2i {
 namespace {
@@ -124,6 +126,20 @@ class CpuBackend final : public Backend {
                                    a.eps, to(a.out, row * c));
         });
     }
+    void residual_norm(const ResidualNormArgs& a) override {
+        const std::int64_t c = a.stream.shape.columns(), m = a.stream.shape.rows();
+        const std::int64_t rows_per_gate = a.gate ? m / a.gate->shape.rows() : 1;
+        const std::int64_t rows_per_group = a.shift ? m / a.shift->shape.rows() : 1;
+        each_row(a.stream, [&](std::int64_t row) {
+            float* stream = static_cast<float*>(a.stream.data) + row * c;
+            cpu::add_gated_row(from(a.y, row * c), a.gate ? floats(a.gate) + row / rows_per_gate * c : nullptr, c, stream);
+            const std::int64_t group = row / rows_per_group * c;
+            if (a.shift)
+                cpu::norm_modulate_row(stream, floats(a.shift) + group, floats(a.scale) + group, c, a.eps, to(a.out, row * c));
+            else
+                cpu::convert({stream, false}, c, to(a.out, row * c));
+        });
+    }
     void rms_norm(const TensorView& x, const TensorView& weight, float eps, const TensorView& out) override {
         const std::int64_t c = x.shape.columns();
         each_row(x, [&](std::int64_t row) {
@@ -158,6 +174,12 @@ class CpuBackend final : public Backend {
             for (std::size_t t = 0; t < terms.size(); ++t) pointers[t] = floats(terms[t].x) + begin;
             cpu::lincomb(coefficients.data(), pointers, static_cast<std::int64_t>(terms.size()),
                          std::min(elements_per_part, total - begin), static_cast<float*>(out.data) + begin);
+        });
+    }
+    void sampler_update(const SamplerUpdateArgs& a) override { sampler_update_by_sums(*this, a); }
+    void to_rgb8(const TensorView& x, const TensorView& out) override {
+        workers_.run_ranges(x.elements(), elements_per_part, [&](std::int64_t begin, std::int64_t count) {
+            ref::to_rgb8(floats(x) + begin, count, static_cast<std::uint8_t*>(out.data) + begin);
         });
     }
     void gather(const TensorView& table, std::span<const std::int32_t> ids, const TensorView& out) override {

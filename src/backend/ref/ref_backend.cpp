@@ -1,8 +1,10 @@
 #include "backend/ref/ref_backend.h"
 
+
 #include <vector>
 
 #include "kernels/ref/ref_kernels.h"
+#include "ops/composed.h"
 
 namespace t2i {
 namespace {
@@ -108,7 +110,7 @@ class RefBackend final : public Backend {
                         .v = operand(a.v),
                         .scale = a.scale,
                         .bias = in(a.bias),
-                        .lengths = a.key_lengths.empty() ? nullptr : a.key_lengths.data(),
+                        .lengths = a.key_lengths ? a.key_lengths->as<std::int32_t>().data() : nullptr,
                         .out = out(a.out)});
     }
 
@@ -177,6 +179,23 @@ class RefBackend final : public Backend {
     }
     void timestep_embed(std::span<const float> timesteps, float shift, const TensorView& to) override {
         ref::timestep_embed(timesteps.data(), to.shape.rows(), to.shape.columns(), shift, out(to));
+    }
+    void residual_norm(const ResidualNormArgs& a) override {
+        ref::residual_norm({.m = a.stream.shape.rows(),
+                            .c = a.stream.shape.columns(),
+                            .y = in(a.y),
+                            .gate = in(a.gate),
+                            .gate_rows = rows(a.gate),
+                            .stream = static_cast<float*>(a.stream.data),
+                            .shift = in(a.shift),
+                            .scale = in(a.scale),
+                            .groups = rows(a.shift),
+                            .eps = a.eps,
+                            .out = out(a.out)});
+    }
+    void sampler_update(const SamplerUpdateArgs& a) override { sampler_update_by_sums(*this, a); }
+    void to_rgb8(const TensorView& x, const TensorView& to) override {
+        ref::to_rgb8(x.as<float>().data(), x.elements(), to.as<std::uint8_t>().data());
     }
     void cast(const TensorView& x, const TensorView& to) override { ref::cast(in(x), x.elements(), out(to)); }
     void to_channels_last(const TensorView& x, const TensorView& to) override {
