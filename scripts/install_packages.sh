@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Installs the packages of packages.txt that are missing. Without root (or sudo that asks for nothing) it names them.
+# Installs the packages of a list that are missing (default: packages.txt, what the build needs). Without root (or sudo that asks for nothing) it names them.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+list=${1:-$here/packages.txt}
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-    echo "t2i: this is not Debian or Ubuntu: please install what corresponds to $here/packages.txt yourself" >&2
+    echo "t2i: this is not Debian or Ubuntu: please install what corresponds to $list yourself" >&2
     exit 0
 fi
 
@@ -12,7 +13,7 @@ missing=()
 while read -r package; do
     case "$package" in ''|'#'*) continue ;; esac
     dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
-done <"$here/packages.txt"
+done <"$list"
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 as_root=()

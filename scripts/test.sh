@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Installs, builds and runs every test. Arguments go to ctest, e.g. scripts/test.sh -L unit
 # T2I_REQUIRE_SHARED=1: a test that misses its data folder fails instead of being skipped.
+# T2I_TEST_CLUSTER=1: also `t2i batch` under a real Slurm and mpirun, which start daemons on the loopback address (needs root).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-"$root/scripts/build.sh" -DT2I_TESTS=ON -DT2I_WERROR=ON
+if [ "${T2I_TEST_CLUSTER:-0}" = 1 ]; then "$root/scripts/install_packages.sh" "$root/scripts/packages-cluster.txt"; fi
+"$root/scripts/build.sh" -DT2I_TESTS=ON -DT2I_WERROR=ON -DT2I_CUDA=AUTO
 cd "$root/build"
 # One test at a time: the tests use all cores themselves.
 exec ctest --output-on-failure --no-tests=error "$@"

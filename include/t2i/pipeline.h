@@ -13,13 +13,19 @@
 
 namespace t2i {
 
+class Tracer;
+
 struct PipelineOptions {
     std::string model;            // folder in diffusers layout (model_index.json)
     std::string vae;              // another AutoencoderKL or AutoencoderTiny folder, or a TAESD file; empty: the model's
-    std::string device = "auto";  // auto, cpu, ref
+    std::string device = "auto";  // auto: a GPU where one can be used, else the CPU; cuda, cuda:N, cpu, ref, emulated
     std::string dtype = "auto";   // auto, f32, bf16
     int threads = 0;              // 0: one per core
+    bool fast_math = false;       // on a GPU: quicker products, whose last bits may depend on how many pictures are made together
     int engine_batch = 0;         // pictures made at a time; 0: one on a CPU, up to 32 on a GPU. No picture depends on it
+    int text_cache = 1024;        // encoded prompts kept for later requests
+    std::string text_cache_folder{};  // where they are kept for later runs too; empty: nowhere
+    Tracer* tracer = nullptr;     // the caller's, which then outlives the pipeline; null: nobody reads the spans
 };
 
 // Unset fields take the model's own defaults.
@@ -95,7 +101,6 @@ class Pipeline {
 
   private:
     struct Impl;
-    class Run;
     explicit Pipeline(std::unique_ptr<Impl> impl);
     std::unique_ptr<Impl> impl_;
 };

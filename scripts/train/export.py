@@ -88,6 +88,10 @@ def run(config, _device=None):
                                    transformer=model.bfloat16(), scheduler=scheduler(config))
     pipeline.save_pretrained(folder)
     (config["work"] / "export" / "spiece.model").unlink()
+    for path in folder.rglob("config.json"):  # diffusers notes where a part was loaded from
+        part = json.loads(path.read_text())
+        if part.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(part, indent=2) + "\n")
     settings = {k: config["export"][k] for k in ("steps", "cfg_scale")}
     settings |= {"max_prompt_tokens": config["text"]["max_tokens"], "vocabulary": vocabulary(config)}
     (folder / "t2i.json").write_text(json.dumps(settings, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

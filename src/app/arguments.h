@@ -13,7 +13,7 @@ namespace t2i::app {
 // was asked for and printed.
 [[nodiscard]] bool parse(CLI::App& app, const std::vector<std::string>& arguments);
 
-// -m/--model, --vae, --taesd, --device, --dtype, -t/--threads
+// -m/--model, --vae, --taesd, --device, --dtype, --engine-batch, -t/--threads
 void add_model_flags(CLI::App& app, PipelineOptions& options);
 
 // The bundled model: $T2I_MODEL, else ../assets/sticker-256, else ../share/t2i/sticker-256 beside the binary.

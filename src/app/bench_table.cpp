@@ -16,32 +16,75 @@ double quantile(std::vector<double> values, double q) {
 }
 
 namespace {
-double gflops(const BenchRow& row) { return row.flops / quantile(row.times_ms, 0.5) * 1e-6; }
-}  // namespace
 
-void print_bench(const std::vector<BenchRow>& rows, const std::string& machine, double peak_gflops) {
-    std::printf("%s; matrix peak %.0f GFLOP/s, measured in this run\n\n", machine.c_str(), peak_gflops);
+double median_ms(const BenchRow& row) {
+    return quantile(row.times_ms, 0.5);
+}
+double per_second(double amount, const BenchRow& row) {
+    return amount / median_ms(row) * 1e-6;  // in billions
+}
+double of_bound(const BenchRow& row, const Bound& bound) {
+    return bound.ms / median_ms(row);
+}
+
+void print_stages(const BenchReport& report) {
+    std::printf("%s; matrix peak %.0f GFLOP/s, measured in this run\n\n", report.machine.c_str(), report.peaks.matrix_gflops);
     std::printf("| %-38s | median ms |    p10 |    p90 | GFLOP/s | of peak |\n", "what");
     std::printf("| %-38s | --------: | -----: | -----: | ------: | ------: |\n", "---");
-    for (const auto& row : rows) {
-        std::printf("| %-38s | %9.2f | %6.2f | %6.2f |", row.what.c_str(), quantile(row.times_ms, 0.5), quantile(row.times_ms, 0.1),
-                    quantile(row.times_ms, 0.9));
-        if (row.flops > 0) std::printf(" %7.0f | %7.2f |\n", gflops(row), gflops(row) / peak_gflops);
-        else std::printf("         |         |\n");
+    for (const auto& row : report.rows) {
+        std::printf("| %-38s | %9.2f | %6.2f | %6.2f |", row.what.c_str(), median_ms(row), quantile(row.times_ms, 0.1), quantile(row.times_ms, 0.9));
+        if (row.flops > 0)
+            std::printf(" %7.0f | %7.2f |\n", per_second(row.flops, row), per_second(row.flops, row) / report.peaks.matrix_gflops);
+        else
+            std::printf("         |         |\n");
     }
 }
 
-std::string bench_json(const std::vector<BenchRow>& rows, const std::string& machine, double peak_gflops) {
-    nlohmann::ordered_json j{{"machine", machine}, {"version", T2I_VERSION}, {"peak_gflops", peak_gflops}, {"rows", nlohmann::ordered_json::array()}};
-    for (const auto& row : rows) {
+void print_operations(const BenchReport& report) {
+    std::printf("%s; matrix peak %.0f GFLOP/s, memory %.1f GB/s, measured in this run\n\n", report.machine.c_str(),
+                report.peaks.matrix_gflops, report.peaks.memory_gb_per_s);
+    std::printf("| %-44s | median us |      p10 |      p90 | GFLOP/s |   GB/s | bound by | of bound |\n", "what");
+    std::printf("| %-44s | --------: | -------: | -------: | ------: | -----: | :------- | -------: |\n", "---");
+    for (const auto& row : report.rows) {
+        const Bound bound = bound_of(row.flops, row.bytes, report.peaks);
+        constexpr double us_per_ms = 1000.0;
+        std::printf("| %-44s | %9.2f | %8.2f | %8.2f |", row.what.c_str(), median_ms(row) * us_per_ms,
+                    quantile(row.times_ms, 0.1) * us_per_ms, quantile(row.times_ms, 0.9) * us_per_ms);
+        if (row.flops > 0)
+            std::printf(" %7.0f |", per_second(row.flops, row));
+        else
+            std::printf("         |");
+        std::printf(" %6.1f | %-8s | %8.2f |\n", per_second(row.bytes, row), bound.by_flops ? "FLOP" : "bytes", of_bound(row, bound));
+    }
+}
+
+}  // namespace
+
+void print_bench(const BenchReport& report) {
+    report.peaks.memory_gb_per_s > 0 ? print_operations(report) : print_stages(report);
+}
+
+std::string bench_json(const BenchReport& report) {
+    const bool with_memory = report.peaks.memory_gb_per_s > 0;
+    nlohmann::ordered_json j{{"machine", report.machine}, {"version", T2I_VERSION}, {"peak_gflops", report.peaks.matrix_gflops}};
+    if (with_memory) j["peak_gb_per_s"] = report.peaks.memory_gb_per_s;
+    j["rows"] = nlohmann::ordered_json::array();
+    for (const auto& row : report.rows) {
         nlohmann::ordered_json r{{"what", row.what},
-                                 {"median_ms", quantile(row.times_ms, 0.5)},
+                                 {"median_ms", median_ms(row)},
                                  {"p10_ms", quantile(row.times_ms, 0.1)},
                                  {"p90_ms", quantile(row.times_ms, 0.9)},
                                  {"times_ms", row.times_ms}};
         if (row.flops > 0) {
-            r["gflops"] = gflops(row);
-            r["of_peak"] = gflops(row) / peak_gflops;
+            r["gflops"] = per_second(row.flops, row);
+            r["of_peak"] = per_second(row.flops, row) / report.peaks.matrix_gflops;
+        }
+        if (with_memory && row.bytes > 0) {
+            const Bound bound = bound_of(row.flops, row.bytes, report.peaks);
+            r["gb_per_s"] = per_second(row.bytes, row);
+            r["bound"] = bound.by_flops ? "flops" : "bytes";
+            r["bound_ms"] = bound.ms;
+            r["of_bound"] = of_bound(row, bound);
         }
         j["rows"].push_back(std::move(r));
     }

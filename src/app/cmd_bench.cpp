@@ -3,12 +3,17 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <unistd.h>
 
 #include "app/arguments.h"
+#include "app/bench_batch.h"
+#include "app/bench_loop.h"
 #include "app/bench_table.h"
 #include "app/command.h"
+#include "app/output_names.h"
 #include "app/random_model.h"
+#include "app/trace_flag.h"
 #include "backend/registry.h"
 #include "core/rng.h"
 #include "models/registry.h"
@@ -26,51 +31,56 @@ namespace {
 struct Arguments {
     PipelineOptions model;
     GenerateRequest request;
-    int runs = 10, warm_ups = 3, text_tokens = 120;
-    std::string json, random, op;
+    int runs = 10, warm_ups = 3, text_tokens = 120, batch = 0;
+    std::string json, random, op, weights, latents;
+    TraceFlag trace;
 };
 
-struct Report {
-    std::vector<BenchRow> rows;
-    std::string machine;
-    double peak_gflops = 0;
-};
+DType dtype_named(const std::string& name) {
+    return name == name_of(DType::bf16) ? DType::bf16 : DType::f32;
+}
 
 double elapsed_ms(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
 
-// The model that generates pictures: stages and the whole.
-Report bench_pictures(Arguments& a) {
+// The model that generates pictures: stages and the whole. Times are per picture.
+BenchReport bench_pictures(Arguments& a) {
     if (a.model.model.empty()) a.model.model = default_model();
+    a.model.text_cache = 0;  // every timed run encodes its text
     const auto start = std::chrono::steady_clock::now();
     Pipeline pipeline = Pipeline::load(a.model);
     BenchRow load{"load", {elapsed_ms(start)}}, text{"text encoder", {}}, prepare{"prepare (text keys, time tables)", {}},
         denoise{"", {}}, decode{"decode", {}}, png{"PNG", {}}, whole{"whole picture", {}};
+    const double share = 1.0 / a.request.count;
     for (int run = -a.warm_ups; run < a.runs; ++run) {
         const auto begin = std::chrono::steady_clock::now();
         const auto images = pipeline.generate(a.request);
         const auto before_png = std::chrono::steady_clock::now();
-        const auto& image = images.front();
-        const auto bytes = encode_png(image.width, image.height, image.rgb, image.parameters);
+        for (const auto& image : images) {
+            const TraceSpan span(a.model.tracer, "png");
+            static_cast<void>(encode_png(image.width, image.height, image.rgb, image.parameters));
+        }
         if (run < 0) continue;
         const StageTimes t = pipeline.last_times();
-        text.times_ms.push_back(t.text_ms);
-        prepare.times_ms.push_back(t.prepare_ms);
-        denoise.times_ms.push_back(t.denoise_ms);
-        decode.times_ms.push_back(t.decode_ms);
-        png.times_ms.push_back(elapsed_ms(before_png));
-        whole.times_ms.push_back(elapsed_ms(begin));
-        text.flops = t.text_flops;
-        denoise.flops = t.denoise_flops;
-        decode.flops = t.decode_flops;
-        whole.flops = t.text_flops + t.denoise_flops + t.decode_flops;
+        text.times_ms.push_back(t.text_ms * share);
+        prepare.times_ms.push_back(t.prepare_ms * share);
+        denoise.times_ms.push_back(t.denoise_ms * share);
+        decode.times_ms.push_back(t.decode_ms * share);
+        png.times_ms.push_back(elapsed_ms(before_png) * share);
+        whole.times_ms.push_back(elapsed_ms(begin) * share);
+        text.flops = t.text_flops * share;
+        denoise.flops = t.denoise_flops * share;
+        decode.flops = t.decode_flops * share;
+        whole.flops = text.flops + denoise.flops + decode.flops;
     }
     denoise.what = "denoise, " + std::to_string(a.request.steps.value_or(pipeline.info().steps)) + " steps" +
                    (a.request.cfg_scale.value_or(pipeline.info().cfg_scale) > 1 ? " with CFG" : "");
-    const auto backend = make_backend(pipeline.info().device, {.threads = a.model.threads});
-    return {{load, text, prepare, denoise, decode, png, whole}, machine_name(pipeline.info().runs_on),
-            measure_matrix_peak_gflops(*backend, pipeline.info().dtype == "bf16" ? DType::bf16 : DType::f32)};
+    if (a.request.count > 1) whole.what = "whole picture, one of " + std::to_string(a.request.count);
+    const auto backend = make_backend(a.model.device == "auto" ? pipeline.info().device : a.model.device, {.threads = a.model.threads});
+    return {{load, text, prepare, denoise, decode, png, whole},
+            machine_name(pipeline.info().runs_on),
+            {.matrix_gflops = measure_matrix_peak_gflops(*backend, dtype_named(pipeline.info().dtype))}};
 }
 
 struct OpenBackend {
@@ -80,22 +90,24 @@ struct OpenBackend {
 
 // Where a benchmark without a model folder runs.
 OpenBackend open_backend(const PipelineOptions& options) {
-    auto backend = make_backend(options.device == "auto" ? "cpu" : options.device, {.threads = options.threads});
+    auto backend = make_backend(options.device == "auto" ? backend_names().front() : options.device, {.threads = options.threads});
     if (options.dtype != "auto" && options.dtype != "f32" && options.dtype != "bf16")
         throw Error(ErrorCode::usage, "unknown dtype \"" + options.dtype + "\" (auto, f32, bf16)", "--dtype");
     const DType compute = options.dtype == "auto"   ? default_compute_dtype(*backend)
                           : options.dtype == "bf16" ? DType::bf16
                                                     : DType::f32;
-    if (!backend->supports(Op::linear, compute)) throw Error(ErrorCode::resource, "this CPU does not multiply bf16", "--dtype");
+    if (!backend->supports(Op::linear, compute)) throw Error(ErrorCode::resource, backend->description() + " does not multiply bf16", "--dtype");
     return {std::move(backend), compute};
 }
 
-// One operation at the shapes of op_cases that models use.
-Report bench_operation(const Arguments& a) {
-    const Op op = op_by_name(a.op);
+// One operation, or all, at the shapes of op_cases that models use, against the machine's peaks.
+BenchReport bench_operations(const Arguments& a) {
+    const std::vector<Op> ops = a.op == "all" ? all_ops() : std::vector{op_by_name(a.op)};
     const auto [backend, compute] = open_backend(a.model);
-    Report report{{}, machine_name(backend->description() + ", " + std::string(name_of(compute))), measure_matrix_peak_gflops(*backend, compute)};
-    for (const auto& timing : bench_op(*backend, op, compute, a.runs)) report.rows.push_back({timing.name, timing.times_ms, timing.flops});
+    BenchReport report{{}, machine_name(backend->description() + ", " + std::string(name_of(compute))), measure_peaks(*backend, compute)};
+    for (const Op op : ops)
+        for (const auto& timing : bench_op(*backend, op, compute, a.runs))
+            report.rows.push_back({timing.name, timing.times_ms, timing.flops, timing.bytes});
     return report;
 }
 
@@ -116,42 +128,70 @@ class ScratchFolder {
     std::string path_;
 };
 
-// One denoiser step on a CFG pair at 32x32 latents.
-Report bench_random(const Arguments& a) {
+// One step on CFG pairs at 32x32 latents, of all pictures together. ctx.tracer must be there: it counts the FLOP.
+BenchRow bench_step(const ExecContext& ctx, const Denoiser& denoiser, const PixArtShape& shape, const Arguments& a) {
+    TorchGenerator noise(0);
+    const std::int64_t rows = 2 * std::int64_t{a.request.count};
+    Conditioning text{Tensor::host({rows, a.text_tokens, shape.caption_channels}), std::vector<std::int32_t>(static_cast<std::size_t>(rows), a.text_tokens)};
+    noise.normal(text.embeddings.as<float>());
+    text.embeddings = upload(ctx.backend, text.embeddings);
+    const Tensor drawn = Tensor::host({rows, 4, 32, 32});
+    noise.normal(drawn.as<float>());
+    const Tensor latents = upload(ctx.backend, drawn), out = allocate(ctx.backend, drawn.shape());
+    const std::vector<float> timesteps{500.0F};
+    const auto request = denoiser.prepare(ctx, timesteps, latents.shape(), a.text_tokens);
+    denoiser.set_text(ctx, *request, text);
+    ctx.backend.wait(ctx.backend.mark());
+
+    const double flops = ctx.tracer->flops();
+    denoiser.forward(ctx, *request, 0, latents, out);  // takes the memory that a recording must not ask for
+    // On a backend with a queue the step is launched as the pipeline does it: recorded once.
+    const auto recording = ctx.backend.record([&] { denoiser.forward(ctx, *request, 0, latents, out); });
+    BenchRow step{shape.name + ", one CFG step, " + std::to_string(a.text_tokens) + " text tokens", {}, ctx.tracer->flops() - flops};
+    if (a.request.count > 1) step.what += ", " + std::to_string(a.request.count) + " pictures";
+    for (int run = -a.warm_ups; run < a.runs; ++run) {
+        const auto start = std::chrono::steady_clock::now();
+        {
+            const TraceSpan span(ctx, "step", static_cast<std::size_t>(run + a.warm_ups));
+            recording->replay();
+            ctx.backend.wait(ctx.backend.mark());
+        }
+        if (run >= 0) step.times_ms.push_back(elapsed_ms(start));
+    }
+    return step;
+}
+
+// A denoiser with random weights: a step, or the whole loop.
+BenchReport bench_random(const Arguments& a) {
     const PixArtShape shape = random_model_shape(a.random);
     const auto [backend, compute] = open_backend(a.model);
-    const ScratchFolder folder;
-    std::fprintf(stderr, "writing random weights to %s\n", folder.path().c_str());
-    write_random_pixart(shape, folder.path());
-    const auto denoiser = load_denoiser(*backend, folder.path(), compute);
+    std::optional<ScratchFolder> scratch_folder;
+    const std::string folder = a.weights.empty() ? scratch_folder.emplace().path() : a.weights;
+    if (!fs::exists(folder + "/config.json")) {
+        std::fprintf(stderr, "writing random weights to %s\n", folder.c_str());
+        write_random_pixart(shape, folder);
+    }
+    const auto denoiser = load_denoiser(*backend, folder, compute);
 
     Arena scratch([&](std::size_t bytes) { return backend->allocate(bytes); });
-    Tracer tracer;
+    Tracer own_tracer;
+    Tracer& tracer = a.model.tracer ? *a.model.tracer : own_tracer;
     const ExecContext ctx{*backend, scratch, &tracer};
-    TorchGenerator noise(0);
-    Conditioning text{Tensor::host({2, a.text_tokens, shape.caption_channels}), {a.text_tokens, a.text_tokens}};
-    noise.normal(text.embeddings.as<float>());
-    text.embeddings = upload(*backend, text.embeddings);
-    const Tensor drawn = Tensor::host({2, 4, 32, 32});
-    noise.normal(drawn.as<float>());
-    const Tensor latents = upload(*backend, drawn), out = allocate(*backend, drawn.shape());
-    const std::vector<float> timesteps{500.0F};
-    const auto request = denoiser->prepare(ctx, timesteps, latents.shape(), a.text_tokens);
-    denoiser->set_text(ctx, *request, text);
-    backend->wait(backend->mark());
-
-    BenchRow step{shape.name + ", one CFG step, " + std::to_string(a.text_tokens) + " text tokens", {}};
-    for (int run = -a.warm_ups; run < a.runs; ++run) {
-        tracer.clear();
-        const auto start = std::chrono::steady_clock::now();
-        denoiser->forward(ctx, *request, 0, latents, out);
-        backend->wait(backend->mark());
-        if (run < 0) continue;
-        step.times_ms.push_back(elapsed_ms(start));
-        step.flops = tracer.flops();
-    }
-    return {{step}, machine_name(backend->description() + ", " + std::string(name_of(compute))),
-            measure_matrix_peak_gflops(*backend, compute)};
+    const auto report = [&](BenchRow row) {
+        return BenchReport{{std::move(row)},
+                           machine_name(backend->description() + ", " + std::string(name_of(compute))),
+                           {.matrix_gflops = measure_matrix_peak_gflops(*backend, compute)}};
+    };
+    if (a.request.steps)
+        return report(bench_loop(ctx, *denoiser, {.pictures = a.request.count,
+                                                  .steps = *a.request.steps,
+                                                  .text_tokens = a.text_tokens,
+                                                  .text_width = shape.caption_channels,
+                                                  .cfg_scale = a.request.cfg_scale.value_or(LoopBench{}.cfg_scale),
+                                                  .runs = a.runs,
+                                                  .warm_ups = a.warm_ups,
+                                                  .latents = a.latents}));
+    return report(bench_step(ctx, *denoiser, shape, a));
 }
 
 }  // namespace
@@ -162,22 +202,36 @@ int run_bench(const std::vector<std::string>& arguments) {
     CLI::App app{"Times stages and whole pictures (median, p10, p90, fraction of the matrix peak measured in the same run).", "t2i bench"};
     add_model_flags(app, a.model);
     app.add_option("-p,--prompt", a.request.prompt, "prompt of the timed pictures")->capture_default_str();
-    app.add_option("--steps", a.request.steps, "denoising steps (default: the model's)");
+    auto* steps = app.add_option("--steps", a.request.steps, "denoising steps (default: the model's)");
     app.add_option("--cfg-scale", a.request.cfg_scale, "guidance (default: the model's)");
+    app.add_option("-b,--batch-count", a.request.count, "pictures a run; times are per picture, with --random per step of all")
+        ->check(CLI::Range(1, 4096))
+        ->capture_default_str();
     app.add_option("--runs", a.runs, "timed runs")->check(CLI::Range(1, 10000))->capture_default_str();
     app.add_option("--warm-ups", a.warm_ups, "runs before them")->check(CLI::Range(0, 1000))->capture_default_str();
-    auto* random = app.add_option("--random", a.random, "time one CFG step of a random model of this shape: pixart-xl-2");
+    auto* random = app.add_option("--random", a.random, "time a random model of this shape: pixart-xl-2, pixart-tiny; one CFG step, or with --steps the whole loop");
     app.add_option("--text-tokens", a.text_tokens, "with --random")->check(CLI::Range(1, 4096))->capture_default_str()->needs(random);
-    app.add_option("--op", a.op, "time one operation: linear, attention, conv2d, group_norm …")->excludes(random);
+    app.add_option("--weights", a.weights, "with --random: a folder for the weights; those of an earlier run are read again")->needs(random);
+    app.add_option("--save-latents", a.latents, "with --random and --steps: write the latents to this safetensors file")->needs(random)->needs(steps);
+    app.add_option("--op", a.op, "time one operation against its bound of FLOP or bytes: linear, attention, conv2d, group_norm …, or all")->excludes(random);
+    app.add_option("--batch", a.batch, "time a prompt file of so many pictures end to end, against the denoiser's own rate")
+        ->check(CLI::Range(1, 100'000))
+        ->excludes(random);
     app.add_option("--json", a.json, "write the figures to this file too");
+    a.trace.add_to(app);
     if (!parse(app, arguments)) return 0;
 
-    const Report report = !a.op.empty() ? bench_operation(a) : !a.random.empty() ? bench_random(a) : bench_pictures(a);
-    print_bench(report.rows, report.machine, report.peak_gflops);
+    if (!a.json.empty()) check_output_folder(a.json);
+    a.model.tracer = a.trace.tracer();
+    if (a.batch > 0 && a.model.model.empty()) a.model.model = default_model();
+    const BenchReport report = a.batch > 0     ? bench_batch(a.model, a.request, a.batch)
+                               : !a.op.empty() ? bench_operations(a) : !a.random.empty() ? bench_random(a) : bench_pictures(a);
+    print_bench(report);
     if (!a.json.empty()) {
-        const std::string text = bench_json(report.rows, report.machine, report.peak_gflops);
+        const std::string text = bench_json(report);
         write_file_atomically(a.json, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
     }
+    a.trace.write();
     return 0;
 }
 

@@ -4,13 +4,16 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <exception>
+#include <mutex>
 #include <random>
 
 #include "app/arguments.h"
 #include "app/command.h"
 #include "app/output_names.h"
 #include "app/progress_bar.h"
-#include "pipeline/png.h"
+#include "app/trace_flag.h"
+#include "pipeline/picture_writer.h"
 #include "sampling/sampler.h"
 #include "t2i/error.h"
 
@@ -33,6 +36,7 @@ struct Arguments {
     long long seed = 42;
     std::string output = "out.png";
     bool quiet = false, verbose = false, no_metadata = false;
+    TraceFlag trace;
 };
 
 constexpr const char* footer =
@@ -55,6 +59,7 @@ void add_flags(CLI::App& app, Arguments& a) {
     auto* quiet = app.add_flag("-q,--quiet", a.quiet, "print errors only");
     app.add_flag("-v,--verbose", a.verbose, "print times by stage")->excludes(quiet);
     app.add_flag("--no-metadata", a.no_metadata, "leave the parameters out of the PNG");
+    a.trace.add_to(app);
 }
 
 void list_samplers() {
@@ -69,27 +74,38 @@ void print_times(const Pipeline& pipeline) {
 
 void make_pictures(Pipeline& pipeline, const Arguments& a, const std::vector<std::string>& names) {
     ProgressBar bar(!a.quiet && ::isatty(STDERR_FILENO) == 1);
-    const auto save = [&](int index, const Image& image) {
-        const auto& name = names[static_cast<std::size_t>(index)];
-        write_file_atomically(name, encode_png(image.width, image.height, image.rgb, a.no_metadata ? "" : image.parameters));
+    std::mutex screen;  // the bar and the names of written files share it
+    const auto written = [&](const std::string& path) {
+        const std::lock_guard lock(screen);
         bar.clear();
-        std::printf("%s\n", name.c_str());
+        std::printf("%s\n", path.c_str());
         std::fflush(stdout);
     };
+    PictureWriter writer(written, a.model.tracer);
+    const auto save = [&](int index, Image image) {
+        if (a.no_metadata) image.parameters.clear();
+        writer.write(names[static_cast<std::size_t>(index)], std::move(image));
+    };
     const auto step = [&](const Progress& progress) {
+        const std::lock_guard lock(screen);
         bar.update(progress);
         return !interrupted;
     };
     const auto warn = [&](const std::string& line) {
+        const std::lock_guard lock(screen);
         bar.clear();
         std::fprintf(stderr, "t2i: warning: %s\n", line.c_str());
     };
+    std::exception_ptr failure;
     try {
         pipeline.generate(a.request, {save, step, warn});
     } catch (...) {
-        bar.clear();
-        throw;
+        failure = std::current_exception();
     }
+    // What is finished is kept, also when a later picture fails or is interrupted.
+    writer.finish();
+    bar.clear();
+    if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace
@@ -113,11 +129,13 @@ int run_generate(const std::vector<std::string>& arguments) {
         a.request.seed = static_cast<std::uint64_t>(a.seed);
     }
     if (a.model.model.empty()) a.model.model = default_model();
+    a.model.tracer = a.trace.tracer();
     std::signal(SIGINT, on_signal);
     std::signal(SIGTERM, on_signal);
     Pipeline pipeline = Pipeline::load(a.model);
     if (!a.quiet) std::fprintf(stderr, "%s on %s\n", pipeline.info().name.c_str(), pipeline.info().runs_on.c_str());
     make_pictures(pipeline, a, names);
+    a.trace.write();
     if (a.verbose) print_times(pipeline);
     return 0;
 }

@@ -13,5 +13,7 @@ using Run = int (*)(const std::vector<std::string>& arguments);
 int run_generate(const std::vector<std::string>& arguments);
 int run_inspect(const std::vector<std::string>& arguments);
 int run_bench(const std::vector<std::string>& arguments);
+int run_batch(const std::vector<std::string>& arguments);
+int run_doctor(const std::vector<std::string>& arguments);
 
 }  // namespace t2i::app

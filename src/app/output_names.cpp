@@ -36,15 +36,14 @@ Conversion find_conversion(const std::string& pattern) {
     return {at, i + 1 - at, width};
 }
 
-void check_folder(const fs::path& file) {
-    const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
+}  // namespace
+
+void check_output_folder(const std::string& path) {
+    const fs::path file(path), folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
     if (std::error_code ec; !fs::is_directory(folder, ec)) throw Error(ErrorCode::input, "output folder does not exist", folder.string());
-    // Found out now rather than after the picture is made.
     if (::access(folder.c_str(), W_OK | X_OK) != 0)
         throw Error(ErrorCode::input, std::string("output folder cannot be written: ") + std::strerror(errno), folder.string());
 }
-
-}  // namespace
 
 std::vector<std::string> output_names(const std::string& pattern, int count) {
     if (pattern.empty()) throw Error(ErrorCode::usage, "the name is empty", "--output");
@@ -63,7 +62,7 @@ std::vector<std::string> output_names(const std::string& pattern, int count) {
         for (int i = 0; i < count; ++i)
             names.push_back((p.parent_path() / (p.stem().string() + "_" + std::to_string(i) + p.extension().string())).string());
     }
-    check_folder(names.front());
+    check_output_folder(names.front());
     return names;
 }
 

@@ -11,4 +11,8 @@ namespace t2i::app {
 // Throws Error: usage (another % conversion), input (the folder does not exist or cannot be written).
 [[nodiscard]] std::vector<std::string> output_names(const std::string& pattern, int count);
 
+// Finds out before the work rather than after it. Throws Error{input} when the folder that `path` is to be written to does
+// not exist or cannot be written.
+void check_output_folder(const std::string& path);
+
 }  // namespace t2i::app

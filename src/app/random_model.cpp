@@ -14,7 +14,7 @@ namespace t2i::app {
 
 namespace {
 
-const std::array<PixArtShape, 1> shapes{{{"pixart-xl-2", 28, 16, 72, 2, 4096, 8}}};
+const std::array<PixArtShape, 2> shapes{{{"pixart-xl-2", 28, 16, 72, 2, 4096, 8}, {"pixart-tiny", 2, 2, 72, 2, 24, 8}}};
 
 // Collects tensors whose names and shapes are those of PixArtTransformer2DModel.
 class RandomTensors {

@@ -1,6 +1,8 @@
 #include "backend/registry.h"
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cuda_module.h"
+#include "backend/emulated/emulated_backend.h"
 #include "backend/ref/ref_backend.h"
 #include "t2i/error.h"
 
@@ -14,24 +16,35 @@ struct Row {
 
 constexpr Row rows[] = {
     {"cpu", [](const BackendOptions& options) { return make_cpu_backend(options.threads); }},
+    {"emulated", [](const BackendOptions&) { return make_emulated_backend("emulated"); }},
     {"ref", [](const BackendOptions&) { return make_ref_backend(); }},
 };
 
 }  // namespace
 
 std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options) {
-    std::string known;
+    if (name == "cuda" || name.starts_with("cuda:")) return make_cuda_backend(name, options.fast_math);
+    if (name.starts_with("emulated:")) return make_emulated_backend(name);
+    std::string known = "cuda";
     for (const Row& row : rows) {
         if (row.name == name) return row.make(options);
-        known += (known.empty() ? "" : ", ") + std::string(row.name);
+        known += ", " + std::string(row.name);
     }
     throw Error(ErrorCode::usage, "no backend '" + std::string(name) + "' in this binary; it has " + known);
 }
 
 std::vector<std::string> backend_names() {
     std::vector<std::string> names;
+    if (cuda_unavailable_reason().empty()) names.emplace_back("cuda");
     for (const Row& row : rows) names.emplace_back(row.name);
     return names;
+}
+
+std::string cuda_unavailable_reason() {
+    const LoadedCudaModule& loaded = cuda_module();
+    if (!loaded.module) return loaded.problem;
+    const CudaReport report = loaded.module->report();
+    return report.problem.empty() ? report.cudnn.problem : report.problem;  // the decoders need cuDNN
 }
 
 DType default_compute_dtype(const Backend& backend) {

@@ -11,14 +11,19 @@
 namespace t2i {
 
 struct BackendOptions {
-    int threads = 0;  // 0: one per core this process may run on
+    int threads = 0;         // 0: one per core this process may run on
+    bool fast_math = false;  // on a GPU: products may be cut along their sums and chosen by the number of rows, so that a row's
+                             // last bits may depend on the rows beside it
 };
 
-// Throws Error{usage} listing the names when there is no such backend in this binary.
+// `name`: one of backend_names(), "cuda" or "cuda:N". Throws Error: usage (no such name, listing those there are), resource
+// (a GPU that is not there or cannot be used, and why).
 [[nodiscard]] std::unique_ptr<Backend> make_backend(std::string_view name,
                                                     const BackendOptions& options = {});
-// "cpu", "ref": best first.
+// The backends that work on this machine, best first: "cuda" where a GPU can be used, "cpu", "ref".
 [[nodiscard]] std::vector<std::string> backend_names();
+// Why "cuda" cannot make pictures here, one line; empty: it can.
+[[nodiscard]] std::string cuda_unavailable_reason();
 // What `--dtype auto` means: bf16 where the hardware multiplies bf16 matrices, else f32.
 [[nodiscard]] DType default_compute_dtype(const Backend& backend);
 

@@ -127,7 +127,7 @@ class KlDecoder final : public LatentDecoder {
     [[nodiscard]] std::int64_t factor() const override { return config_.factor(); }
 
     void decode(const ExecContext& ctx, const TensorView& latents, const TensorView& rgb) const override {
-        const TraceSpan span(ctx.tracer, "autoencoder_kl_decode");
+        const TraceSpan span(ctx, "autoencoder_kl_decode");
         const Shape& s = latents.shape;
         T2I_CHECK(s.rank() == 4 && s[1] == config_.latent_channels, "latents " + s.text());
         T2I_CHECK(rgb.shape == Shape({s[0], s[2] * factor(), s[3] * factor(), 3}),
@@ -156,6 +156,7 @@ class KlDecoder final : public LatentDecoder {
 
   private:
     static void upsample(const ExecContext& ctx, const Conv2d& conv, PicturePair& pictures) {
+        const TraceSpan span(ctx, "upsample", pictures.current().shape);
         const Shape& s = pictures.current().shape;
         const TensorView doubled = pictures.next({s[0], 2 * s[1], 2 * s[2], s[3]});
         ops::upsample2x(ctx, pictures.current(), doubled);
@@ -217,7 +218,7 @@ class KlEncoder final : public LatentEncoder {
     [[nodiscard]] std::int64_t factor() const override { return config_.factor(); }
 
     void encode(const ExecContext& ctx, const TensorView& rgb, const TensorView& latents) const override {
-        const TraceSpan span(ctx.tracer, "autoencoder_kl_encode");
+        const TraceSpan span(ctx, "autoencoder_kl_encode");
         const Shape& s = rgb.shape;
         T2I_CHECK(s.rank() == 4 && s[3] == 3 && s[1] % factor() == 0 && s[2] % factor() == 0,
                   "rgb " + s.text());

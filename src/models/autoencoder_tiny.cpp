@@ -51,6 +51,7 @@ class TinyBlock {
           third_(load, scope / "conv" / 4, {.in = channels, .out = channels}) {}
 
     void forward(const ExecContext& ctx, const TensorView& x, const TensorView& out) const {
+        const TraceSpan span(ctx, "resnet", x.shape);
         const Arena::Mark mark(ctx.scratch);
         const TensorView a = ctx.scratch.take(x.shape, x.dtype), b = ctx.scratch.take(x.shape, x.dtype);
         first_.forward(ctx, x, a, {.activation = Activation::relu});
@@ -97,7 +98,7 @@ class TinyDecoder final : public LatentDecoder {
     [[nodiscard]] std::int64_t factor() const override { return config_.factor(); }
 
     void decode(const ExecContext& ctx, const TensorView& latents, const TensorView& rgb) const override {
-        const TraceSpan span(ctx.tracer, "autoencoder_tiny_decode");
+        const TraceSpan span(ctx, "autoencoder_tiny_decode");
         const Shape& s = latents.shape;
         T2I_CHECK(s.rank() == 4 && s[1] == config_.latent_channels, "latents " + s.text());
         T2I_CHECK(rgb.shape == Shape({s[0], s[2] * factor(), s[3] * factor(), 3}),
@@ -155,7 +156,7 @@ class TinyEncoder final : public LatentEncoder {
     [[nodiscard]] std::int64_t factor() const override { return config_.factor(); }
 
     void encode(const ExecContext& ctx, const TensorView& rgb, const TensorView& latents) const override {
-        const TraceSpan span(ctx.tracer, "autoencoder_tiny_encode");
+        const TraceSpan span(ctx, "autoencoder_tiny_encode");
         const Shape& s = rgb.shape;
         T2I_CHECK(s.rank() == 4 && s[3] == 3 && s[1] % factor() == 0 && s[2] % factor() == 0,
                   "rgb " + s.text());

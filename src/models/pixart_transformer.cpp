@@ -149,7 +149,7 @@ class PixArtTransformer final : public Denoiser {
     [[nodiscard]] std::unique_ptr<DenoiserRequest> prepare(const ExecContext& ctx, std::span<const float> timesteps,
                                                            const Shape& latents_shape,
                                                            std::int64_t text_tokens) const override {
-        const TraceSpan span(ctx.tracer, "pixart_prepare");
+        const TraceSpan span(ctx, "pixart_prepare");
         check_latents(latents_shape);
         T2I_CHECK(!timesteps.empty() && text_tokens > 0, "no timesteps, or no text");
         const Arena::Mark mark(ctx.scratch);
@@ -196,7 +196,7 @@ class PixArtTransformer final : public Denoiser {
 
     void forward(const ExecContext& ctx, const DenoiserRequest& request, std::int64_t step,
                  const TensorView& latents, const TensorView& out) const override {
-        const TraceSpan span(ctx.tracer, "pixart_forward");
+        const TraceSpan span(ctx, "pixart_forward");
         const auto& r = dynamic_cast<const Request&>(request);
         T2I_CHECK(latents.shape == r.latents && out.shape == r.latents,
                   "latents " + latents.shape.text() + ", prepared for " + r.latents.text());
@@ -213,9 +213,11 @@ class PixArtTransformer final : public Denoiser {
             return PixArtBlock::Norm{head.slice(0, 1), head.slice(1, 1), head_eps};
         };
         normalise(ctx, x, norm_before(0), normed);
-        for (std::size_t i = 0; i < blocks_.size(); ++i)
+        for (std::size_t i = 0; i < blocks_.size(); ++i) {
+            const TraceSpan block(ctx, "block", i);
             blocks_[i].forward(ctx, x, normed, modulation_of(r, step, static_cast<std::int64_t>(i)),
                                {r.keys_values[i], r.lengths}, norm_before(i + 1));
+        }
         write_output(ctx, normed, out);
     }
 

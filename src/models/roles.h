@@ -20,7 +20,7 @@ class TextEncoder {
     virtual ~TextEncoder() = default;
     [[nodiscard]] virtual std::int64_t width() const = 0;       // C
     [[nodiscard]] virtual std::int64_t vocabulary() const = 0;  // ids must be below it
-    // One sequence of ids per prompt, each at least one id; L is the longest, or somewhat more.
+    // One sequence of ids per prompt, each at least one id; L is the longest.
     [[nodiscard]] virtual Conditioning encode(const ExecContext& ctx, std::span<const std::vector<std::int32_t>> ids) const = 0;
 };
 

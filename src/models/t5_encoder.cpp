@@ -12,9 +12,6 @@
 namespace t2i {
 namespace {
 
-// The length of a batch is a multiple of this, so that prompts of similar length share what is prepared for that length.
-constexpr std::int64_t length_step = 8;
-
 struct T5Config {
     std::int64_t vocabulary, width, layers, hidden, heads, head_size;
     float eps;
@@ -91,14 +88,14 @@ class T5Encoder final : public TextEncoder {
     // nothing is spent on padding. Equal prompts are encoded once.
     [[nodiscard]] Conditioning encode(const ExecContext& ctx,
                                       std::span<const std::vector<std::int32_t>> ids) const override {
-        const TraceSpan span(ctx.tracer, "t5_encoder");
+        const TraceSpan span(ctx, "t5_encoder");
         T2I_CHECK(!ids.empty(), "no prompts to encode");
         std::size_t longest = 0;
         for (const auto& prompt : ids) {
             T2I_CHECK(!prompt.empty(), "a prompt without tokens");
             longest = std::max(longest, prompt.size());
         }
-        const std::int64_t length = (static_cast<std::int64_t>(longest) + length_step - 1) / length_step * length_step;
+        const auto length = static_cast<std::int64_t>(longest);
         Conditioning result;
         result.embeddings =
             allocate(ctx.backend, {static_cast<std::int64_t>(ids.size()), length, config_.width});
@@ -129,7 +126,10 @@ class T5Encoder final : public TextEncoder {
         const TensorView bias = ctx.scratch.take({config_.heads, length, length});
         ops::gather(ctx, table_, ids, x);
         ctx.backend.copy(relative_position_bias(config_.buckets, position_table_, length), bias);
-        for (const auto& block : blocks_) block.forward(ctx, x, bias, compute_);
+        for (std::size_t i = 0; i < blocks_.size(); ++i) {
+            const TraceSpan block(ctx, "block", i);
+            blocks_[i].forward(ctx, x, bias, compute_);
+        }
         final_norm_.forward(ctx, x, out);
     }
 

@@ -13,6 +13,7 @@ SelfAttention::SelfAttention(const LoadContext& load, const Scope& scope, const 
 
 void SelfAttention::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out,
                             const Call& call) const {
+    const TraceSpan span(ctx, "self_attention", x.shape);
     const Arena::Mark mark(ctx.scratch);
     const std::int64_t rows = x.shape.rows(), inner = config_.inner();
     const TensorView qkv = ctx.scratch.take({rows, 3 * inner}, qkv_.compute());
@@ -40,11 +41,13 @@ CrossAttention::CrossAttention(const LoadContext& load, const Scope& scope, cons
 
 void CrossAttention::keys_values(const ExecContext& ctx, const TensorView& context,
                                  const TensorView& out) const {
+    const TraceSpan span(ctx, "keys_values", context.shape);
     kv_.forward(ctx, context, out);
 }
 
 void CrossAttention::forward(const ExecContext& ctx, const TensorView& x, const TensorView& keys_values,
                              const TensorView& lengths, const TensorView& out) const {
+    const TraceSpan span(ctx, "cross_attention", x.shape);
     const Arena::Mark mark(ctx.scratch);
     const std::int64_t rows = x.shape.rows(), inner = config_.inner();
     const TensorView q = ctx.scratch.take({rows, inner}, q_.compute());

@@ -8,7 +8,7 @@ Conv2d::Conv2d(const LoadContext& load, const Scope& scope, const Conv2dConfig& 
     const TensorView filter = scope.take("weight", {config.out, config.in, config.kernel, config.kernel});
     weight_ = ops::pack_conv2d(load.backend, filter.slice(0, keep), load.compute);
     if (config.bias == Bias::yes)
-        bias_ = upload(load.backend, scope.take_f32("bias", {config.out}).view.slice(0, keep));
+        bias_ = upload_bias(load, scope.take_f32("bias", {config.out}).view.slice(0, keep));
 }
 
 Shape Conv2d::output_shape(const Shape& x) const {

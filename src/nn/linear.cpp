@@ -34,7 +34,7 @@ Linear::Linear(const LoadContext& load, const TensorView& weight, Tensor bias)
 
 Linear::Linear(const LoadContext& load, const Scope& scope, std::int64_t in, std::int64_t out, Bias bias)
     : Linear(load, scope.take("weight", {out, in}),
-             bias == Bias::yes ? load_f32(load, scope, "bias", {out}) : Tensor{}) {}
+             bias == Bias::yes ? upload_bias(load, scope.take_f32("bias", {out})) : Tensor{}) {}
 
 Linear::Linear(const LoadContext& load, std::span<const Scope> scopes, std::int64_t in, std::int64_t out_each,
                Bias bias) {
@@ -50,13 +50,13 @@ Linear::Linear(const LoadContext& load, std::span<const Scope> scopes, std::int6
         matrices.push_back(scope.take("weight", {out_each, in}));
     }
     weight_ = ops::pack_linear(load.backend, stack_rows(matrices), load.compute);
-    if (bias == Bias::yes) bias_ = upload(load.backend, biases.view.reshaped({biases.view.elements()}));
+    if (bias == Bias::yes) bias_ = upload_bias(load, biases.view.reshaped({biases.view.elements()}));
 }
 
 Linear Linear::patches(const LoadContext& load, const Scope& scope, std::int64_t channels, std::int64_t patch,
                        std::int64_t out) {
     const TensorView filter = scope.take("weight", {out, channels, patch, patch});
-    return {load, filter.reshaped({out, channels * patch * patch}), load_f32(load, scope, "bias", {out})};
+    return {load, filter.reshaped({out, channels * patch * patch}), upload_bias(load, scope.take_f32("bias", {out}))};
 }
 
 void Linear::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out,

@@ -5,6 +5,13 @@
 
 namespace t2i {
 
+Tensor upload_bias(const LoadContext& load, const TensorView& host) {
+    if (load.compute == DType::f32) return upload(load.backend, host);
+    const Tensor rounded = Tensor::host(host.shape);
+    std::ranges::transform(host.as<float>(), rounded.as<float>().begin(), [](float v) { return to_f32(to_bf16(v)); });
+    return upload(load.backend, rounded);
+}
+
 Tensor load_f32(const LoadContext& load, const Scope& scope, const std::string& name, const Shape& shape) {
     return upload(load.backend, scope.take_f32(name, shape));
 }

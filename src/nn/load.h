@@ -13,7 +13,10 @@ struct LoadContext {
     DType compute;
 };
 
-// A bias, norm or small table: f32 in the backend's memory.
+// The bias of a product or convolution: f32 in the backend's memory, rounded to the compute dtype as the weights are, so
+// that libraries which read a bias in that dtype read the same numbers.
+[[nodiscard]] Tensor upload_bias(const LoadContext& load, const TensorView& host);
+// A norm's parameters or a small table: f32 in the backend's memory.
 [[nodiscard]] Tensor load_f32(const LoadContext& load, const Scope& scope, const std::string& name,
                               const Shape& shape);
 

@@ -12,6 +12,7 @@ Mlp::Mlp(const LoadContext& load, const Scope& first, const Scope& second, const
 
 void Mlp::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out,
                   const Linear::Epilogue& epilogue) const {
+    const TraceSpan span(ctx, "mlp", x.shape);
     const Arena::Mark mark(ctx.scratch);
     const TensorView hidden = ctx.scratch.take({x.shape.rows(), first_.out_features()}, first_.compute());
     first_.forward(ctx, x, hidden, {.activation = activation_});
@@ -24,6 +25,7 @@ GatedGeluMlp::GatedGeluMlp(const LoadContext& load, const Scope& scope, std::int
       wo_(load, scope / "wo", hidden, width, Bias::no) {}
 
 void GatedGeluMlp::add_to(const ExecContext& ctx, const TensorView& x, const TensorView& stream) const {
+    const TraceSpan span(ctx, "mlp", x.shape);
     const Arena::Mark mark(ctx.scratch);
     const std::int64_t rows = x.shape.rows();
     const TensorView both = ctx.scratch.take({rows, wi_.out_features()}, wi_.compute());

@@ -20,6 +20,7 @@ ResnetBlock::ResnetBlock(const LoadContext& load, const Scope& scope, std::int64
 }
 
 void ResnetBlock::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out) const {
+    const TraceSpan span(ctx, "resnet", x.shape);
     const Arena::Mark mark(ctx.scratch);
     const TensorView normed = ctx.scratch.take(x.shape, x.dtype);
     const TensorView hidden = ctx.scratch.take(out.shape, x.dtype);
@@ -42,6 +43,7 @@ PixelAttention::PixelAttention(const LoadContext& load, const Scope& scope, std:
       channels_(channels) {}
 
 void PixelAttention::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out) const {
+    const TraceSpan span(ctx, "pixel_attention", x.shape);
     const Arena::Mark mark(ctx.scratch);
     const std::int64_t rows = x.shape.rows();
     const TensorView normed = ctx.scratch.take(x.shape, x.dtype);

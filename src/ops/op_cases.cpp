@@ -40,7 +40,6 @@ OpCase make(const Linear& c) {
     out.terms = c.k + 3;
     out.curved = c.activation == Activation::silu || c.activation == Activation::gelu_tanh;
     out.flops = 2 * real(c.m) * real(c.k) * real(c.n);
-    out.bytes = 4 * (real(c.m * c.k) + real(c.n * c.k) + real(c.m * c.n));
     out.set_up = [c](PreparedOp& p) {
         LinearArgs a;
         a.x = p.input({c.m, c.k}, p.dtype());
@@ -77,7 +76,6 @@ OpCase make(const AttentionCase& c) {
     if (!c.lengths.empty()) out.name += " lengths";
     if (c.fused) out.name += " fused";
     out.flops = 4 * real(c.batch * c.heads) * real(c.queries) * real(c.keys) * real(c.head_size);
-    out.bytes = 4 * 2 * real(c.batch * c.heads * c.head_size) * real(c.queries + c.keys);
     out.set_up = [c](PreparedOp& p) {
         const std::int64_t width = c.heads * c.head_size;
         AttentionArgs a;
@@ -105,8 +103,7 @@ OpCase make(const AttentionCase& c) {
 OpCase norm_modulate(std::int64_t m, std::int64_t c, std::int64_t groups, bool narrow) {
     OpCase out{.op = Op::norm_modulate,
                .name = "norm_modulate " + joined({m, c}) + " groups " + std::to_string(groups),
-               .terms = c,
-               .bytes = 8 * real(m * c)};
+               .terms = c};
     if (narrow) out.name += " narrow";
     out.set_up = [=](PreparedOp& p) {
         NormModulateArgs a{.x = p.input({m, c}, DType::f32),
@@ -127,8 +124,7 @@ OpCase residual_norm(std::int64_t m, std::int64_t c, std::int64_t gates, std::in
     OpCase out{.op = Op::residual_norm,
                .name = "residual_norm " + joined({m, c}) + " gates " + std::to_string(gates) + " groups " + std::to_string(groups),
                .purpose = watch == Watch::first ? Purpose::both : Purpose::test,
-               .terms = c,
-               .bytes = 16 * real(m * c)};
+               .terms = c};
     if (watch == Watch::second) out.name += " stream";
     out.set_up = [=](PreparedOp& p) {
         ResidualNormArgs a;
@@ -140,6 +136,7 @@ OpCase residual_norm(std::int64_t m, std::int64_t c, std::int64_t gates, std::in
         }
         // Whatever is not watched starts from the same numbers on every backend too.
         a.stream = watch == Watch::second ? p.in_place({m, c}, DType::f32) : p.input({m, c}, DType::f32);
+        if (watch == Watch::first) p.add_traffic(4 * m * c);  // the stream is written too
         a.out = watch == Watch::first ? p.output({m, c}, p.dtype()) : p.input({m, c}, p.dtype());
         p.set_call([a](const ExecContext& ctx) { ops::residual_norm(ctx, a); });
     };
@@ -152,8 +149,7 @@ OpCase sampler_update(std::int64_t count, std::int64_t copies, std::int64_t hist
     OpCase out{.op = Op::sampler_update,
                .name = "sampler_update " + joined({count, copies, history}) + names[static_cast<int>(watch)],
                .purpose = watch == Watch::first ? Purpose::both : Purpose::test,
-               .terms = history + 3,
-               .bytes = 4 * real(count * (copies * 2 + history + 3))};
+               .terms = history + 3};
     out.set_up = [=](PreparedOp& p) {
         const TensorView model = p.input({copies, count}, DType::f32);
         const TensorView x = watch == Watch::first ? p.in_place({count}, DType::f32) : p.input({count}, DType::f32);
@@ -179,7 +175,7 @@ OpCase sampler_update(std::int64_t count, std::int64_t copies, std::int64_t hist
 }
 
 OpCase to_rgb8(std::int64_t count) {
-    OpCase out{.op = Op::to_rgb8, .name = "to_rgb8 " + std::to_string(count), .bytes = 5 * real(count)};
+    OpCase out{.op = Op::to_rgb8, .name = "to_rgb8 " + std::to_string(count)};
     out.set_up = [=](PreparedOp& p) {
         const TensorView x = p.input({count}, DType::f32, 1.2F), y = p.output({count}, DType::u8);
         p.set_call([=](const ExecContext& ctx) { ops::to_rgb8(ctx, x, y); });
@@ -189,7 +185,7 @@ OpCase to_rgb8(std::int64_t count) {
 
 OpCase rms_norm(std::int64_t m, std::int64_t c) {
     OpCase out{
-        .op = Op::rms_norm, .name = "rms_norm " + joined({m, c}), .terms = c, .bytes = 8 * real(m * c)};
+        .op = Op::rms_norm, .name = "rms_norm " + joined({m, c}), .terms = c};
     out.set_up = [=](PreparedOp& p) {
         const TensorView x = p.input({m, c}, DType::f32), weight = p.input({c}, DType::f32),
                          y = p.output({m, c}, p.dtype());
@@ -203,8 +199,7 @@ OpCase group_norm(const Shape& shape, std::int64_t groups, Activation activation
     OpCase out{.op = Op::group_norm,
                .name = "group_norm " + shape.text() + " groups " + std::to_string(groups),
                .purpose = purpose,
-               .terms = shape[1] * shape[2] * shape[3] / groups,
-               .bytes = 8 * real(shape.elements())};
+               .terms = shape[1] * shape[2] * shape[3] / groups};
     if (activation == Activation::silu) out.name += " silu";
     out.set_up = [=](PreparedOp& p) {
         const std::int64_t c = shape[3];
@@ -244,7 +239,6 @@ OpCase make(const Conv& c) {
     if (!c.bias) out.name += " unbiased";
     if (c.residual) out.name += c.residual == 1 ? " residual" : " in place";
     out.flops = 2 * real(shape.elements()) * real(c.filter.elements() / c.filter[0]);
-    out.bytes = 4 * (real(c.x.elements()) + real(c.filter.elements()) + real(shape.elements()));
     out.set_up = [=](PreparedOp& p) {
         Conv2dArgs a;
         a.x = p.input(c.x, p.dtype());
@@ -267,8 +261,7 @@ OpCase make(const Conv& c) {
 OpCase mapped(Op op, const std::string& name, const Shape& from, const Shape& to, float amplitude,
               void (*call)(const ExecContext&, const TensorView&, const TensorView&)) {
     OpCase out{.op = op,
-               .name = name + " " + from.text(),
-               .bytes = 4 * (real(from.elements()) + real(to.elements()))};
+               .name = name + " " + from.text()};
     out.set_up = [=](PreparedOp& p) {
         const TensorView x = p.input(from, p.dtype(), amplitude), y = p.output(to, p.dtype());
         p.set_call([=](const ExecContext& ctx) { call(ctx, x, y); });
@@ -294,8 +287,7 @@ OpCase gated_gelu(std::int64_t m, std::int64_t f) {
 OpCase lincomb(std::int64_t terms, std::int64_t count, bool in_place) {
     OpCase out{.op = Op::lincomb,
                .name = "lincomb " + joined({terms, count}) + (in_place ? " in place" : ""),
-               .terms = terms,
-               .bytes = 4 * real((terms + 1) * count)};
+               .terms = terms};
     out.set_up = [=](PreparedOp& p) {
         std::vector<LincombTerm> list;
         for (std::int64_t t = 0; t < terms; ++t)
@@ -309,10 +301,10 @@ OpCase lincomb(std::int64_t terms, std::int64_t count, bool in_place) {
 
 OpCase gather(std::int64_t table, std::int64_t columns, std::int64_t rows, bool f16) {
     OpCase out{.op = Op::gather,
-               .name = "gather " + joined({table, columns, rows}) + (f16 ? " f16" : ""),
-               .bytes = 8 * real(columns * rows)};
+               .name = "gather " + joined({table, columns, rows}) + (f16 ? " f16" : "")};
     out.set_up = [=](PreparedOp& p) {
         const TensorView t = f16 ? p.f16_input({table, columns}) : p.input({table, columns}, p.dtype());
+        p.add_traffic((rows - table) * columns * static_cast<std::int64_t>(size_of(t.dtype)));  // not the whole table
         const TensorView y = p.output({rows, columns}, DType::f32);
         p.set_call([=, ids = p.indices(rows, static_cast<std::int32_t>(table))](const ExecContext& ctx) {
             ops::gather(ctx, t, ids, y);
@@ -324,8 +316,7 @@ OpCase gather(std::int64_t table, std::int64_t columns, std::int64_t rows, bool 
 OpCase patchify(const Shape& latents, std::int64_t p) {
     const std::int64_t tokens = latents[0] * latents[2] * latents[3] / (p * p);
     OpCase out{.op = Op::patchify,
-               .name = "patchify " + latents.text() + " by " + std::to_string(p),
-               .bytes = 8 * real(latents.elements())};
+               .name = "patchify " + latents.text() + " by " + std::to_string(p)};
     out.set_up = [=](PreparedOp& prepared) {
         const TensorView x = prepared.input(latents, DType::f32);
         const TensorView y = prepared.output({tokens, latents[1] * p * p}, prepared.dtype());
@@ -338,8 +329,7 @@ OpCase unpatchify(const Shape& latents, std::int64_t p, std::int64_t channels) {
     const std::int64_t tokens = latents[0] * latents[2] * latents[3] / (p * p);
     OpCase out{.op = Op::unpatchify,
                .name = "unpatchify " + latents.text() + " by " + std::to_string(p) + " of " +
-                       std::to_string(channels),
-               .bytes = 8 * real(latents.elements())};
+                       std::to_string(channels)};
     out.set_up = [=](PreparedOp& prepared) {
         const TensorView x = prepared.input({tokens, channels * p * p}, DType::f32),
                          y = prepared.output(latents, DType::f32);
@@ -350,8 +340,7 @@ OpCase unpatchify(const Shape& latents, std::int64_t p, std::int64_t channels) {
 
 OpCase timestep_embed(std::int64_t count, std::int64_t columns, float shift) {
     OpCase out{.op = Op::timestep_embed,
-               .name = "timestep_embed " + joined({count, columns}) + (shift != 0 ? " shifted" : ""),
-               .bytes = 4 * real(count * columns)};
+               .name = "timestep_embed " + joined({count, columns}) + (shift != 0 ? " shifted" : "")};
     out.set_up = [=](PreparedOp& p) {
         const TensorView y = p.output({count, columns}, p.dtype());
         p.set_call([=, t = p.numbers(count, 999.0F)](const ExecContext& ctx) {
@@ -366,8 +355,7 @@ OpCase cast(Cast direction, std::int64_t count) {
     constexpr const char* names[] = {"to", "from", "from f16"};
     OpCase out{
         .op = Op::cast,
-        .name = std::string("cast ") + names[static_cast<int>(direction)] + " " + std::to_string(count),
-        .bytes = 8 * real(count)};
+        .name = std::string("cast ") + names[static_cast<int>(direction)] + " " + std::to_string(count)};
     out.set_up = [=](PreparedOp& p) {
         const TensorView x = direction == Cast::from_f16
                                  ? p.f16_input({count})
@@ -381,7 +369,7 @@ OpCase cast(Cast direction, std::int64_t count) {
 OpCase channels(Op op, const Shape& from, const Shape& to) {
     const bool last = op == Op::to_channels_last;
     OpCase out{
-        .op = op, .name = std::string(name_of(op)) + " " + from.text(), .bytes = 8 * real(from.elements())};
+        .op = op, .name = std::string(name_of(op)) + " " + from.text()};
     out.set_up = [=](PreparedOp& p) {
         const TensorView x = p.input(from, last ? DType::f32 : p.dtype()),
                          y = p.output(to, last ? p.dtype() : DType::f32);
@@ -421,8 +409,19 @@ std::vector<OpCase> linear_cases() {
 std::vector<OpCase> attention_cases() {
     const AttentionCase cases[] = {
         {1, 1, 1, 1, 1},
+        {1, 1, 3, 5, 600, false, {}, false, Purpose::test},
         {1, 3, 17, 17, 64, true, {}, true},
+        {1, 1, 31, 33, 24, false, {}, false, Purpose::test},
+        {1, 2, 33, 65, 8, false, {}, false, Purpose::test},
+        {1, 2, 33, 35, 100, true, {}, false, Purpose::test},
+        {2, 1, 64, 64, 16, true, {64, 63}, false, Purpose::test},
+        {1, 1, 20, 40, 200, true, {}, false, Purpose::test},
+        {1, 1, 65, 70, 80, true, {}, false, Purpose::test},
+        {1, 2, 40, 96, 32, false, {}, false, Purpose::test},
+        {1, 2, 16, 130, 128, false, {100}, false, Purpose::test},
+        {1, 2, 70, 129, 40, false, {}, false, Purpose::test},
         {3, 2, 5, 1023, 17, false, {1, 1022, 1023}},
+        {2, 2, 130, 77, 72, true, {77, 1}, false, Purpose::test},
         {2, 4, 32, 32, 64, true, {17, 32}, true},
         {2, 2, 256, 120, 72, false, {17, 120}},
         {2, 4, 256, 256, 72, false, {}, true},

@@ -20,7 +20,6 @@ struct OpCase {
     std::int64_t head_size = 0;  // attention only
     bool curved = false;         // an activation that is not exact on integers
     double flops = 0;            // 1 multiply-add = 2
-    double bytes = 0;            // read and written at least, in f32
     std::function<void(PreparedOp&)> set_up = {};
 
     [[nodiscard]] std::unique_ptr<PreparedOp> prepare(Backend& backend, DType dtype, Fill fill) const;

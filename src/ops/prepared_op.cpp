@@ -47,6 +47,12 @@ TensorView PreparedOp::upload(const TensorView& host, const TensorView& to) {
     return to;
 }
 
+TensorView PreparedOp::input_of(const Tensor& host) {
+    traffic_bytes_ += static_cast<std::int64_t>(host.view.bytes());
+    buffers_.push_back(backend_.allocate(host.view.bytes()));
+    return upload(host, {buffers_.back().data(), host.view.dtype, buffers_.back().device(), host.shape()});
+}
+
 TensorView PreparedOp::input(const Shape& shape, DType dtype, float amplitude) {
     const std::vector<float> values = numbers(shape.elements(), amplitude);
     const Tensor host = Tensor::host(shape, dtype);
@@ -56,8 +62,7 @@ TensorView PreparedOp::input(const Shape& shape, DType dtype, float amplitude) {
         else
             host.as<float>()[i] = values[i];
     }
-    buffers_.push_back(backend_.allocate(host.view.bytes()));
-    return upload(host, {buffers_.back().data(), dtype, buffers_.back().device(), shape});
+    return input_of(host);
 }
 
 TensorView PreparedOp::f16_input(const Shape& shape) {
@@ -65,29 +70,30 @@ TensorView PreparedOp::f16_input(const Shape& shape) {
     std::uint32_t i = 0;
     // Every sign, exponent (subnormal to 2^15) and many fractions in turn.
     for (f16& v : host.as<f16>()) v.bits = static_cast<std::uint16_t>((i++ * 0x0A35U) & 0xFBFFU);
-    buffers_.push_back(backend_.allocate(host.view.bytes()));
-    return upload(host, {buffers_.back().data(), DType::f16, buffers_.back().device(), shape});
+    return input_of(host);
 }
 
 TensorView PreparedOp::integers(const std::vector<std::int32_t>& values) {
     const Tensor host = Tensor::host({static_cast<std::int64_t>(values.size())}, DType::i32);
     std::ranges::copy(values, host.as<std::int32_t>().begin());
-    buffers_.push_back(backend_.allocate(host.view.bytes()));
-    return upload(host, {buffers_.back().data(), DType::i32, buffers_.back().device(), host.shape()});
+    return input_of(host);
 }
 
 const PackedWeight* PreparedOp::linear_weight(std::int64_t n, std::int64_t k) {
+    traffic_bytes_ += n * k * static_cast<std::int64_t>(size_of(dtype_));
     weights_.push_back(ops::pack_linear(backend_, Tensor::from(numbers(n * k), {n, k}), dtype_));
     return weights_.back().get();
 }
 
 const PackedWeight* PreparedOp::conv2d_weight(const Shape& shape) {
+    traffic_bytes_ += shape.elements() * static_cast<std::int64_t>(size_of(dtype_));
     weights_.push_back(ops::pack_conv2d(backend_, Tensor::from(numbers(shape.elements()), shape), dtype_));
     return weights_.back().get();
 }
 
 TensorView PreparedOp::guarded(const Shape& shape, DType dtype) {
     const auto bytes = shape.elements() * static_cast<std::int64_t>(size_of(dtype));
+    traffic_bytes_ += bytes;
     const Tensor host = Tensor::host({bytes + 2 * guard_bytes}, DType::u8);
     for (std::uint8_t& byte : host.as<std::uint8_t>()) byte = guard_byte;
     for (std::uint8_t& byte : host.view.slice(guard_bytes, bytes).as<std::uint8_t>()) byte = unwritten_byte;

@@ -40,6 +40,11 @@ class PreparedOp {
     TensorView output(const Shape& shape, DType dtype);
     TensorView in_place(const Shape& shape, DType dtype);
 
+    // Corrects traffic_bytes() where the call does not read each input or write each output once.
+    void add_traffic(std::int64_t bytes) { traffic_bytes_ += bytes; }
+    // What one call must move between memory and processor: its inputs and outputs, each once, in their dtypes.
+    [[nodiscard]] std::int64_t traffic_bytes() const { return traffic_bytes_; }
+
     void set_call(std::function<void(const ExecContext&)> call) { call_ = std::move(call); }
     void run();  // through ops::, checks included
 
@@ -50,12 +55,14 @@ class PreparedOp {
 
   private:
     TensorView upload(const TensorView& host, const TensorView& to);
+    TensorView input_of(const Tensor& host);
     float next_value();
     TensorView guarded(const Shape& shape, DType dtype);
 
     Backend& backend_;
     DType dtype_;
     Fill fill_;
+    std::int64_t traffic_bytes_ = 0;
     std::uint64_t random_ = 0x9E3779B97F4A7C15U;
     std::vector<Buffer> buffers_;
     std::vector<std::unique_ptr<PackedWeight>> weights_;

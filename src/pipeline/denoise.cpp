@@ -72,10 +72,10 @@ void DenoiseLoop::start(std::span<const std::uint64_t> seeds, std::vector<TorchG
 
 // x0 = x0_from_x · x + x0_from_model · guided model output, guidance folded into the same sum:
 // uncond + s (cond - uncond) = (1 - s) uncond + s cond  (Ho & Salimans 2022, eq. 6 in diffusers' scaling).
-void DenoiseLoop::do_step(std::size_t i) {
+void DenoiseLoop::do_step(const ExecContext& ctx, std::size_t i) {
     const SamplerStep& step = settings_.plan.steps[i];
     const std::int64_t pictures = settings_.latents[0];
-    denoiser_.forward(ctx_, *request_, static_cast<std::int64_t>(i), model_input_, model_output_);
+    denoiser_.forward(ctx, *request_, static_cast<std::int64_t>(i), model_input_, model_output_);
 
     std::vector<LincombTerm> to_x0{{step.x0_from_x, latents_}}, to_x{{step.from_x, latents_}};
     if (settings_.guided) {
@@ -99,7 +99,7 @@ void DenoiseLoop::do_step(std::size_t i) {
     }
     update.step = static_cast<std::int32_t>(i);
     update.first_bad = first_bad_;
-    ops::sampler_update(ctx_, update);
+    ops::sampler_update(ctx, update);
 }
 
 void DenoiseLoop::replay(std::size_t i) {
@@ -107,7 +107,7 @@ void DenoiseLoop::replay(std::size_t i) {
     const auto flops = [&] { return ctx_.tracer ? ctx_.tracer->flops() : 0.0; };
     if (!step.recording) {
         const double before = flops();
-        step.recording = ctx_.backend.record([this, i] { do_step(i); });
+        step.recording = ctx_.backend.record([this, i] { do_step(ctx_, i); });
         step.flops = flops() - before;
     }
     step.recording->replay();
@@ -126,6 +126,8 @@ void DenoiseLoop::run(const Call& call) {
     const std::size_t steps = steps_.size(), ahead = at_once ? 0 : steps_ahead;
     std::vector<TorchGenerator> noise;
     std::vector<WorkMark> marks;
+    if (!at_once && !warm_) do_step({ctx_.backend, ctx_.scratch, nullptr}, 0);  // takes the memory that recordings must not ask for
+    warm_ = true;
     start(call.seeds, noise);
     const auto finished = [&](std::size_t i) {
         ctx_.backend.wait(marks[i]);
@@ -133,7 +135,7 @@ void DenoiseLoop::run(const Call& call) {
         if (call.progress && !call.progress(static_cast<int>(i) + 1)) throw Error(ErrorCode::interrupted, "interrupted");
     };
     for (std::size_t i = 0; i < steps; ++i) {
-        const TraceSpan span(ctx_.tracer, "step");
+        const TraceSpan span(ctx_, "step", i);
         if (settings_.plan.steps[i].draws_noise) draw(noise, fresh_noise_);
         replay(i);
         marks.push_back(ctx_.backend.mark());

@@ -51,7 +51,7 @@ class DenoiseLoop {
   private:
     void start(std::span<const std::uint64_t> seeds, std::vector<TorchGenerator>& noise);
     void draw(std::vector<TorchGenerator>& noise, const TensorView& to);
-    void do_step(std::size_t i);
+    void do_step(const ExecContext& ctx, std::size_t i);
     void replay(std::size_t i);
     [[nodiscard]] TensorView history(std::size_t step, std::size_t ago) const;
 
@@ -68,6 +68,7 @@ class DenoiseLoop {
         bool replayed = false;
     };
     std::vector<Step> steps_;
+    bool warm_ = false;
 };
 
 }  // namespace t2i

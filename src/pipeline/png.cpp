@@ -184,14 +184,15 @@ std::vector<std::uint8_t> read_file(const std::string& path, std::size_t limit_b
     return bytes;
 }
 
-void write_file_atomically(const std::string& path, std::span<const std::uint8_t> bytes) {
+void write_file_atomically(const std::string& path, std::span<const std::uint8_t> bytes, const std::string& temporary_folder) {
     const std::filesystem::path target(path);
     if (std::error_code ec; std::filesystem::is_directory(target, ec)) throw Error(ErrorCode::input, "is a folder", path);
     auto folder = target.parent_path();
     if (folder.empty()) folder = ".";
     if (std::error_code ec; !std::filesystem::is_directory(folder, ec))
         throw Error(ErrorCode::input, "output folder does not exist", folder.string());
-    std::string temporary = (folder / ("." + target.filename().string() + ".XXXXXX")).string();
+    const std::filesystem::path beside = temporary_folder.empty() ? folder : std::filesystem::path(temporary_folder);
+    std::string temporary = (beside / ("." + target.filename().string() + ".XXXXXX")).string();
     const int fd = ::mkstemp(temporary.data());
     if (fd < 0) throw io_error("cannot write there", path);
     std::size_t done = 0;

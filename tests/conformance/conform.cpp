@@ -1,8 +1,13 @@
 #include "conformance/conform.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
+#include <memory>
+#include <span>
+#include <vector>
 
+#include "backend/emulated/emulated_backend.h"
 #include "backend/registry.h"
 #include "conformance/tolerance.h"
 #include "support/catch.h"
@@ -65,7 +70,18 @@ Worst compare(const OpCase& c, const PreparedOp& run, const PreparedOp& referenc
     return worst;
 }
 
-void check_case(const OpCase& c, const std::string& name, DType dtype, Backend& backend, Backend& alone,
+// Backends that must give the same bytes as the one called `name` with two threads.
+std::vector<std::unique_ptr<Backend>> twins_of(const std::string& name) {
+    std::vector<std::unique_ptr<Backend>> twins;
+    if (name == "emulated") {  // in which order threads run must not matter
+        for (const char* order : {"emulated:reverse", "emulated:1", "emulated:2"}) twins.push_back(make_backend(order));
+    } else {
+        twins.push_back(make_backend(name, {.threads = 1}));
+    }
+    return twins;
+}
+
+void check_case(const OpCase& c, const std::string& name, DType dtype, Backend& backend, std::span<const std::unique_ptr<Backend>> twins,
                 Backend& reference) {
     std::vector<float> magnitudes;
     if (c.op == Op::linear || c.op == Op::conv2d) {
@@ -87,29 +103,60 @@ void check_case(const OpCase& c, const std::string& name, DType dtype, Backend& 
         CHECK_FALSE(worst.failed);
         CHECK(actual->guards_intact());
 
-        const auto again = c.prepare(backend, dtype, fill), serial = c.prepare(alone, dtype, fill);
+        const auto again = c.prepare(backend, dtype, fill);
         again->run();
-        serial->run();
-        const bool same_twice = again->out_bytes() == actual->out_bytes(),
-                   same_alone = serial->out_bytes() == actual->out_bytes();
+        const bool same_twice = again->out_bytes() == actual->out_bytes();
         CHECK(same_twice);
-        CHECK(same_alone);
+        for (const auto& twin : twins) {
+            const auto other = c.prepare(*twin, dtype, fill);
+            other->run();
+            INFO("beside " << twin->description());
+            const bool same_on_twin = other->out_bytes() == actual->out_bytes();
+            CHECK(same_on_twin);
+        }
     }
 }
+
+// Says at the end how much of the GPU's code ran without one.
+struct EmulatedCases {
+    std::size_t count = 0;
+    ~EmulatedCases() {
+        if (count > 0) std::printf("emulated: %zu cases, %s\n", count, emulation_summary().c_str());
+    }
+} emulated_cases;
+
+// What the environment leaves of the suite.
+struct Selection {
+    const char* name = std::getenv("T2I_CASE");         // one case
+    const char* backend = std::getenv("T2I_BACKEND");   // one backend, which must then be there
+    const char* bytes = std::getenv("T2I_CASE_BYTES");  // cases that move no more, for slow tools
+
+    [[nodiscard]] std::vector<std::string> backends() const {
+        if (backend) return {backend};
+        auto names = backend_names();
+        std::erase(names, "ref");
+        return names;
+    }
+    [[nodiscard]] bool takes(const OpCase& c, Backend& reference) const {
+        if (c.purpose == Purpose::time || (name && c.name != name)) return false;
+        return !bytes || c.prepare(reference, DType::f32, Fill::integers)->traffic_bytes() <= std::atoll(bytes);
+    }
+};
 
 }  // namespace
 
 void check_op(Op op) {
-    const char* only = std::getenv("T2I_CASE");
+    const Selection selected;
     const auto reference = make_backend("ref");
-    for (const std::string& name : backend_names()) {
-        if (name == "ref") continue;
-        const auto backend = make_backend(name, {.threads = 2}), alone = make_backend(name, {.threads = 1});
+    for (const std::string& name : selected.backends()) {
+        const auto backend = make_backend(name, {.threads = 2});
+        const auto twins = twins_of(name);
         for (const DType dtype : {DType::f32, DType::bf16}) {
             if (!backend->supports(op, dtype)) continue;
             for (const OpCase& c : op_cases(op)) {
-                if (c.purpose == Purpose::time || (only && c.name != only)) continue;
-                check_case(c, name, dtype, *backend, *alone, *reference);
+                if (!selected.takes(c, *reference)) continue;
+                check_case(c, name, dtype, *backend, twins, *reference);
+                if (name == "emulated") ++emulated_cases.count;
             }
         }
     }

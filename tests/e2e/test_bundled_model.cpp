@@ -4,6 +4,7 @@
 
 #include "support/catch.h"
 #include "support/files.h"
+#include "support/place.h"
 #include "support/run_t2i.h"
 #include "t2i/pipeline.h"
 
@@ -11,7 +12,7 @@ namespace t2i::test {
 namespace {
 
 // The program finds it beside build/, as in the repository; a test binary may stand elsewhere.
-const std::vector<std::string> environment{"T2I_MODEL=" T2I_SOURCE_DIR "/assets/sticker-256"};
+const std::vector<std::string> environment{"T2I_MODEL=" + (source_folder() / "assets/sticker-256").string()};
 
 struct Colour {
     double red = 0, green = 0, blue = 0;  // means, 0 to 255
@@ -34,7 +35,7 @@ Colour mean(const std::vector<std::uint8_t>& rgb, std::size_t begin, std::size_t
 }  // namespace
 
 TEST_CASE("the bundled model draws a red apple on white, in both languages") {
-    auto pipeline = Pipeline::load({.model = T2I_SOURCE_DIR "/assets/sticker-256", .vae = {}});
+    auto pipeline = Pipeline::load({.model = (source_folder() / "assets/sticker-256").string(), .vae = {}});
     for (const char* prompt : {"a red apple", "红苹果"}) {
         GenerateRequest request;
         request.prompt = prompt;

@@ -62,6 +62,24 @@ TEST_CASE("a picture of a batch is the picture of its own seed") {
     CHECK(bytes_of(folder.path() / "x_2.png") == bytes_of(single));
 }
 
+TEST_CASE("a picture does not depend on how many are made together") {
+    const TempFolder folder;
+    // A sampler that draws noise at every step: each picture has its own stream.
+    const auto make = [&](const std::string& together) {
+        const auto out = folder / ("by" + together + "_%d.png");
+        const Outcome run = run_t2i(arguments({"-p", "a cat", "-b", "5", "-s", "11", "--sampling-method", "euler_a", "--engine-batch", together, "-o", out}));
+        INFO(run.err);
+        REQUIRE(run.code == 0);
+    };
+    for (const char* together : {"1", "2", "3"}) make(together);
+    for (int i = 0; i < 5; ++i)
+        for (const char* together : {"2", "3"}) {
+            INFO("picture " << i << " made " << together << " at a time");
+            const auto name = [&](const std::string& t) { return folder.path() / ("by" + t + "_" + std::to_string(i) + ".png"); };
+            CHECK(bytes_of(name("1")) == bytes_of(name(together)));
+        }
+}
+
 TEST_CASE("output names: a pattern, a folder") {
     const TempFolder folder;
     REQUIRE(run_t2i(arguments({"-p", "a cat", "-b", "2", "-o", (folder.path() / "p%03d.png").string()})).code == 0);

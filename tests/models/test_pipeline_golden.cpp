@@ -5,6 +5,7 @@
 
 #include "support/catch.h"
 #include "support/fixture.h"
+#include "support/place.h"
 #include "t2i/pipeline.h"
 
 namespace t2i::test {
@@ -44,7 +45,12 @@ void check_picture(const std::string& component, const nlohmann::json& c, const 
                    const std::string& device) {
     const auto name = c.at("name").get<std::string>();
     INFO(name << " on " << device);
-    auto pipeline = Pipeline::load({.model = folder, .vae = {}, .device = device, .dtype = "f32", .threads = 2});
+    PipelineOptions options;
+    options.model = folder;
+    options.device = device;
+    options.dtype = "f32";
+    options.threads = 2;
+    auto pipeline = Pipeline::load(options);
     const auto images = pipeline.generate(request_of(c));
     REQUIRE(images.size() == 1);
     const TensorView latents = results.tensor(name + ".latents"), rgb = results.tensor(name + ".rgb");
@@ -72,7 +78,7 @@ TEST_CASE("The bundled model draws what it draws in diffusers") {
     const auto manifest = read_manifest("bundled");
     const auto results = read_results("bundled");
     for (const auto& c : manifest.at("cases"))
-        check_picture("Bundled model", c, *results, T2I_SOURCE_DIR "/assets/sticker-256", "cpu");
+        check_picture("Bundled model", c, *results, (source_folder() / "assets/sticker-256").string(), "cpu");
 }
 
 }  // namespace t2i::test

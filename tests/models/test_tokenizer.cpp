@@ -5,6 +5,7 @@
 
 #include "support/catch.h"
 #include "support/fixture.h"
+#include "support/place.h"
 #include "t2i/error.h"
 #include "text/t5_tokenizer.h"
 #include "text/unicode.h"
@@ -63,7 +64,7 @@ TEST_CASE("T5's published vocabulary gives the ids of transformers") {
 
 TEST_CASE("A small vocabulary gives the ids of transformers") {
     const std::string model =
-        read_bytes(std::filesystem::path(T2I_SOURCE_DIR) / "tests" / "golden" / "vocabulary.model");
+        read_bytes(source_folder() / "tests" / "golden" / "vocabulary.model");
     const auto modern =
         make_t5_tokenizer(model, {.legacy = false, .extra_ids = 0, .added_tokens = {}}, "spiece.model");
     const auto legacy =

@@ -8,13 +8,14 @@
 #include "backend/registry.h"
 #include "checkpoint/safetensors.h"
 #include "support/catch.h"
+#include "support/place.h"
 
 namespace t2i::test {
 namespace fs = std::filesystem;
 namespace {
 
 fs::path golden_folder() {
-    return fs::path(T2I_SOURCE_DIR) / "tests" / "golden";
+    return source_folder() / "tests" / "golden";
 }
 
 void write_text(const fs::path& path, const std::string& text) {
@@ -187,7 +188,7 @@ void check_parity(const std::string& component, const std::string& name, double 
 std::optional<fs::path> shared_data(const std::string& path) {
     const char* shared = std::getenv("T2I_SHARED_DIR");
     const fs::path found =
-        (shared && *shared ? fs::path(shared) : fs::path(T2I_SOURCE_DIR) / ".." / "shared") / "data" / path;
+        (shared && *shared ? fs::path(shared) : source_folder() / ".." / "shared") / "data" / path;
     if (fs::exists(found)) return found;
     const char* required = std::getenv("T2I_REQUIRE_SHARED");
     if (required && std::string(required) == "1") FAIL("there is no " << found.string());

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "support/fixture.h"
+#include "support/place.h"
 
 namespace t2i::test {
 
@@ -46,7 +47,7 @@ Outcome run_with(const std::vector<std::string>& arguments, const std::vector<st
                  Meanwhile meanwhile) {
     const TempFolder scratch;
     const std::string out = scratch / "out", err = scratch / "err";
-    std::vector<std::string> argv{std::string(T2I_BINARY_DIR) + "/t2i"};
+    std::vector<std::string> argv{program().string()};
     argv.insert(argv.end(), arguments.begin(), arguments.end());
     const pid_t pid = ::fork();
     if (pid < 0) throw std::runtime_error("fork failed");

@@ -5,6 +5,7 @@
 #include "core/rng.h"
 #include "unit/expect_error.h"
 #include "support/files.h"
+#include "support/place.h"
 
 using namespace t2i;
 using namespace t2i::test;
@@ -29,7 +30,7 @@ TEST_CASE("rng: raw MT19937 words of seed 0") {
 }
 
 TEST_CASE("rng: normal noise equals torch.randn, short, long, ragged and consecutive") {
-    const auto golden = nlohmann::json::parse(file_text(T2I_SOURCE_DIR "/tests/golden/rng.json"));
+    const auto golden = nlohmann::json::parse(file_text(source_folder() / "tests/golden/rng.json"));
     float largest = 0.0F;
     for (const auto& c : golden["cases"]) {
         TorchGenerator generator(std::stoull(c["seed"].get<std::string>()));

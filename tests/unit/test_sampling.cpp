@@ -6,6 +6,7 @@
 #include "sampling/sampler.h"
 #include "support/files.h"
 #include "support/fixture.h"
+#include "support/place.h"
 #include "unit/expect_error.h"
 #include "unit/replay.h"
 
@@ -73,7 +74,7 @@ std::string config_of(const std::string& class_name, const std::string& options)
 
 TEST_CASE("samplers: trajectories equal diffusers'") {
     constexpr double limit = 1e-5;
-    const auto golden = nlohmann::json::parse(file_text(T2I_SOURCE_DIR "/tests/golden/schedulers.json"));
+    const auto golden = nlohmann::json::parse(file_text(source_folder() / "tests/golden/schedulers.json"));
     for (const auto& c : golden["cases"]) {
         ScheduleConfig config = parse_schedule_config(c["config"].dump(), "golden");
         config.eta = c["options"].value("eta", 0.0);

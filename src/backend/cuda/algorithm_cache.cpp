@@ -1,0 +1,134 @@
+#include "backend/cuda/algorithm_cache.h"
+
+#include <unistd.h>
+
+#include <cctype>
+#include <charconv>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <utility>
+
+namespace t2i {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int format_version = 1;
+// A cache of every shape of every model is far smaller; a larger file is not ours.
+constexpr std::uintmax_t max_file_bytes = 16U << 20;
+
+std::string hex(std::uint64_t value) {
+    std::array<char, 16> digits{};
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value, 16).ptr;
+    return {digits.data(), end};
+}
+
+std::uint64_t from_hex(const std::string& text) {
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
+    if (error != std::errc() || end != text.data() + text.size()) throw std::invalid_argument("not a hexadecimal number");
+    return value;
+}
+
+std::map<std::string, AlgorithmCache::Entry> parse(std::istream& in) {
+    const auto json = nlohmann::json::parse(in);
+    if (json.at("format").get<int>() != format_version) throw std::invalid_argument("another format");
+    std::map<std::string, AlgorithmCache::Entry> entries;
+    for (const auto& [key, value] : json.at("algorithms").items()) {
+        AlgorithmCache::Entry entry;
+        const auto& words = value.at("algorithm");
+        if (words.size() != entry.algorithm.size()) throw std::invalid_argument("an algorithm of another size");
+        for (std::size_t i = 0; i < entry.algorithm.size(); ++i) entry.algorithm[i] = from_hex(words.at(i).get<std::string>());
+        entry.workspace_bytes = value.at("workspace_bytes").get<std::uint64_t>();
+        entries.emplace(key, entry);
+    }
+    return entries;
+}
+
+// What the file holds; nothing when there is none. `problem` is set when it is no cache.
+std::map<std::string, AlgorithmCache::Entry> read(const std::string& path, std::string& problem) {
+    std::error_code ec;
+    if (!fs::exists(path, ec)) return {};
+    try {
+        if (const auto bytes = fs::file_size(path); bytes > max_file_bytes) throw std::invalid_argument("too large");
+        std::ifstream in(path, std::ios::binary);
+        if (!in) throw std::invalid_argument("it cannot be read");
+        return parse(in);
+    } catch (const std::exception& error) {
+        problem = path + ": not a cache of product algorithms (" + error.what() + "); ignored";
+        return {};
+    }
+}
+
+std::string file_name_part(std::string_view text) {
+    std::string part;
+    for (const char c : text) part += std::isalnum(static_cast<unsigned char>(c)) || c == '.' ? c : '_';
+    return part;
+}
+
+}  // namespace
+
+std::string AlgorithmCache::path_for(std::string_view device, std::string_view driver, std::string_view version) {
+    const char* cache = std::getenv("XDG_CACHE_HOME");
+    const char* home = std::getenv("HOME");
+    fs::path folder;
+    if (cache && *cache == '/')
+        folder = cache;  // the XDG specification: relative paths are invalid and ignored
+    else if (home && *home)
+        folder = fs::path(home) / ".cache";
+    else
+        return {};
+    return (folder / "t2i" /
+            ("cublaslt-" + file_name_part(device) + "-" + file_name_part(driver) + "-" + file_name_part(version) + ".json"))
+        .string();
+}
+
+AlgorithmCache::AlgorithmCache(std::string path, Warn warn) : path_(std::move(path)), warn_(std::move(warn)) {
+    if (path_.empty()) return;
+    std::string problem;
+    entries_ = read(path_, problem);
+    if (!problem.empty() && warn_) warn_(problem);
+}
+
+std::optional<AlgorithmCache::Entry> AlgorithmCache::find(const std::string& key) const {
+    const auto found = entries_.find(key);
+    return found == entries_.end() ? std::nullopt : std::optional(found->second);
+}
+
+void AlgorithmCache::put(const std::string& key, const Entry& entry) {
+    entries_[key] = entry;
+    if (!path_.empty()) write();
+}
+
+void AlgorithmCache::write() {
+    std::string problem;
+    for (const auto& [key, entry] : read(path_, problem)) entries_.emplace(key, entry);  // ours win
+    nlohmann::json algorithms = nlohmann::json::object();
+    for (const auto& [key, entry] : entries_) {
+        nlohmann::json words = nlohmann::json::array();
+        for (const auto word : entry.algorithm) words.push_back(hex(word));
+        algorithms[key] = {{"algorithm", std::move(words)}, {"workspace_bytes", entry.workspace_bytes}};
+    }
+    const nlohmann::json json{{"format", format_version}, {"algorithms", std::move(algorithms)}};
+    const std::string temporary = path_ + "." + std::to_string(::getpid()) + ".tmp";
+    std::error_code ec;
+    fs::create_directories(fs::path(path_).parent_path(), ec);
+    {
+        std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
+        out << json.dump(1) << '\n';
+        out.close();
+        if (!out) ec = std::make_error_code(std::errc::io_error);
+    }
+    if (!ec) fs::rename(temporary, path_, ec);
+    if (!ec) return;
+    std::error_code ignored;
+    fs::remove(temporary, ignored);
+    if (!has_warned_ && warn_) warn_(path_ + ": cannot be written, so product algorithms will be searched again next time");
+    has_warned_ = true;
+}
+
+}  // namespace t2i

@@ -1,0 +1,35 @@
+// The functions of cuBLASLt that we call, from a library found at run time.
+#pragma once
+
+#include <cublasLt.h>
+
+#include "backend/cuda_module.h"
+
+namespace t2i::cuda {
+
+struct CublasLt {
+    CudaLibrary about;  // its problem is empty when all functions are there
+    decltype(&cublasLtCreate) create = nullptr;
+    decltype(&cublasLtDestroy) destroy = nullptr;
+    decltype(&cublasLtGetVersion) get_version = nullptr;
+    decltype(&cublasLtMatmul) matmul = nullptr;
+    decltype(&cublasLtMatmulDescCreate) desc_create = nullptr;
+    decltype(&cublasLtMatmulDescDestroy) desc_destroy = nullptr;
+    decltype(&cublasLtMatmulDescSetAttribute) desc_set = nullptr;
+    decltype(&cublasLtMatrixLayoutCreate) layout_create = nullptr;
+    decltype(&cublasLtMatrixLayoutDestroy) layout_destroy = nullptr;
+    decltype(&cublasLtMatmulPreferenceCreate) preference_create = nullptr;
+    decltype(&cublasLtMatmulPreferenceDestroy) preference_destroy = nullptr;
+    decltype(&cublasLtMatmulPreferenceSetAttribute) preference_set = nullptr;
+    decltype(&cublasLtMatmulAlgoGetHeuristic) get_heuristic = nullptr;
+    decltype(&cublasLtMatmulAlgoCheck) algo_check = nullptr;
+    decltype(&cublasLtMatmulAlgoConfigGetAttribute) algo_get = nullptr;
+    decltype(&cublasLtGetStatusName) status_name = nullptr;
+};
+
+// Looked for once.
+[[nodiscard]] const CublasLt& cublaslt();
+// Throws Error{resource} naming the status and what was asked for.
+void check(cublasStatus_t status, const char* doing);
+
+}  // namespace t2i::cuda

@@ -1,0 +1,88 @@
+// The backend on an NVIDIA GPU: kernels of our own (DeviceOps), products by cuBLASLt, convolutions by cuDNN.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "backend/cuda/convolutions.h"
+#include "backend/cuda/device_memory.h"
+#include "backend/cuda/device_ops.h"
+#include "backend/cuda/products.h"
+#include "backend/cuda/transfers.h"
+#include "backend/cuda_module.h"
+
+namespace t2i::cuda {
+
+// Used from one thread at a time. Operations return before they are done and are done in order; what fails in them is
+// thrown by the next call that waits (copy to the host, wait) or, at the latest, that hands over more.
+class CudaBackend final : public DeviceOps {
+  public:
+    // Throws Error{resource}: no driver, no such GPU, no code for it, no cuBLASLt. Without cuDNN there is no conv2d.
+    explicit CudaBackend(const CudaOptions& options);
+
+    [[nodiscard]] std::string_view name() const override { return "cuda"; }
+    [[nodiscard]] std::string description() const override;
+    [[nodiscard]] bool supports(Op op, DType dtype) const override;
+    [[nodiscard]] Device device() const override { return Device::cuda; }
+    [[nodiscard]] Buffer allocate(std::size_t bytes) override;
+    void copy(const TensorView& from, const TensorView& to) override;
+
+    [[nodiscard]] Buffer allocate_staging(std::size_t bytes) override;
+    void copy_queued(const TensorView& from, const TensorView& to) override;
+    WorkMark mark() override;
+    void wait(WorkMark mark) override;
+    // A CUDA graph. Every product in `work` must have run once before, and nothing in it may need more workspace than was
+    // needed before: a recording neither allocates nor waits. The backend outlives its recordings.
+    [[nodiscard]] std::unique_ptr<Recording> record(std::function<void()> work) override;
+    void begin_range(const char* name) override;
+    void end_range() override;
+    [[nodiscard]] Memory memory() const override { return memory_->free_and_total(); }
+
+    // A residual is fused into cuDNN's kernel where it has one for that, else added by DeviceOps.
+    void conv2d(const Conv2dArgs& a) override;
+
+    [[nodiscard]] std::unique_ptr<PackedWeight> pack_linear(const TensorView& weight, DType compute) override;
+    [[nodiscard]] std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& weight, DType compute) override;
+
+  protected:
+    [[nodiscard]] cudaStream_t stream() const override { return memory_->stream(); }
+    void multiply(const ProductArgs& a) override;
+    void convolve(const ConvolutionArgs& a) override;
+    [[nodiscard]] bool rounds_weights() const override { return fast_math_; }
+    [[nodiscard]] void* workspace(std::size_t bytes) override;
+
+  private:
+    // Scratch whose address recordings keep: it only grows, and not while one is made.
+    struct Scratch {
+        DeviceBlock block;
+        std::vector<DeviceBlock> outgrown;  // older, smaller ones, as long as a recording may use them
+    };
+    [[nodiscard]] void* room(Scratch& scratch, std::size_t bytes);
+    // A bias as a library reads it, and whether that is the same numbers.
+    struct BiasView {
+        const void* data = nullptr;
+        bool is_exact = true;
+    };
+    [[nodiscard]] BiasView prepared_bias(const PackedWeight& weight, const float* bias, DType dtype);
+    // What of a product cuBLASLt does; a kernel of ours does the rest.
+    struct Fusion {
+        DType stored = DType::f32;  // dtype of the library's result
+        bool adds_bias = false, activates = false;
+    };
+    [[nodiscard]] Fusion best_fusion(const ProductArgs& a);
+    [[nodiscard]] bool multiply(const ProductArgs& a, const Fusion& fusion);  // false: the library has no algorithm
+    [[nodiscard]] const void* zero_bias(const PackedWeight& weight, DType dtype);
+    [[nodiscard]] bool convolve(const ConvolutionArgs& a, const void* residual);
+    void copy_rows(const void* from, std::int64_t from_width, void* to, std::int64_t to_width, std::int64_t rows, DType dtype);
+
+    std::shared_ptr<DeviceMemory> memory_;
+    Transfers transfers_;
+    Products products_;
+    std::unique_ptr<Convolutions> convolutions_;  // null without cuDNN
+    bool fast_math_;
+    Scratch workspace_, padded_input_, padded_output_, sums_;
+    bool is_recording_ = false;
+    std::shared_ptr<int> recordings_;  // shared with each recording: use_count() - 1 of them are alive
+};
+
+}  // namespace t2i::cuda

@@ -1,0 +1,72 @@
+// Matrix products by cuBLASLt, each shape by one algorithm chosen once.
+#pragma once
+
+#include <cublasLt.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backend/cuda/algorithm_cache.h"
+#include "backend/cuda/cublaslt.h"
+#include "backend/cuda/device_memory.h"
+#include "ops/backend.h"
+
+namespace t2i::cuda {
+
+// out = activation(x · weightᵀ + bias), all row-major and contiguous, pointers aligned to 16 bytes.
+struct Product {
+    const void* x = nullptr;           // [m, k] bf16 or f32
+    const void* weight = nullptr;      // [n, k], dtype of x
+    const void* bias = nullptr;        // [n], dtype of out; or null
+    void* out = nullptr;               // [m, n] f32, or dtype of x
+    std::int64_t m = 0, n = 0, k = 0;  // n and k multiples of Products::granule
+    DType in = DType::f32, out_type = DType::f32;
+    Activation activation = Activation::none;  // none, relu or gelu_tanh
+};
+
+class Products {
+  public:
+    // Widths are whole multiples of this many elements, so that every row starts at a multiple of 16 bytes.
+    static constexpr std::int64_t granule = 8;
+
+    // Throws Error{resource} without cuBLASLt. `fast_math`: BackendOptions::fast_math.
+    Products(std::shared_ptr<DeviceMemory> memory, bool fast_math);
+    ~Products();
+    Products(const Products&) = delete;
+    Products& operator=(const Products&) = delete;
+
+    // Queues the product. The first of its kind chooses the algorithm, which waits for the GPU: it must not happen while
+    // work is being recorded (`recording`), and is a broken promise then.
+    //
+    // Unless fast_math, a row's result depends on nothing but the row: the algorithm is one for all m, sums are not cut
+    // (no split-K), and it was seen to give the same bytes for few rows as for many.
+    // False, and nothing was queued: cuBLASLt has no such algorithm for this product.
+    [[nodiscard]] bool multiply(const Product& p, bool recording);
+
+  private:
+    struct Choice {
+        cublasLtMatmulAlgo_t algorithm{};
+        std::size_t workspace_bytes = 0;
+        bool operator==(const Choice& other) const;
+    };
+    class Plan;
+    [[nodiscard]] const std::optional<Choice>& choice_for(const Product& p, bool recording);
+    [[nodiscard]] std::optional<Choice> search(const Product& p);
+    [[nodiscard]] std::vector<Choice> candidates(const Product& p, const std::vector<std::int64_t>& rows) const;
+    [[nodiscard]] bool suits(const Choice& choice, const Product& p) const;
+    void run(const Plan& plan, const Product& p, const Choice& choice) const;
+
+    std::shared_ptr<DeviceMemory> memory_;
+    const CublasLt& lt_;
+    bool fast_math_;
+    cublasLtHandle_t handle_ = nullptr;
+    DeviceBlock workspace_;
+    AlgorithmCache cache_;
+    std::map<std::string, std::optional<Choice>> choices_;
+};
+
+}  // namespace t2i::cuda

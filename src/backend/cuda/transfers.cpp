@@ -1,0 +1,109 @@
+#include "backend/cuda/transfers.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+#include "backend/cuda/status.h"
+#include "t2i/error.h"
+
+namespace t2i::cuda {
+
+namespace {
+
+// Large enough that a copy's fixed cost does not count, small enough to stay in the last-level cache of most CPUs.
+constexpr std::size_t upload_bytes = std::size_t{4} << 20;
+constexpr std::size_t most_marks = 4096;
+
+}  // namespace
+
+PinnedBlock::PinnedBlock(std::size_t bytes) {
+    const cudaError_t status = cudaHostAlloc(&data_, bytes == 0 ? 1 : bytes, cudaHostAllocPortable);
+    if (status == cudaErrorMemoryAllocation) {
+        static_cast<void>(cudaGetLastError());
+        throw Error(ErrorCode::resource,
+                    "no " + std::to_string(bytes >> 20) + " MiB of host memory can be pinned for copies to and from the GPU");
+    }
+    check(status, "take pinned host memory");
+}
+
+PinnedBlock::~PinnedBlock() {
+    if (!data_) return;
+    const cudaError_t status = cudaFreeHost(data_);
+    if (status != cudaSuccess)
+        std::fprintf(stderr, "t2i: warning: CUDA: %s (give pinned host memory back)\n", cudaGetErrorString(status));
+}
+
+Transfers::Transfers(std::shared_ptr<DeviceMemory> memory) : memory_(std::move(memory)) {
+    for (Upload& upload : uploads_) upload.memory = PinnedBlock(upload_bytes);
+    check(cudaStreamCreateWithFlags(&to_host_stream_, cudaStreamNonBlocking), "create a stream");
+}
+
+Transfers::~Transfers() {
+    // Copies still read the pinned memory that goes now, and the blocks that go back in the order of the work's stream.
+    cudaError_t status = cudaStreamSynchronize(to_host_stream_);
+    if (status == cudaSuccess) status = cudaDeviceSynchronize();
+    if (status == cudaSuccess) status = cudaStreamDestroy(to_host_stream_);
+    if (status != cudaSuccess) std::fprintf(stderr, "t2i: warning: CUDA: %s (free a stream)\n", cudaGetErrorString(status));
+}
+
+void Transfers::to_gpu(const void* from, void* to, std::size_t bytes) {
+    for (std::size_t done = 0; done < bytes;) {
+        Upload& upload = uploads_[next_upload_];
+        next_upload_ = (next_upload_ + 1) % uploads_.size();
+        const std::size_t part = std::min(upload_bytes, bytes - done);
+        upload.free.synchronize();
+        std::memcpy(upload.memory.data(), static_cast<const std::byte*>(from) + done, part);
+        check(cudaMemcpyAsync(static_cast<std::byte*>(to) + done, upload.memory.data(), part, cudaMemcpyHostToDevice,
+                              memory_->stream()),
+              "copy to the GPU");
+        upload.free.record(memory_->stream());
+        done += part;
+    }
+}
+
+void Transfers::to_host(const void* from, void* to, std::size_t bytes) {
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, memory_->stream()), "copy from the GPU");
+    check(cudaStreamSynchronize(memory_->stream()), "copy from the GPU");
+}
+
+void Transfers::within_gpu(const void* from, void* to, std::size_t bytes) {
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, memory_->stream()), "copy on the GPU");
+}
+
+void Transfers::to_host_queued(const void* from, void* to, std::size_t bytes) {
+    Aside& aside = asides_[next_aside_];
+    next_aside_ = (next_aside_ + 1) % asides_.size();
+    check(cudaStreamWaitEvent(memory_->stream(), aside.free.get(), 0), "order copies from the GPU");
+    if (aside.memory.bytes() < bytes) aside.memory = DeviceBlock(memory_, bytes);
+    within_gpu(from, aside.memory.data(), bytes);
+    aside.filled.record(memory_->stream());
+    check(cudaStreamWaitEvent(to_host_stream_, aside.filled.get(), 0), "order copies from the GPU");
+    check(cudaMemcpyAsync(to, aside.memory.data(), bytes, cudaMemcpyDeviceToHost, to_host_stream_), "copy from the GPU");
+    aside.free.record(to_host_stream_);
+}
+
+WorkMark Transfers::mark() {
+    if (marks_.size() == most_marks) wait(marks_.front().mark);  // of someone who never waits
+    // After the work's stream, and after the copies out: the second stream waits for the first, the mark for the second.
+    reached_.record(memory_->stream());
+    check(cudaStreamWaitEvent(to_host_stream_, reached_.get(), 0), "mark the GPU's work");
+    if (spare_events_.empty()) spare_events_.emplace_back();
+    Event done = std::move(spare_events_.back());
+    spare_events_.pop_back();
+    done.record(to_host_stream_);
+    marks_.push_back({++last_mark_, std::move(done)});
+    return last_mark_;
+}
+
+void Transfers::wait(WorkMark mark) {
+    while (!marks_.empty() && marks_.front().mark <= mark) {
+        // Events of one stream happen in order, so the last one up to the mark stands for all.
+        const bool is_last = marks_.size() == 1 || marks_[1].mark > mark;
+        if (is_last) marks_.front().done.synchronize();
+        spare_events_.push_back(std::move(marks_.front().done));
+        marks_.pop_front();
+    }
+}
+
+}  // namespace t2i::cuda

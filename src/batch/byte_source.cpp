@@ -1,0 +1,100 @@
+#include "batch/byte_source.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "t2i/error.h"
+
+namespace t2i::batch {
+
+namespace {
+
+class FileSource : public ByteSource {
+  public:
+    FileSource(int fd, bool owned, std::string name, int stop_fd, std::function<void(bool)> idle)
+        : fd_(fd), owned_(owned), name_(std::move(name)), stop_fd_(stop_fd), idle_(std::move(idle)) {
+        struct stat about {};
+        if (::fstat(fd_, &about) == 0 && S_ISREG(about.st_mode)) size_ = static_cast<std::uint64_t>(about.st_size);
+    }
+    ~FileSource() override {
+        if (owned_) ::close(fd_);
+    }
+    FileSource(const FileSource&) = delete;
+    FileSource& operator=(const FileSource&) = delete;
+
+    std::size_t read(std::span<char> to) override {
+        while (true) {
+            if (!wait_for_bytes()) return 0;
+            const ssize_t n = ::read(fd_, to.data(), to.size());
+            if (n >= 0) return static_cast<std::size_t>(n);
+            if (errno != EINTR && errno != EAGAIN)
+                throw Error(ErrorCode::input, std::string("cannot be read: ") + std::strerror(errno), name_);
+        }
+    }
+    std::uint64_t size_bytes() const override { return size_; }
+
+  private:
+    // False: stopped.
+    bool wait_for_bytes() {
+        std::array<pollfd, 2> watched{pollfd{fd_, POLLIN, 0}, pollfd{stop_fd_, POLLIN, 0}};
+        bool idle = false;
+        for (int timeout_ms = 0;; timeout_ms = -1) {
+            const int ready = ::poll(watched.data(), watched.size(), timeout_ms);
+            if (ready < 0 && errno != EINTR) throw Error(ErrorCode::input, std::string("cannot be read: ") + std::strerror(errno), name_);
+            if (ready > 0) break;
+            if (!idle && idle_) idle_(idle = true);
+        }
+        if (idle) idle_(false);
+        return watched[1].revents == 0;
+    }
+
+    int fd_;
+    bool owned_;
+    std::string name_;
+    int stop_fd_;
+    std::function<void(bool)> idle_;
+    std::uint64_t size_ = 0;
+};
+
+class MemorySource : public ByteSource {
+  public:
+    explicit MemorySource(std::string_view bytes) : rest_(bytes), size_(bytes.size()) {}
+    std::size_t read(std::span<char> to) override {
+        const std::size_t n = std::min(to.size(), rest_.size());
+        std::copy_n(rest_.begin(), n, to.begin());
+        rest_.remove_prefix(n);
+        return n;
+    }
+    std::uint64_t size_bytes() const override { return size_; }
+
+  private:
+    std::string_view rest_;
+    std::size_t size_;
+};
+
+}  // namespace
+
+std::unique_ptr<ByteSource> open_source(const std::string& path, int stop_fd, std::function<void(bool)> idle) {
+    if (path == "-") return std::make_unique<FileSource>(STDIN_FILENO, false, "standard input", stop_fd, std::move(idle));
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) throw Error(ErrorCode::input, std::string("cannot be read: ") + std::strerror(errno), path);
+    struct stat about {};
+    if (::fstat(fd, &about) == 0 && S_ISDIR(about.st_mode)) {
+        ::close(fd);
+        throw Error(ErrorCode::input, "is a folder", path);
+    }
+    return std::make_unique<FileSource>(fd, true, path, stop_fd, std::move(idle));
+}
+
+std::unique_ptr<ByteSource> memory_source(std::string_view bytes) {
+    return std::make_unique<MemorySource>(bytes);
+}
+
+}  // namespace t2i::batch

@@ -1,0 +1,194 @@
+#include "batch/files.h"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+
+#include "t2i/error.h"
+
+namespace t2i::batch {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+Error io_error(const std::string& what, const std::string& path) {
+    return {ErrorCode::input, what + ": " + std::strerror(errno), path};
+}
+
+class Sha256 {
+  public:
+    Sha256() {
+        if (!context_ || EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) != 1)
+            throw Error(ErrorCode::resource, "OpenSSL has no SHA-256");
+    }
+    void update(const void* bytes, std::size_t size) { EVP_DigestUpdate(context_.get(), bytes, size); }
+    [[nodiscard]] std::string hex() {
+        std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+        unsigned int size = 0;
+        EVP_DigestFinal_ex(context_.get(), digest.data(), &size);
+        constexpr std::string_view digits = "0123456789abcdef";
+        std::string text;
+        for (unsigned int i = 0; i < size; ++i) text += {digits[digest[i] >> 4U], digits[digest[i] & 15U]};
+        return text;
+    }
+
+  private:
+    std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_{EVP_MD_CTX_new(), &EVP_MD_CTX_free};
+};
+
+}  // namespace
+
+void sync_folder(const std::string& folder) {
+    const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) throw io_error("cannot be opened", folder);
+    const int result = ::fsync(fd);
+    const int error = errno;
+    ::close(fd);
+    errno = error;
+    if (result != 0) throw io_error("cannot be synced", folder);
+}
+
+std::string sha256_hex(std::span<const std::uint8_t> bytes) {
+    Sha256 sum;
+    sum.update(bytes.data(), bytes.size());
+    return sum.hex();
+}
+
+std::string sha256_of_file(const std::string& path, std::uint64_t offset, std::uint64_t bytes) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) throw io_error("cannot be read", path);
+    Sha256 sum;
+    std::array<char, 65536> block;
+    while (bytes > 0) {
+        const ssize_t n = ::pread(fd, block.data(), std::min<std::uint64_t>(bytes, block.size()), static_cast<off_t>(offset));
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) {
+            const Error error = n < 0 ? io_error("cannot be read", path) : Error(ErrorCode::input, "is cut short", path);
+            ::close(fd);
+            throw error;
+        }
+        sum.update(block.data(), static_cast<std::size_t>(n));
+        offset += static_cast<std::uint64_t>(n);
+        bytes -= static_cast<std::uint64_t>(n);
+    }
+    ::close(fd);
+    return sum.hex();
+}
+
+AppendFile::AppendFile(std::string path) : path_(std::move(path)) {
+    fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (fd_ < 0) throw io_error("cannot be written", path_);
+    struct stat about {};
+    if (::fstat(fd_, &about) != 0 || !S_ISREG(about.st_mode)) {
+        ::close(fd_);
+        throw Error(ErrorCode::input, "is not a plain file", path_);
+    }
+    size_ = static_cast<std::uint64_t>(about.st_size);
+}
+
+AppendFile::~AppendFile() {
+    ::close(fd_);
+}
+
+void AppendFile::append(std::string_view bytes) {
+    std::uint64_t at = size_;
+    bool ok = true;
+    for (std::string_view rest = bytes; ok && !rest.empty();) {
+        const ssize_t n = ::pwrite(fd_, rest.data(), rest.size(), static_cast<off_t>(at));
+        if (n > 0) {
+            rest.remove_prefix(static_cast<std::size_t>(n));
+            at += static_cast<std::uint64_t>(n);
+        } else if (n == 0 || errno != EINTR) {
+            ok = false;
+        }
+    }
+    ok = ok && ::fdatasync(fd_) == 0;
+    if (!ok) {
+        const int error = errno;
+        static_cast<void>(::ftruncate(fd_, static_cast<off_t>(size_)) == 0);  // a reader tolerates what stays
+        errno = error;
+        throw io_error("cannot be written", path_);
+    }
+    size_ = at;
+}
+
+void AppendFile::cut_to(std::uint64_t bytes) {
+    if (bytes >= size_) return;
+    if (::ftruncate(fd_, static_cast<off_t>(bytes)) != 0 || ::fdatasync(fd_) != 0) throw io_error("cannot be cut", path_);
+    size_ = bytes;
+}
+
+FolderLock::Held FolderLock::take(const std::string& path, int operation) const {
+    while (true) {
+        const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if (fd < 0) throw io_error("cannot be written", path);
+        if (::flock(fd, operation | LOCK_NB) != 0) {
+            const int error = errno;
+            std::array<char, 32> owner{};
+            const ssize_t n = ::pread(fd, owner.data(), owner.size() - 1, 0);
+            ::close(fd);
+            errno = error;
+            if (error != EWOULDBLOCK) throw io_error("cannot be locked", path);
+            const std::string who = n > 0 ? " (process " + std::string(owner.data(), static_cast<std::size_t>(n)) + ")" : std::string();
+            throw Error(ErrorCode::input, "another t2i batch is at work in this folder" + who, folder_);
+        }
+        // Whoever held it before may have removed the file between our open and our lock.
+        struct stat ours {}, there {};
+        if (::fstat(fd, &ours) == 0 && ::stat(path.c_str(), &there) == 0 && ours.st_ino == there.st_ino && ours.st_dev == there.st_dev) {
+            if (operation == LOCK_EX) {
+                const std::string owner = std::to_string(::getpid());
+                static_cast<void>(::ftruncate(fd, 0) == 0 && ::pwrite(fd, owner.data(), owner.size(), 0) > 0);  // for the message only
+            }
+            return {path, fd};
+        }
+        ::close(fd);
+    }
+}
+
+FolderLock::FolderLock(const std::string& folder, const Shard& shard) : folder_(folder) {
+    held_.push_back(take(folder + "/.lock", shard.is_whole() ? LOCK_EX : LOCK_SH));
+    try {
+        if (!shard.is_whole()) {
+            held_.push_back(take(folder + "/.lock" + shard.suffix(), LOCK_EX));
+            check_other_splits(shard);
+        }
+    } catch (...) {
+        for (const Held& held : held_) ::close(held.fd);
+        throw;
+    }
+}
+
+// Two splits into different numbers of shards would make the same pictures twice. Each process locks its own file before it
+// looks at the others', so that of two at least one notices.
+void FolderLock::check_other_splits(const Shard& shard) const {
+    const std::string ours = "-of-" + std::to_string(shard.count);
+    for (const auto& entry : fs::directory_iterator(folder_)) {
+        const std::string name = entry.path().filename().string();
+        if (!name.starts_with(".lock.") || name.ends_with(ours)) continue;
+        const int fd = ::open(entry.path().c_str(), O_RDWR | O_CLOEXEC);
+        if (fd < 0) continue;  // removed meanwhile
+        const bool is_free = ::flock(fd, LOCK_SH | LOCK_NB) == 0;
+        ::close(fd);
+        if (!is_free)
+            throw Error(ErrorCode::input, "a t2i batch of another split is at work in this folder (" + name.substr(6) + ")", folder_);
+    }
+}
+
+FolderLock::~FolderLock() {
+    for (const Held& held : held_) {
+        // A shared lock is others' too; who can have it alone is the last.
+        if (::flock(held.fd, LOCK_EX | LOCK_NB) == 0) ::unlink(held.path.c_str());
+        ::close(held.fd);
+    }
+}
+
+}  // namespace t2i::batch

@@ -1,0 +1,65 @@
+// Files that survive a power cut, and the lock on an output folder.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "batch/shards.h"
+
+namespace t2i::batch {
+
+// Waits until what was renamed into a folder stays there. Throws Error{input} naming it.
+void sync_folder(const std::string& folder);
+
+// SHA-256 as 64 hex digits.
+[[nodiscard]] std::string sha256_hex(std::span<const std::uint8_t> bytes);
+// Of `bytes` bytes of a file from `offset` on. Throws Error{input} naming it when they are not there.
+[[nodiscard]] std::string sha256_of_file(const std::string& path, std::uint64_t offset, std::uint64_t bytes);
+
+// A file that only grows.
+class AppendFile {
+  public:
+    // Made when it is not there. Throws Error{input} naming it.
+    explicit AppendFile(std::string path);
+    ~AppendFile();
+    AppendFile(const AppendFile&) = delete;
+    AppendFile& operator=(const AppendFile&) = delete;
+
+    // Appends and waits until it is on disk. When it fails (a full disk), the file is cut back to what it held before.
+    void append(std::string_view bytes);
+    [[nodiscard]] std::uint64_t size_bytes() const { return size_; }
+    void cut_to(std::uint64_t bytes);
+    [[nodiscard]] const std::string& path() const { return path_; }
+
+  private:
+    std::string path_;
+    int fd_ = -1;
+    std::uint64_t size_ = 0;
+};
+
+// Keeps other processes off an output folder: the whole run alone, the shards of one split together, each once.
+// The lock ends with the process, however it ends; its files go when it ends in order.
+class FolderLock {
+  public:
+    // Throws Error{input}: somebody else works there (naming its process), or locks do not work there.
+    FolderLock(const std::string& folder, const Shard& shard);
+    ~FolderLock();
+    FolderLock(const FolderLock&) = delete;
+    FolderLock& operator=(const FolderLock&) = delete;
+
+  private:
+    struct Held {
+        std::string path;
+        int fd;
+    };
+    [[nodiscard]] Held take(const std::string& path, int operation) const;
+    void check_other_splits(const Shard& shard) const;
+
+    std::string folder_;
+    std::vector<Held> held_;
+};
+
+}  // namespace t2i::batch

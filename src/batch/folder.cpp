@@ -1,0 +1,354 @@
+#include "batch/folder.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "batch/line_reader.h"
+#include "batch/outputs.h"
+#include "batch/request_id.h"
+#include "core/nearest.h"
+#include "t2i/error.h"
+
+namespace t2i::batch {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+constexpr std::size_t chunk_bytes = std::size_t{1} << 20;
+
+// Appends in large pieces, to a file that is renamed at the end.
+class ChunkWriter {
+  public:
+    explicit ChunkWriter(const std::string& path) : file_(path) { file_.cut_to(0); }
+    void add(const std::string& text) {
+        waiting_ += text;
+        if (waiting_.size() >= chunk_bytes) flush();
+    }
+    void flush() {
+        if (!waiting_.empty()) file_.append(waiting_);
+        waiting_.clear();
+    }
+    [[nodiscard]] std::uint64_t bytes() const { return file_.size_bytes() + waiting_.size(); }
+
+  private:
+    AppendFile file_;
+    std::string waiting_;
+};
+
+struct ManifestLine {
+    std::string id, sha256;
+};
+std::optional<ManifestLine> parse_manifest_line(const std::string& line) {
+    const json j = json::parse(line, nullptr, false);
+    if (!line.ends_with('\n') || !j.is_object() || !j.contains("id") || !j["id"].is_string()) return std::nullopt;
+    return ManifestLine{j["id"], j.contains("sha256") && j["sha256"].is_string() ? j["sha256"].get<std::string>() : std::string()};
+}
+
+void rename_over(const std::string& from, const std::string& to) {
+    std::error_code ec;
+    fs::rename(from, to, ec);
+    if (ec) throw Error(ErrorCode::input, "cannot be written: " + ec.message(), to);
+}
+
+// "manifest.jsonl", "manifest.0-of-4.jsonl" … of a folder, sorted.
+std::vector<std::string> files_of(const std::string& folder, const std::string& stem) {
+    std::vector<std::string> found;
+    std::error_code ec;
+    for (const auto& entry : fs::directory_iterator(folder, ec)) {
+        const std::string name = entry.path().filename().string();
+        if (name.starts_with(stem + ".") && name.ends_with(".jsonl")) found.push_back(entry.path().string());
+    }
+    std::ranges::sort(found);
+    return found;
+}
+
+// A link where both are on one file system, else a copy.
+void bring_file(const fs::path& from, const fs::path& to) {
+    std::error_code ec;
+    fs::create_directories(to.parent_path(), ec);
+    fs::remove(to, ec);
+    fs::create_hard_link(from, to, ec);
+    if (!ec) return;
+    fs::copy_file(from, to, ec);
+    if (ec) throw Error(ErrorCode::input, "cannot be copied: " + ec.message(), to.string());
+    AppendFile(to.string()).append({});  // waits until it is on disk
+}
+
+}  // namespace
+
+bool holds_more_than(const std::string& path, PromptFormat format, std::size_t pictures) {
+    if (!fs::is_regular_file(path)) return false;  // a pipe can be read only once
+    const auto file = read_prompts(open_source(path), format, path);
+    PromptEntry entry;
+    std::size_t found = 0;
+    while (found <= pictures && file->next(entry))
+        if (entry.request) found += static_cast<std::size_t>(std::max(entry.request->request.count, 1));
+    return found > pictures;
+}
+
+std::string manifest_parameters(const Picture& p, const ModelInfo& info) {
+    const ResolvedRequest& r = p.settings->resolved;
+    nlohmann::ordered_json j{{"id", p.id},
+                             {"prompt", p.text->prompt},
+                             {"negative_prompt", p.text->negative_prompt},
+                             {"seed", p.seed},
+                             {"steps", r.plan.steps.size()},
+                             {"cfg_scale", r.cfg_scale},
+                             {"width", r.width},
+                             {"height", r.height},
+                             {"sampler_name", r.sampler},
+                             {"model", info.name},
+                             {"model_hash", info.hash},
+                             {"device", info.device},
+                             {"dtype", info.dtype}};
+    if (!p.settings->scheduler.empty()) j["scheduler"] = p.settings->scheduler;
+    if (!p.text->cut.empty()) j["prompt_cut"] = p.text->cut;
+    return j.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::string manifest_line(const JournalRecord& record, const std::string& parameters) {
+    const nlohmann::ordered_json file{{"file_name", record.file}, {"sha256", record.sha256}};
+    std::string line = file.dump();
+    line.back() = ',';
+    return line + parameters.substr(1) + "\n";
+}
+
+std::uint64_t keep_last_lines(const std::string& path, const std::string& temporary) {
+    IdTable last;
+    std::string line;
+    const auto each = [&](auto action) {
+        LineReader lines(open_source(path));
+        for (std::uint64_t begin = 0; lines.next(line); begin = lines.bytes_read())
+            if (const auto parsed = parse_manifest_line(line)) action(hash64(parsed->id), begin);
+    };
+    each([&](std::uint64_t key, std::uint64_t begin) { last.at(key).offset = begin & 0xFFFFFFFFFFFFU; });
+    ChunkWriter out(temporary);
+    each([&](std::uint64_t key, std::uint64_t begin) {
+        if (last.at(key).offset == begin) out.add(line);
+    });
+    out.flush();
+    rename_over(temporary, path);
+    sync_folder(fs::path(path).parent_path().string());
+    return out.bytes();
+}
+
+namespace {
+
+// One merge, step by step; each leaves the folder usable.
+class Merge {
+  public:
+    Merge(std::string folder, const std::vector<std::string>& from) : folder_(std::move(folder)), lock_(folder_, {}), from_(from) {
+        std::error_code ec;
+        fs::create_directory(unfinished_, ec);
+        if (ec) throw Error(ErrorCode::input, "cannot be made: " + ec.message(), unfinished_);
+    }
+
+    MergeResult run() {
+        for (std::size_t i = 0; i < from_.size(); ++i) bring_folder(from_[i], i);
+        index_.read(folder_, {});
+        const auto unfinished = unfinished_folders(folder_);
+        close_left_tars(folder_, index_, unfinished);
+        write_manifest();
+        write_journal();
+        write_failures();
+        // The journal first: it may vouch for more of the manifest than there is, but never for less.
+        rename_over(unfinished_ + "/journal.jsonl", folder_ + "/journal.jsonl");
+        rename_over(unfinished_ + "/manifest.jsonl", folder_ + "/manifest.jsonl");
+        sync_folder(folder_);
+        for (const char* stem : {"journal", "manifest", "failed"})
+            for (const auto& path : files_of(folder_, stem))
+                if (fs::path(path).filename() != std::string(stem) + ".jsonl") fs::remove(path);
+        for (const auto& left : unfinished) fs::remove_all(left);
+        fs::remove_all(unfinished_);
+        sync_folder(folder_);
+        return result_;
+    }
+
+  private:
+    // Files first, then a journal of its own in this folder, which the rest of the merge reads like a shard's.
+    void bring_folder(const std::string& from, std::size_t number) {
+        std::error_code ec;
+        if (fs::equivalent(from, folder_, ec)) return;
+        if (!fs::is_directory(from, ec)) throw Error(ErrorCode::input, "folder does not exist", from);
+        const FolderLock lock(from, {});
+        JournalIndex index;
+        index.read(from, {});
+        if (index.paths().empty()) throw Error(ErrorCode::input, "holds no journal", from);
+        check_same(from, index);
+        close_left_tars(from, index, unfinished_folders(from));
+        const std::string suffix = ".from-" + std::to_string(number);
+        const std::string journal = unfinished_ + "/journal" + suffix, manifest = unfinished_ + "/manifest" + suffix;
+        {
+            ChunkWriter records(journal), lines(manifest);
+            std::string line;
+            for (const auto& path : files_of(from, "manifest"))
+                for (LineReader reader(open_source(path)); reader.next(line);)
+                    if (parse_manifest_line(line)) lines.add(renamed(line, number));
+            for (const auto& path : index.paths())
+                read_journal(path, [&](JournalRecord record, std::uint64_t) {
+                    if (record.failed.empty()) bring_picture(from, record, number);
+                    record.manifest_end = lines.bytes();
+                    records.add(journal_line(record));
+                });
+            lines.flush();
+            records.flush();
+        }
+        for (const auto& path : files_of(from, "failed")) {
+            fs::copy_file(path, folder_ + "/failed" + suffix + "-" + fs::path(path).filename().string(), fs::copy_options::overwrite_existing);
+        }
+        rename_over(manifest, folder_ + "/manifest" + suffix + ".jsonl");
+        rename_over(journal, folder_ + "/journal" + suffix + ".jsonl");
+        sync_folder(folder_);
+    }
+
+    // One id cannot stand for two pictures.
+    void check_same(const std::string& from, const JournalIndex& index) const {
+        JournalIndex ours;
+        ours.read(folder_, {});
+        index.table().for_each([&](const IdEntry& entry) {
+            const IdEntry* own = ours.table().look_up(entry.key);
+            if (!entry.recorded || entry.failed || !own || !own->recorded || own->failed) return;
+            const JournalRecord theirs = index.record_of(entry);
+            if (theirs.sha256 != ours.record_of(*own).sha256)
+                throw Error(ErrorCode::input, "id " + in_quotes(theirs.id) + " is another picture than in " + folder_, from);
+        });
+    }
+
+    // Tar shards of several folders have the same names; pictures have their ids'.
+    [[nodiscard]] static std::string tar_name(const std::string& file, std::size_t number) {
+        return "from-" + std::to_string(number) + "-" + file;
+    }
+    [[nodiscard]] static std::string renamed(const std::string& line, std::size_t number) {
+        auto j = nlohmann::ordered_json::parse(line);
+        const std::string file = j.value("file_name", "");
+        if (!file.ends_with(".tar")) return line;
+        j["file_name"] = tar_name(file, number);
+        return j.dump() + "\n";
+    }
+    void bring_picture(const std::string& from, JournalRecord& record, std::size_t number) {
+        const fs::path source = fs::path(from) / record.file;
+        if (record.tar_end > 0) record.file = tar_name(record.file, number);
+        const fs::path target = fs::path(folder_) / record.file;
+        std::error_code ec;
+        if (!fs::exists(source, ec) || fs::equivalent(source, target, ec)) return;
+        if (record.tar_end > 0 && fs::exists(target, ec)) return;  // with an earlier sample of it
+        bring_file(source, target);
+    }
+
+    void write_manifest() {
+        ChunkWriter out(unfinished_ + "/manifest.jsonl");
+        IdTable written;
+        std::string line;
+        for (const auto& path : files_of(folder_, "manifest"))
+            for (LineReader reader(open_source(path)); reader.next(line);) {
+                const auto parsed = parse_manifest_line(line);
+                if (!parsed) continue;
+                const std::uint64_t key = hash64(parsed->id);
+                const IdEntry* entry = index_.table().look_up(key);
+                if (!entry || !entry->recorded || entry->failed || index_.record_of(*entry).sha256 != parsed->sha256) continue;
+                IdEntry& once = written.at(key);
+                if (!once.seen) out.add(line);
+                once.seen = 1;
+            }
+        out.flush();
+        manifest_bytes_ = out.bytes();
+    }
+    void write_journal() {
+        ChunkWriter out(unfinished_ + "/journal.jsonl");
+        for (std::size_t i = 0; i < index_.paths().size(); ++i)
+            read_journal(index_.paths()[i], [&](JournalRecord record, std::uint64_t offset) {
+                const IdEntry* entry = index_.table().look_up(hash64(record.id));
+                if (!entry || entry->journal != i || entry->offset != offset) return;  // a later record counts
+                record.manifest_end = manifest_bytes_;
+                out.add(journal_line(record));
+                ++(record.failed.empty() ? result_.pictures : result_.failed);
+            });
+        out.flush();
+        result_.journals = static_cast<std::int64_t>(index_.paths().size());
+    }
+    void write_failures() {
+        const auto paths = files_of(folder_, "failed");
+        if (paths.empty()) return;
+        {
+            ChunkWriter out(unfinished_ + "/failed.jsonl");
+            IdTable written;  // the same line in several lists counts once
+            std::string line;
+            for (const auto& path : paths)
+                for (LineReader reader(open_source(path)); reader.next(line);) {
+                    IdEntry& once = written.at(hash64(line));
+                    if (!once.seen) out.add(line);
+                    once.seen = 1;
+                }
+            out.flush();
+        }
+        rename_over(unfinished_ + "/failed.jsonl", folder_ + "/failed.jsonl");
+    }
+
+    std::string folder_, unfinished_ = folder_ + "/.unfinished.merge";
+    FolderLock lock_;
+    std::vector<std::string> from_;
+    JournalIndex index_;
+    std::uint64_t manifest_bytes_ = 0;
+    MergeResult result_;
+};
+
+}  // namespace
+
+MergeResult merge_folders(const std::string& folder, const std::vector<std::string>& from) {
+    std::error_code ec;
+    if (!from.empty()) fs::create_directory(folder, ec);
+    if (!fs::is_directory(folder, ec)) throw Error(ErrorCode::input, "folder does not exist", folder);
+    if (from.empty() && journal_paths(folder).empty()) throw Error(ErrorCode::input, "holds no journal", folder);
+    return Merge(folder, from).run();
+}
+
+VerifyResult verify_folder(const std::string& folder, const std::function<void(const std::string&, const std::string&)>& problem) {
+    std::error_code ec;
+    if (!fs::is_directory(folder, ec)) throw Error(ErrorCode::input, "folder does not exist", folder);
+    // A folder that nobody can write to needs no lock.
+    std::optional<FolderLock> lock;
+    if (::access(folder.c_str(), W_OK) == 0) lock.emplace(folder, Shard{});
+    JournalIndex index;
+    index.read(folder, [&](const std::string& path, const JournalDamage& damage) {
+        if (damage.cut_short) problem(path, "its last line is cut short");
+        if (damage.bad_lines > 0) problem(path, std::to_string(damage.bad_lines) + " damaged lines");
+    });
+    if (index.paths().empty()) throw Error(ErrorCode::input, "holds no journal", folder);
+    VerifyResult result;
+    IdTable files;
+    for (std::size_t i = 0; i < index.paths().size(); ++i)
+        read_journal(index.paths()[i], [&](const JournalRecord& record, std::uint64_t offset) {
+            const IdEntry* entry = index.table().look_up(hash64(record.id));
+            if (!entry || entry->journal != i || entry->offset != offset) return;
+            if (!record.failed.empty()) {
+                ++result.failed;
+                return;
+            }
+            files.at(hash64(record.file)).seen = 1;
+            const bool good = is_there(folder, record, false);
+            ++(good ? result.good : result.bad);
+            if (!good) problem(folder + "/" + record.file, fs::exists(fs::path(folder) / record.file) ? "damaged" : "missing");
+        });
+    for (auto at = fs::recursive_directory_iterator(folder); at != fs::recursive_directory_iterator(); ++at) {
+        const std::string name = at->path().filename().string();
+        if (at->is_directory() && name.starts_with(".unfinished")) {
+            at.disable_recursion_pending();
+            problem(at->path().string(), "left by a run that was killed; the next one removes it");
+            ++result.unknown;
+            continue;
+        }
+        if (at->path().extension() != ".png" && at->path().extension() != ".tar") continue;
+        if (files.look_up(hash64(fs::relative(at->path(), folder).generic_string()))) continue;
+        problem(at->path().string(), "in no journal");
+        ++result.unknown;
+    }
+    return result;
+}
+
+}  // namespace t2i::batch

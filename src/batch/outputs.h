@@ -1,0 +1,65 @@
+// Where the pictures of a batch go: a file each, or tar shards in WebDataset's form.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "batch/journal.h"
+#include "batch/prepare.h"
+#include "batch/shards.h"
+
+namespace t2i::batch {
+
+// A picture on its way to the disk.
+struct Written {
+    Picture picture;                // what was asked
+    std::vector<std::uint8_t> png;  // emptied once it is in its file
+    JournalRecord record;
+    std::string manifest;           // its line, without "\n"
+};
+
+class Outputs {
+  public:
+    virtual ~Outputs() = default;
+    // Several threads at once. Puts the file there, under its final name, synced; tar shards wait for commit().
+    virtual void write(Written& written) = 0;
+    // One thread. After it the pictures survive a power cut and their records are complete but for the manifest's end.
+    virtual void commit(std::span<Written> group) = 0;
+    // Closes what is open. Nothing is written after it.
+    virtual void finish() = 0;
+};
+
+struct OutputOptions {
+    std::string folder;
+    std::string name = "{id}";      // template of a file's name, without ".png"
+    bool webdataset = false;
+    int samples_per_tar = 1000;
+    bool sub_folders = false;       // more than most_flat_files are expected
+};
+
+constexpr std::size_t most_flat_files = 10'000;
+
+// Where unfinished files of one process stand, below the output folder.
+[[nodiscard]] std::string unfinished_folder(const std::string& folder, const Shard& shard);
+
+// Makes the unfinished folder anew. known: what earlier runs left; an open tar shard of theirs is gone on with.
+// Throws Error: usage (naming --name), input (a folder that cannot be written).
+[[nodiscard]] std::unique_ptr<Outputs> open_outputs(const OutputOptions& options, const Shard& shard, const JournalIndex& known);
+
+// The file of a picture below the output folder, by the name template. Throws Error{input} when it gets too long.
+[[nodiscard]] std::string file_of(const OutputOptions& options, const Picture& picture);
+// Throws Error{usage} naming --name: an unknown field, no {id}.
+void check_name_template(const std::string& name);
+
+// True when the journal's file holds the picture that the record names, byte for byte (quick: by its size alone).
+[[nodiscard]] bool is_there(const std::string& folder, const JournalRecord& record, bool quick);
+
+// Every process's, of those that are there.
+[[nodiscard]] std::vector<std::string> unfinished_folders(const std::string& folder);
+// Closes the tar shards that killed processes left open in their unfinished folders, up to what the journals vouch for.
+void close_left_tars(const std::string& folder, const JournalIndex& index, std::span<const std::string> unfinished);
+
+}  // namespace t2i::batch

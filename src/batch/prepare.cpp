@@ -1,0 +1,151 @@
+#include "batch/prepare.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "batch/outputs.h"
+#include "batch/request_fields.h"
+#include "batch/request_id.h"
+#include "core/nearest.h"
+#include "pipeline/model_folder.h"
+#include "pipeline/png.h"
+#include "t2i/error.h"
+
+namespace t2i::batch {
+
+namespace {
+
+// Kept settings: a file where every line has its own guidance must not grow the table.
+constexpr std::size_t most_settings = 256;
+// A tar member's name has at most 100 bytes (ustar), and ".json" follows.
+constexpr std::size_t webdataset_id_limit = 90;
+
+GenerateRequest with_defaults(GenerateRequest request, const GenerateRequest& defaults) {
+    if (!request.steps) request.steps = defaults.steps;
+    if (!request.cfg_scale) request.cfg_scale = defaults.cfg_scale;
+    if (!request.width) request.width = defaults.width;
+    if (!request.height) request.height = defaults.height;
+    if (request.sampler.empty()) request.sampler = defaults.sampler;
+    if (request.scheduler.empty()) request.scheduler = defaults.scheduler;
+    if (request.negative_prompt.empty()) request.negative_prompt = defaults.negative_prompt;
+    return request;
+}
+
+}  // namespace
+
+Preparer::Preparer(const Engine& engine, JournalIndex& index, PrepareOptions options)
+    : engine_(engine), index_(index), options_(std::move(options)) {}
+
+std::shared_ptr<const Settings> Preparer::settings_for(const GenerateRequest& request) {
+    const Key key{request.steps.value_or(-1), request.cfg_scale.value_or(-1), request.width.value_or(-1),
+                  request.height.value_or(-1), request.sampler,               request.scheduler};
+    // -1 is out of every range, so that only an unset field stands for itself.
+    const bool keyed = request.steps != -1 && request.cfg_scale != -1.0 && request.width != -1 && request.height != -1;
+    if (const auto known = settings_.find(key); keyed && known != settings_.end()) return known->second;
+    GenerateRequest bare = request;
+    bare.prompt.clear();
+    bare.negative_prompt.clear();
+    bare.count = 1;
+    auto settings = std::make_shared<const Settings>(Settings{engine_.resolve(bare), request.scheduler});
+    if (settings_.size() >= most_settings) settings_.clear();
+    return settings_[key] = settings;
+}
+
+// The line's own id, or the hash of its request, with "-2", "-3" … when that stands in the file again.
+std::string Preparer::line_id(const RequestLine& line, const GenerateRequest& request, const Settings& settings) {
+    if (!line.id.empty()) return line.id;
+    const bool picks = line.picks_seed || (!line.seed && options_.picks_seed);
+    const std::string seed = picks ? "picked" : std::to_string(line.seed.value_or(options_.defaults.seed));
+    std::string canonical = canonical_request(settings.resolved, settings.scheduler, request.prompt, request.negative_prompt, seed);
+    if (request.count > 1) canonical += std::to_string(request.count);
+    const std::string id = id_of(canonical);
+    // Only requests that are repeated have an entry of their own; the first is told by its picture's.
+    const std::uint64_t key = hash64(id);
+    if (const auto again = repeats_.find(key); again != repeats_.end()) return id + "-" + std::to_string(++again->second);
+    const IdEntry* first = index_.table().look_up(request.count == 1 ? key : hash64(id + "_0"));
+    return first && first->seen ? id + "-" + std::to_string(repeats_[key] = 2) : id;
+}
+
+// Marks ids as used in this file; none when one of them is already.
+void Preparer::claim(const std::vector<std::string>& ids, bool given) {
+    IdTable& table = index_.table();
+    for (const auto& id : ids)
+        if (const IdEntry* entry = table.look_up(hash64(id)); entry && entry->seen)
+            throw Error(ErrorCode::input, std::string(given ? "id" : "id made from the request") + " is used by an earlier line: " + in_quotes(id));
+    for (const auto& id : ids) table.at(hash64(id)).seen = 1;
+}
+
+void Preparer::sort_in(Picture picture, Preparation& result) {
+    const IdEntry* entry = index_.table().look_up(hash64(picture.id));
+    if (entry && entry->recorded) {
+        const JournalRecord record = index_.record_of(*entry);
+        if (record.tar_end == 0) picture.replaces = record.file;
+        if (record.request != picture.request) {
+            ++result.changed;
+        } else if (!record.failed.empty()) {
+            if (!options_.retry_failed) return result.failed.push_back(record);
+        } else if (is_there(options_.folder, record, options_.quick_check)) {
+            ++result.done;
+            return;
+        } else {
+            ++result.damaged;
+        }
+    }
+    result.pictures.push_back(std::move(picture));
+}
+
+Preparation Preparer::prepare(const PromptEntry& entry) {
+    const RequestLine& line = *entry.request;
+    const GenerateRequest request = with_defaults(line.request, options_.defaults);
+    if (request.count < 1 || request.count > 100'000)
+        throw Error(ErrorCode::input, "batch_size " + std::to_string(request.count) + " is out of range [1, 100000]");
+    const auto settings = settings_for(request);
+    const std::string base = line_id(line, request, *settings);
+    if (options_.dotless_ids && (base.find('.') != std::string::npos || base.size() > webdataset_id_limit))
+        throw Error(ErrorCode::input, "id " + in_quotes(base) + " cannot name a WebDataset sample: it has a dot, or over " +
+                                          std::to_string(webdataset_id_limit) + " bytes");
+    std::vector<std::string> ids;
+    for (int i = 0; i < request.count; ++i) ids.push_back(request.count == 1 ? base : base + "_" + std::to_string(i));
+    claim(ids, !line.id.empty());
+
+    Preparation result;
+    std::shared_ptr<RequestText> text;
+    for (int i = 0; i < request.count; ++i) {
+        const std::string& id = ids[static_cast<std::size_t>(i)];
+        if (!options_.shard.owns(id)) {
+            ++result.others;
+            continue;
+        }
+        if (!text) text = std::make_shared<RequestText>(RequestText{request.prompt, request.negative_prompt, {}, {}, {}});
+        const bool picks = line.picks_seed || (!line.seed && options_.picks_seed);
+        Picture picture;
+        picture.id = id;
+        picture.settings = settings;
+        picture.text = text;
+        picture.line = entry.line;
+        picture.number = i;
+        picture.seed = picks ? seed_of(id) : line.seed.value_or(options_.defaults.seed) + static_cast<std::uint64_t>(i);
+        picture.request = hash128_hex(canonical_request(settings->resolved, settings->scheduler, request.prompt, request.negative_prompt,
+                                                        std::to_string(picture.seed)) +
+                                      options_.model_identity);
+        sort_in(std::move(picture), result);
+    }
+    if (result.pictures.empty()) return result;
+    Tokens tokens = engine_.tokenize(text->prompt, "prompt");
+    text->prompt_ids = std::move(tokens.ids);
+    text->cut = std::move(tokens.cut);
+    if (settings->resolved.guided) text->negative_ids = engine_.tokenize(text->negative_prompt, "negative_prompt").ids;
+    return result;
+}
+
+std::string model_identity(const ModelInfo& info, const std::string& vae) {
+    std::string decoder;
+    if (!vae.empty()) {
+        std::error_code ec;
+        decoder = std::filesystem::is_directory(vae, ec) ? fingerprint(vae) : sha256_hex(read_file(vae, std::size_t{4} << 30U));
+    }
+    return nlohmann::ordered_json{{"model", info.hash}, {"vae", decoder}, {"device", info.device}, {"dtype", info.dtype}}.dump();
+}
+
+}  // namespace t2i::batch

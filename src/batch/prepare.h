@@ -1,0 +1,92 @@
+// From a line of a prompt file to pictures that can be made: defaults, checks, ids, seeds, tokens, and what is done already.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "batch/journal.h"
+#include "batch/request_line.h"
+#include "batch/shards.h"
+#include "pipeline/engine.h"
+
+namespace t2i::batch {
+
+// What pictures with the same plan, guidance and size share. Equal settings are one object.
+struct Settings {
+    ResolvedRequest resolved;
+    std::string scheduler;   // as it was asked for; empty: the model's
+};
+
+// What the pictures of one line share.
+struct RequestText {
+    std::string prompt, negative_prompt;
+    std::vector<std::int32_t> prompt_ids, negative_ids;
+    std::string cut;         // what did not fit of the prompt
+};
+
+struct Picture {
+    std::string id;
+    std::string request;     // hash of what makes it, the model included
+    std::shared_ptr<const Settings> settings;
+    std::shared_ptr<const RequestText> text;
+    std::uint64_t seed = 0;
+    std::int64_t line = 0;   // of the prompt file
+    int number = 0;          // within its line
+    std::string file;        // below the output folder; set by who knows the names
+    std::string replaces;    // the file of an earlier run's picture that this one takes the place of; may be empty
+    [[nodiscard]] std::size_t bytes() const { return 512 + (text->prompt.size() + text->negative_prompt.size()) * 2; }
+    // Rows of text that the model reads for it.
+    [[nodiscard]] std::size_t tokens() const { return std::max(text->prompt_ids.size(), text->negative_ids.size()); }
+};
+
+struct PrepareOptions {
+    GenerateRequest defaults;          // of lines that leave a field unset
+    bool picks_seed = false;           // the run's seed is below 0
+    Shard shard;
+    bool retry_failed = false;
+    bool quick_check = false;          // finished files: by size instead of SHA-256
+    bool dotless_ids = false;          // WebDataset splits names at the first dot
+    std::string folder;
+    std::string model_identity;        // hash of weights, dtype, kind of device
+};
+
+// What became of a line.
+struct Preparation {
+    std::vector<Picture> pictures;          // to be made
+    std::int64_t done = 0;                  // finished by an earlier run and still there
+    std::int64_t changed = 0;               // among `pictures`: made before from another request
+    std::int64_t damaged = 0;               // among `pictures`: the file is gone or not what the journal says
+    std::vector<JournalRecord> failed;      // could not be made by an earlier run, and are not tried again
+    std::int64_t others = 0;                // pictures of other shards
+};
+
+class Preparer {
+  public:
+    // engine and index outlive it.
+    Preparer(const Engine& engine, JournalIndex& index, PrepareOptions options);
+    // Throws Error (usage, input) saying what is wrong with the line.
+    [[nodiscard]] Preparation prepare(const PromptEntry& entry);
+
+  private:
+    using Key = std::tuple<int, double, int, int, std::string, std::string>;
+    [[nodiscard]] std::shared_ptr<const Settings> settings_for(const GenerateRequest& request);
+    [[nodiscard]] std::string line_id(const RequestLine& line, const GenerateRequest& request, const Settings& settings);
+    void claim(const std::vector<std::string>& ids, bool given);
+    void sort_in(Picture picture, Preparation& result);
+
+    const Engine& engine_;
+    JournalIndex& index_;
+    PrepareOptions options_;
+    std::map<Key, std::shared_ptr<const Settings>> settings_;
+    std::unordered_map<std::uint64_t, int> repeats_;  // of requests that stand in the file more than once
+};
+
+// Everything about a loaded model that changes its pictures. vae: another decoder's path, may be empty.
+[[nodiscard]] std::string model_identity(const ModelInfo& info, const std::string& vae);
+
+}  // namespace t2i::batch

@@ -1,0 +1,72 @@
+// What a run says about itself: a line that is drawn over, JSON lines, a file of metrics.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "batch/journal.h"
+
+namespace t2i::batch {
+
+// A moment of a run. Counts are of this process.
+struct Status {
+    std::int64_t lines = 0;        // read
+    std::int64_t bad_lines = 0;    // of them
+    std::int64_t asked = 0;        // pictures that the lines ask for
+    std::int64_t skipped = 0;      // made by an earlier run and still there
+    std::int64_t made = 0;         // by this one, safe on disk
+    std::int64_t failed = 0;       // bad lines, and pictures that could not be made
+    std::int64_t changed = 0, damaged = 0;  // remade: another request under the id, a file that was not what it should be
+    std::int64_t cut = 0;          // prompts longer than the model takes
+    int together = 0;              // pictures made at a time
+    double read_share = 0;         // of the prompt file, [0, 1]; below 0: not known
+    double seconds = 0;            // since the start
+    double text_s = 0, denoise_s = 0, decode_s = 0;  // of the engine
+    double starved_s = 0;          // the engine waited for requests
+    double blocked_s = 0;          // the engine waited for pictures to be written
+    std::size_t requests_waiting = 0, pictures_waiting = 0;
+
+    [[nodiscard]] double rate() const;               // pictures a second
+    [[nodiscard]] std::int64_t expected() const;     // pictures in all; below 0: not known
+    [[nodiscard]] double seconds_left() const;       // below 0: not known
+    [[nodiscard]] const char* bottleneck() const;    // "reading", "text", "denoising", "decoding", "writing"
+};
+
+// "1:02:03", "4:05".
+[[nodiscard]] std::string duration_text(double seconds);
+// One line without a line break.
+[[nodiscard]] std::string status_text(const Status& status);
+[[nodiscard]] std::string status_json(const Status& status, const char* event);
+// Prometheus' text format.
+[[nodiscard]] std::string status_metrics(const Status& status, bool finished);
+
+// All output of a run. One thread at a time.
+class Reporter {
+  public:
+    struct Options {
+        bool json = false;          // --log-format json
+        bool quiet = false;         // errors and failures only
+        bool list_files = true;     // finished files, on standard output
+        std::string metrics_file;   // may be empty
+    };
+    explicit Reporter(Options options);
+    void started(const std::string& line);
+    void warning(const std::string& line);
+    void failed(std::int64_t line, const std::string& id, const std::string& reason);
+    void finished(const std::string& path);
+    // Draws, logs or writes metrics when it is time to.
+    void tick(const Status& status);
+    void summary(const Status& status, bool interrupted);
+
+  private:
+    using Clock = std::chrono::steady_clock;
+    void clear();
+    void write_metrics(const Status& status, bool finished);
+
+    Options options_;
+    bool terminal_, drawn_ = false, metrics_broken_ = false;
+    Clock::time_point last_line_ = Clock::now(), last_metrics_{};
+};
+
+}  // namespace t2i::batch

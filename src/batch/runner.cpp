@@ -1,0 +1,220 @@
+#include "batch/runner.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "batch/folder.h"
+
+namespace t2i::batch {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::size_t waiting_requests = 256, waiting_request_bytes = std::size_t{4} << 20;
+// Pictures that wait to be written: two large batches of 256x256.
+constexpr std::size_t waiting_pictures = 64, waiting_picture_bytes = std::size_t{64} << 20;
+constexpr std::size_t waiting_finished = 1024;
+constexpr int most_together = 64;
+
+}  // namespace
+
+Runner::Runner(Engine& engine, BatchOptions options, Reporter& reporter, const Interrupt& interrupt)
+    : engine_(engine),
+      options_(std::move(options)),
+      reporter_(reporter),
+      interrupt_(interrupt),
+      folder_(open_folder()),  // nothing is touched before the defaults are known to be good
+      lock_(folder_, options_.shard),
+      requests_(waiting_requests, waiting_request_bytes),
+      made_(waiting_pictures, waiting_picture_bytes),
+      finished_(waiting_finished, waiting_picture_bytes),
+      tuner_(options_.engine_batch, most_together) {
+    info_ = engine_.info();
+    const std::string suffix = options_.shard.suffix();
+    const std::string journal = folder_ + "/journal" + suffix + ".jsonl";
+    journal_ = std::make_unique<AppendFile>(journal);
+    index_.read(folder_, [&](const std::string& path, const JournalDamage& damage) {
+        // Another process may be writing to another journal just now.
+        if (path == journal && damage.cut_short) {
+            journal_->cut_to(damage.whole_bytes);
+            reporter_.warning(path + ": its last line is cut short; that picture is made again");
+        }
+        if (damage.bad_lines > 0)
+            reporter_.warning(path + ": " + std::to_string(damage.bad_lines) + " damaged lines; their pictures are made again");
+    });
+    manifest_ = std::make_unique<AppendFile>(folder_ + "/manifest" + suffix + ".jsonl");
+    manifest_->cut_to(index_.manifest_end(journal).value_or(0));
+    const std::string failures = folder_ + "/failed" + suffix + ".jsonl";
+    fs::remove(failures);
+    outputs_ = open_outputs(options_.output, options_.shard, index_);
+    sync_folder(folder_);
+    model_identity_ = model_identity(info_, options_.vae);
+    sub_folders_ = options_.input != "-" && holds_more_than(options_.input, options_.format, most_flat_files);
+}
+
+// Makes the output folder, not those above it.
+std::string Runner::open_folder() {
+    static_cast<void>(engine_.resolve(options_.defaults));
+    std::string folder = options_.output.folder;
+    while (folder.size() > 1 && folder.ends_with('/')) folder.pop_back();
+    std::error_code ec;
+    fs::create_directory(folder, ec);
+    if (ec) throw Error(ErrorCode::input, "output folder cannot be made: " + ec.message(), folder);
+    options_.output.folder = folder;
+    return folder;
+}
+
+Status Runner::run() {
+    start_ = std::chrono::steady_clock::now();
+    const auto guarded = [this](void (Runner::*stage)()) {
+        return [this, stage] {
+            try {
+                (this->*stage)();
+            } catch (...) {
+                fail(std::current_exception());
+                if (stage == &Runner::write) made_.abandon();
+            }
+        };
+    };
+    std::thread reader(guarded(&Runner::read));
+    std::vector<std::thread> writers;
+    // Two at least: while one waits for the disk the other packs a PNG.
+    for (unsigned i = 0; i < std::clamp(std::thread::hardware_concurrency() / 2, 2U, 8U); ++i) writers.emplace_back(guarded(&Runner::write));
+    std::thread committer(guarded(&Runner::commit));
+
+    guarded(&Runner::make)();
+    requests_.abandon();
+    reader.join();
+    made_.close();
+    for (auto& writer : writers) writer.join();
+    finished_.close();
+    committer.join();
+    try {
+        outputs_->finish();
+        if (replaced_ > 0 && !failure_) compact_manifest();
+        outputs_.reset();
+        std::error_code ignored;
+        fs::remove_all(unfinished_folder(folder_, options_.shard), ignored);
+    } catch (...) {
+        fail(std::current_exception());
+    }
+    const Status last = status();
+    reporter_.summary(last, interrupt_.asked());
+    if (failure_) std::rethrow_exception(failure_);
+    return last;
+}
+
+// The first failure counts. What is made already goes on to the disk, unless that is what failed.
+void Runner::fail(std::exception_ptr why) {
+    {
+        const std::lock_guard lock(mutex_);
+        if (!failure_) failure_ = std::move(why);
+        failed_ = true;
+    }
+    requests_.abandon();
+}
+
+// Pictures that were made again have two lines in the manifest; the later one counts.
+void Runner::compact_manifest() {
+    const std::string path = manifest_->path();
+    manifest_.reset();
+    last_.manifest_end = keep_last_lines(path, unfinished_folder(folder_, options_.shard) + "/manifest.jsonl");
+    journal_->append(journal_line(last_));  // the journal vouches for so many bytes of it
+}
+
+void Runner::read() {
+    const auto idle = [this](bool is) { requests_.set_idle(is); };
+    const auto file = read_prompts(open_source(options_.input, interrupt_.fd(), idle), options_.format,
+                                   options_.input == "-" ? "standard input" : options_.input);
+    Preparer preparer(engine_, index_,
+                      {.defaults = options_.defaults,
+                       .picks_seed = options_.picks_seed,
+                       .shard = options_.shard,
+                       .retry_failed = options_.retry_failed,
+                       .quick_check = options_.quick_check,
+                       .dotless_ids = options_.output.webdataset,
+                       .folder = folder_,
+                       .model_identity = model_identity_});
+    PromptEntry entry;
+    while (!interrupt_.asked() && !failed_ && file->next(entry)) {
+        if (file->size_bytes() > 0) read_permille_ = static_cast<std::int64_t>(file->bytes_read() * 1000 / file->size_bytes());
+        read_entry(entry, preparer);
+    }
+    if (!interrupt_.asked()) read_permille_ = 1000;
+    requests_.close();
+}
+
+void Runner::read_entry(PromptEntry& entry, Preparer& preparer) {
+    Preparation found;
+    if (entry.request) {
+        try {
+            found = preparer.prepare(entry);
+        } catch (const Error& error) {
+            if (error.code() != ErrorCode::usage && error.code() != ErrorCode::input) throw;
+            entry.problem = error.what();
+            entry.text = excerpt(entry.request->request.prompt);
+        }
+    }
+    const bool is_bad = !entry.problem.empty();
+    // Every shard reads every line; one of them reports a bad one.
+    const bool reports = is_bad && options_.shard.owns_line(entry.line);
+    {
+        const std::lock_guard lock(mutex_);
+        ++status_.lines;
+        status_.bad_lines += reports;
+        status_.asked += static_cast<std::int64_t>(found.pictures.size() + found.failed.size()) + found.done;
+        status_.skipped += found.done;
+        status_.changed += found.changed;
+        status_.damaged += found.damaged;
+        status_.cut += !found.pictures.empty() && !found.pictures.front().text->cut.empty();
+    }
+    if (reports) {
+        JournalRecord record;
+        if (entry.request) record.id = entry.request->id;
+        record.failed = entry.problem;
+        reject(entry.line, record, entry.text, false);
+    }
+    for (auto& record : found.failed) reject(entry.line, record, {}, false);
+    for (auto& picture : found.pictures) hand_on(std::move(picture));
+}
+
+void Runner::hand_on(Picture picture) {
+    OutputOptions output = options_.output;
+    {
+        const std::lock_guard lock(mutex_);
+        output.sub_folders = sub_folders_ || status_.asked > static_cast<std::int64_t>(most_flat_files);
+    }
+    try {
+        if (!output.webdataset) picture.file = file_of(output, picture);
+    } catch (const Error& error) {
+        JournalRecord record;
+        record.id = picture.id;
+        record.failed = error.what();
+        return reject(picture.line, record, excerpt(picture.text->prompt), false);
+    }
+    const std::size_t bytes = picture.bytes();
+    requests_.push(std::move(picture), bytes);
+}
+
+void Runner::reject(std::int64_t line, JournalRecord record, std::string text, bool in_journal) {
+    Finished finished;
+    finished.written.record = std::move(record);
+    finished.line = line;
+    finished.text = std::move(text);
+    finished.in_journal = in_journal;
+    finished_.push(std::move(finished), 1);
+}
+
+Status Runner::status() const {
+    const std::lock_guard lock(mutex_);
+    Status s = status_;
+    s.read_share = static_cast<double>(read_permille_.load()) / 1000;
+    s.seconds = seconds_since(start_);
+    s.requests_waiting = requests_.size();
+    s.pictures_waiting = made_.size();
+    return s;
+}
+
+}  // namespace t2i::batch

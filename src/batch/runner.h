@@ -1,0 +1,135 @@
+// The run: a prompt file in, pictures out, as stages with bounded queues between them.
+//
+//     reader ─▶ planner and engine ─▶ writers (PNG, SHA-256, file) ─▶ committer (sync, manifest, journal, report)
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "batch/bounded_queue.h"
+#include "batch/files.h"
+#include "batch/interrupt.h"
+#include "batch/outputs.h"
+#include "batch/planner.h"
+#include "batch/prepare.h"
+#include "batch/progress.h"
+#include "batch/prompt_file.h"
+#include "pipeline/engine.h"
+#include "t2i/error.h"
+
+namespace t2i::batch {
+
+struct BatchOptions {
+    std::string input;                          // a path, or "-"
+    PromptFormat format = PromptFormat::text;
+    OutputOptions output;
+    GenerateRequest defaults;                   // of lines that leave a field unset
+    bool picks_seed = false;                    // the run's seed is below 0
+    Shard shard;
+    bool retry_failed = false, quick_check = false;
+    bool metadata = true;
+    int engine_batch = 0;                       // 0: by measurement
+    std::string vae;                            // as the engine was given it
+};
+
+// A request that failed, or a picture that is done.
+struct Finished {
+    Written written;                            // record.failed: why there is no picture
+    std::int64_t line = 0;
+    std::string text;                           // of a bad line
+    bool in_journal = true;
+};
+
+class Runner {
+  public:
+    // All outlive it. Throws Error: input (folder, lock, journal), usage (defaults out of range).
+    Runner(Engine& engine, BatchOptions options, Reporter& reporter, const Interrupt& interrupt);
+    // To the end, or until the interrupt. What was finished is kept whatever happens.
+    // Throws Error: input (a full disk, a header that is wrong), resource.
+    Status run();
+
+  private:
+    struct MadePicture {
+        Picture picture;
+        Engine::Picture pixels;
+        double engine_ms = 0;
+    };
+    // Pictures that were given to the engine together.
+    struct Flight {
+        std::vector<Picture> pictures;
+        std::vector<bool> handed_out;
+        std::chrono::steady_clock::time_point begin;
+        double engine_ms = 0;  // a picture's share, once that is known
+    };
+
+    // Stages; each runs on a thread of its own, the engine on the caller's.
+    void read();
+    void make();
+    void write();
+    void commit();
+
+    void read_entry(PromptEntry& entry, Preparer& preparer);
+    [[nodiscard]] std::string open_folder();
+    void hand_on(Picture picture);
+    void reject(std::int64_t line, JournalRecord record, std::string text, bool in_journal);
+    void fill(Planner& planner);
+    void make_batch(std::vector<Picture> pictures);
+    void make_carefully(std::vector<Picture> pictures);
+    void start(const std::shared_ptr<Flight>& flight);
+    [[nodiscard]] std::vector<Picture> take_back(Flight& flight);
+    void give_up(Picture picture, const Error& error);
+    void write_picture(MadePicture made);
+    void commit_group(std::vector<Finished> group);
+    void report_failed(const std::vector<Finished>& failed);
+    void note_times();
+    [[nodiscard]] Status status() const;
+    void fail(std::exception_ptr why);
+    void warn(std::string line);
+    [[nodiscard]] std::vector<std::string> take_warnings();
+    void finish_previous();
+    void settle();
+    void compact_manifest();
+
+    [[nodiscard]] static double seconds_since(std::chrono::steady_clock::time_point start) {
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    }
+
+    Engine& engine_;
+    BatchOptions options_;
+    Reporter& reporter_;
+    const Interrupt& interrupt_;
+
+    std::string folder_;
+    FolderLock lock_;
+    JournalIndex index_;
+    std::unique_ptr<AppendFile> journal_, manifest_, failures_;
+    std::unique_ptr<Outputs> outputs_;
+    ModelInfo info_;
+    std::string model_identity_;
+    bool sub_folders_ = false;
+
+    BoundedQueue<Picture> requests_;
+    BoundedQueue<MadePicture> made_;
+    BoundedQueue<Finished> finished_;
+    BatchTuner tuner_;
+    std::shared_ptr<Flight> previous_;
+    int in_a_row_ = 0;                          // pictures that did not fit into memory, one after the other
+    std::int64_t replaced_ = 0;                 // pictures of this run that take an earlier one's place
+    JournalRecord last_;                        // that was committed
+
+    mutable std::mutex mutex_;                  // of the next three
+    std::vector<std::string> warnings_;         // for the committer, which reports
+    Status status_;
+    std::exception_ptr failure_;
+    std::atomic<bool> failed_{false};
+    std::atomic<std::int64_t> read_permille_{-1};
+    std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace t2i::batch

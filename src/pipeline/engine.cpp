@@ -1,0 +1,271 @@
+#include "pipeline/engine.h"
+
+#include <algorithm>
+
+#include "backend/registry.h"
+#include "models/registry.h"
+#include "ops/memory.h"
+#include "ops/ops.h"
+#include "t2i/error.h"
+#include "text/unicode.h"
+
+namespace t2i {
+
+namespace {
+
+// Pictures at a time on a GPU: at 256 tokens its products are full well before that.
+constexpr int most_on_device = 32;
+// Texts are padded to a multiple of this many tokens, so that prompts of similar length share a loop and its recordings.
+constexpr std::int64_t text_step = 8;
+// Kept loops: each holds its recordings and, for every layer, its texts' keys and values.
+constexpr std::size_t kept_loops = 4;
+
+DType parse_dtype(const std::string& name, const Backend& backend) {
+    if (name == "auto") return default_compute_dtype(backend);
+    if (name == "f32") return DType::f32;
+    if (name != "bf16") throw Error(ErrorCode::usage, "unknown dtype \"" + name + "\" (auto, f32, bf16)", "--dtype");
+    if (!backend.supports(Op::linear, DType::bf16))
+        throw Error(ErrorCode::resource, "bf16 needs a CPU with AVX-512 BF16 or AMX; this one has neither (use auto or f32)", "--dtype");
+    return DType::bf16;
+}
+
+struct Choice {
+    std::string backend;
+    std::string reason;  // why not the GPU, where one might have been expected
+};
+
+Choice choose_backend(const std::string& device) {
+    if (device == "auto") {
+        const std::string reason = cuda_unavailable_reason();
+        return reason.empty() ? Choice{"cuda", {}} : Choice{"cpu", reason};
+    }
+    const std::string kind = device.substr(0, device.find(':'));
+    if (kind != "cuda" && kind != "emulated" && kind != "cpu" && kind != "ref")
+        throw Error(ErrorCode::usage, "unknown device \"" + device + "\" (auto, cuda, cuda:N, cpu, ref, emulated)", "--device");
+    return {device, {}};
+}
+
+}  // namespace
+
+std::vector<std::shared_ptr<const Tensor>> TextCache::encode(const ExecContext& ctx, const TextEncoder& encoder,
+                                                             std::span<const std::vector<std::int32_t>> prompts) {
+    std::map<std::vector<std::int32_t>, std::shared_ptr<const Tensor>> texts;  // of this call
+    std::vector<std::vector<std::int32_t>> missing;
+    for (const auto& ids : prompts) {
+        const auto known = known_.find(ids);
+        if (known != known_.end()) known->second.used = ++clock_;
+        if (!texts.emplace(ids, known == known_.end() ? nullptr : known->second.text).second || known != known_.end()) continue;
+        const auto stored = store_ ? store_->load(ids, encoder.width()) : std::nullopt;
+        if (stored) remember(ids, texts[ids] = std::make_shared<Tensor>(upload(ctx.backend, *stored)));
+        else missing.push_back(ids);
+    }
+    if (!missing.empty()) {
+        const Conditioning encoded = encoder.encode(ctx, missing);
+        const Shape& s = encoded.embeddings.shape();
+        for (std::size_t i = 0; i < missing.size(); ++i) {
+            auto text = std::make_shared<Tensor>(allocate(ctx.backend, {encoded.lengths[i], s[2]}));
+            ctx.backend.copy(encoded.embeddings.view.slice(static_cast<std::int64_t>(i), 1).reshaped({s[1], s[2]}).slice(0, encoded.lengths[i]), *text);
+            remember(missing[i], texts[missing[i]] = text);
+            if (!store_) continue;
+            const Tensor host = Tensor::host(text->shape());
+            ctx.backend.copy(*text, host);
+            store_->save(missing[i], host);
+        }
+    }
+    while (known_.size() > entries_)
+        known_.erase(std::ranges::min_element(known_, {}, [](const auto& item) { return item.second.used; }));
+    std::vector<std::shared_ptr<const Tensor>> out;
+    for (const auto& ids : prompts) out.push_back(texts.at(ids));
+    return out;
+}
+
+void TextCache::remember(const std::vector<std::int32_t>& ids, const std::shared_ptr<const Tensor>& text) {
+    if (entries_ > 0) known_[ids] = {text, ++clock_};
+}
+
+Engine::Engine(const PipelineOptions& options)
+    : batch_size_(options.engine_batch),
+      texts_(static_cast<std::size_t>(options.text_cache)),
+      tracer_(options.tracer ? *options.tracer : own_tracer_) {
+    const TraceSpan span(&tracer_, "load");
+    const Choice choice = choose_backend(options.device);
+    backend_ = make_backend(choice.backend, {.threads = options.threads, .fast_math = options.fast_math});
+    compute_ = parse_dtype(options.dtype, *backend_);
+    folder_ = read_model_folder(options.model);
+    tokenizer_ = load_tokenizer(folder_.component("tokenizer"));
+    text_encoder_ = load_text_encoder(*backend_, folder_.component("text_encoder"), compute_);
+    denoiser_ = load_denoiser(*backend_, folder_.component("transformer"), compute_);
+    const std::string decoder_path = options.vae.empty() ? folder_.component("vae") : options.vae;
+    decoder_ = load_decoder(*backend_, decoder_path, compute_);
+    if (decoder_->channels() != denoiser_->channels())
+        throw Error(ErrorCode::input, "decodes latents of " + std::to_string(decoder_->channels()) + " channels, the model makes " +
+                                          std::to_string(denoiser_->channels()),
+                    decoder_path);
+    if (tokenizer_->vocabulary() > text_encoder_->vocabulary())
+        throw Error(ErrorCode::input, "tokenizer has " + std::to_string(tokenizer_->vocabulary()) + " ids, the text encoder knows " +
+                                          std::to_string(text_encoder_->vocabulary()),
+                    folder_.component("tokenizer"));
+    if (!options.text_cache_folder.empty())
+        texts_.keep_on_disk({options.text_cache_folder, fingerprint(folder_.component("text_encoder")) + ", " + std::string(backend_->name()) +
+                                                            ", " + std::string(name_of(compute_))});
+    drop_caches();
+    hash_ = std::async(std::launch::async, fingerprint, options.model).share();
+
+    const auto side = static_cast<int>(denoiser_->sample_size() * decoder_->factor());
+    info_ = {.name = folder_.name,
+             .hash = {},
+             .steps = folder_.steps,
+             .cfg_scale = folder_.cfg_scale,
+             .width = side,
+             .height = side,
+             .max_prompt_tokens = folder_.max_prompt_tokens,
+             .sampler = sampler_for(folder_.schedule).name,
+             .device = std::string(backend_->name()),
+             .dtype = std::string(name_of(compute_)),
+             .runs_on = backend_->description() + ", " + std::string(name_of(compute_)) +
+                        (choice.reason.empty() ? "" : " (no GPU: " + choice.reason + ")")};
+}
+
+const ModelInfo& Engine::info() {
+    if (info_.hash.empty()) info_.hash = hash_.get();
+    return info_;
+}
+
+ResolvedRequest Engine::resolve(const GenerateRequest& request) const {
+    return t2i::resolve(request, info_, folder_.schedule, decoder_->factor(), denoiser_->patch());
+}
+
+int Engine::batch_size() const {
+    if (batch_size_ > 0) return batch_size_;
+    return backend_->device() == Device::host ? 1 : most_on_device;
+}
+
+Tokens Engine::tokenize(const std::string& prompt, const char* flag) const {
+    check_utf8(prompt, flag);
+    return tokenizer_->encode(lower_and_strip(prompt), folder_.max_prompt_tokens);
+}
+
+void Engine::drop_caches() {
+    loops_.clear();
+    texts_.clear();
+    scratch_ = std::make_unique<Arena>([b = backend_.get()](std::size_t bytes) { return b->allocate(bytes); });
+}
+
+double Engine::lap_ms() {
+    const double start = lap_start_ms_;
+    lap_start_ms_ = tracer_.now_ms();
+    return lap_start_ms_ - start;
+}
+
+// Rows [negative…, positive…], or [positive…] alone, padded with zeros to the longest, rounded up.
+Conditioning Engine::encode(const ResolvedRequest& settings, std::span<const PictureJob> jobs) {
+    const TraceSpan span(context(), "text");
+    std::vector<std::vector<std::int32_t>> ids;
+    if (settings.guided)
+        for (const auto& job : jobs) ids.push_back(job.negative);
+    for (const auto& job : jobs) ids.push_back(job.prompt);
+    const auto texts = texts_.encode(context(), *text_encoder_, ids);
+
+    std::int64_t length = 0;
+    for (const auto& text : texts) length = std::max(length, text->shape()[0]);
+    length = (length + text_step - 1) / text_step * text_step;
+    const std::int64_t width = text_encoder_->width();
+    Conditioning all{allocate(*backend_, {static_cast<std::int64_t>(texts.size()), length, width}), {}};
+    const Tensor zeros = Tensor::host({length, width});
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+        const std::int64_t valid = texts[i]->shape()[0];
+        const TensorView row = all.embeddings.view.slice(static_cast<std::int64_t>(i), 1).reshaped({length, width});
+        backend_->copy(*texts[i], row.slice(0, valid));
+        if (valid < length) backend_->copy(zeros.view.slice(valid, length - valid), row.slice(valid, length - valid));
+        all.lengths.push_back(static_cast<std::int32_t>(valid));
+    }
+    return all;
+}
+
+DenoiseLoop& Engine::loop_for(DenoiseSettings settings) {
+    const auto known = std::ranges::find_if(loops_, [&](const auto& loop) { return loop->settings() == settings; });
+    if (known != loops_.end()) {
+        std::rotate(known, known + 1, loops_.end());
+    } else {
+        if (loops_.size() == kept_loops) loops_.erase(loops_.begin());
+        loops_.push_back(std::make_unique<DenoiseLoop>(context(), *denoiser_, std::move(settings)));
+    }
+    return *loops_.back();
+}
+
+Engine::Made Engine::decode(const DenoiseLoop& loop) {
+    const Arena::Mark mark(*scratch_);
+    const ExecContext ctx = context();
+    const TraceSpan span(ctx, "decode");
+    const Shape latents = loop.latents().shape;
+    const Shape pictures{latents[0], latents[2] * decoder_->factor(), latents[3] * decoder_->factor(), 3};
+    const TensorView rgb = scratch_->take(pictures), bytes = scratch_->take(pictures, DType::u8);
+    decoder_->decode(ctx, loop.latents(), rgb);
+    ops::to_rgb8(ctx, rgb, bytes);
+    Made made{.latents = allocate_staging(*backend_, latents),
+              .rgb = allocate_staging(*backend_, pictures, DType::u8),
+              .first_bad = allocate_staging(*backend_, {1}, DType::i32),
+              .ready = 0,
+              .loop = &loop,
+              .hand_out = {}};
+    backend_->copy_queued(loop.latents(), made.latents);
+    backend_->copy_queued(bytes, made.rgb);
+    backend_->copy_queued(loop.first_bad(), made.first_bad);
+    made.ready = backend_->mark();
+    return made;
+}
+
+void Engine::flush() {
+    if (!made_) return;
+    const Made made = std::move(*made_);
+    made_.reset();
+    backend_->wait(made.ready);
+    made.loop->check(made.first_bad.as<std::int32_t>()[0]);
+    for (std::int64_t i = 0; i < made.rgb.shape()[0]; ++i) {
+        const auto rgb = made.rgb.view.slice(i, 1).as<std::uint8_t>();
+        const auto latents = made.latents.view.slice(i, 1).as<float>();
+        made.hand_out(static_cast<std::size_t>(i), {{rgb.begin(), rgb.end()}, {latents.begin(), latents.end()}});
+    }
+}
+
+void Engine::make(const ResolvedRequest& settings, std::span<const PictureJob> jobs, const Callbacks& callbacks) {
+    T2I_CHECK(!jobs.empty(), "a batch without pictures");
+    double flops = tracer_.flops();
+    const auto stage = [&](double& ms, double& work) {
+        ms += lap_ms();
+        work += tracer_.flops() - flops;
+        flops = tracer_.flops();
+    };
+    lap_ms();
+    const Conditioning text = encode(settings, jobs);
+    backend_->wait(backend_->mark());
+    stage(times_.text_ms, times_.text_flops);
+
+    DenoiseLoop& loop = loop_for({.plan = settings.plan,
+                                  .cfg_scale = settings.cfg_scale,
+                                  .guided = settings.guided,
+                                  .latents = {static_cast<std::int64_t>(jobs.size()), denoiser_->channels(),
+                                              settings.height / decoder_->factor(), settings.width / decoder_->factor()},
+                                  .text_tokens = text.embeddings.shape()[1]});
+    {
+        const TraceSpan span(context(), "prepare");
+        loop.set_text(text);
+        backend_->wait(backend_->mark());
+    }
+    times_.prepare_ms += lap_ms();
+    flops = tracer_.flops();
+
+    std::vector<std::uint64_t> seeds;
+    for (const auto& job : jobs) seeds.push_back(job.seed);
+    {
+        const TraceSpan span(context(), "denoise");
+        loop.run({.seeds = seeds, .progress = callbacks.progress, .meanwhile = [&] { flush(); }});
+    }
+    stage(times_.denoise_ms, times_.denoise_flops);
+    made_ = decode(loop);
+    made_->hand_out = callbacks.picture;
+    if (backend_->device() == Device::host) flush();  // else while the next batch runs
+    stage(times_.decode_ms, times_.decode_flops);
+}
+
+}  // namespace t2i

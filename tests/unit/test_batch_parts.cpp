@@ -1,0 +1,246 @@
+// The parts of a batch that can be asked without a model.
+#include <map>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "batch/bounded_queue.h"
+#include "batch/files.h"
+#include "batch/id_table.h"
+#include "batch/journal.h"
+#include "batch/outputs.h"
+#include "batch/planner.h"
+#include "batch/progress.h"
+#include "batch/request_id.h"
+#include "batch/shards.h"
+#include "batch/tar.h"
+#include "support/catch.h"
+#include "support/files.h"
+#include "t2i/error.h"
+
+namespace t2i::batch {
+namespace {
+
+using test::TempFolder;
+
+std::shared_ptr<const Settings> settings_of(int side, bool guided) {
+    Settings settings;
+    settings.resolved.width = settings.resolved.height = side;
+    settings.resolved.guided = guided;
+    return std::make_shared<const Settings>(settings);
+}
+
+Picture picture_of(const std::string& id, std::shared_ptr<const Settings> settings, std::size_t tokens) {
+    Picture picture;
+    picture.id = id;
+    picture.settings = std::move(settings);
+    picture.text = std::make_shared<const RequestText>(RequestText{id, {}, std::vector<std::int32_t>(tokens), {}, {}});
+    return picture;
+}
+
+TEST_CASE("planner: a batch holds one kind of picture, full ones come first, none is forgotten") {
+    const auto small = settings_of(64, true), large = settings_of(128, true);
+    const auto together = [](const Settings&) { return 4; };
+    Planner planner(100, 1 << 20);
+    planner.add(picture_of("old", large, 5));
+    for (int i = 0; i < 6; ++i) planner.add(picture_of("s" + std::to_string(i), small, i == 5 ? 9 : 1 + static_cast<std::size_t>(i)));
+    CHECK(planner.has_full_batch(together));
+    std::vector<std::vector<std::string>> batches;
+    for (auto batch = planner.take(together); !batch.empty(); batch = planner.take(together)) {
+        batches.emplace_back();
+        for (const auto& p : batch) batches.back().push_back(p.id);
+    }
+    CHECK(batches == std::vector<std::vector<std::string>>{{"s0", "s1", "s2", "s3"}, {"old"}, {"s4"}, {"s5"}});
+    CHECK(planner.is_empty());
+}
+
+TEST_CASE("planner: the window is bounded by pictures and by the weight of their texts") {
+    Planner few(2, 1 << 20), light(100, 2000);
+    const auto settings = settings_of(64, false);
+    for (auto* planner : {&few, &light}) {
+        CHECK(!planner->is_full());
+        planner->add(picture_of(std::string(500, 'a'), settings, 3));
+        CHECK(!planner->is_full());
+        planner->add(picture_of(std::string(500, 'b'), settings, 3));
+        CHECK(planner->is_full());
+    }
+}
+
+TEST_CASE("tuner: doubles while that is faster, and stays below what did not fit") {
+    const Load load{256, 256, true};
+    const auto settle = [&](BatchTuner& tuner, const std::function<double(int)>& seconds_a_picture) {
+        for (int i = 0; i < 40; ++i) {
+            const int n = tuner.together(load);
+            tuner.measured(load, n, n * seconds_a_picture(n));
+        }
+        return tuner.together(load);
+    };
+    BatchTuner cpu(0, 64), gpu(0, 64), fixed(5, 64);
+    CHECK(settle(cpu, [](int) { return 1.0; }) == 1);
+    CHECK(settle(gpu, [](int n) { return n <= 16 ? 1.0 / n : 1.0 / 16; }) == 16);
+    CHECK(settle(fixed, [](int n) { return 1.0 / n; }) == 5);
+    gpu.too_many(load, 16);
+    CHECK(gpu.together(load) == 8);
+    CHECK(gpu.together({512, 512, true}) == 1);
+    fixed.too_many(load, 5);
+    CHECK(fixed.together(load) == 2);
+}
+
+TEST_CASE("id table: a hundred thousand ids are found again, others are not") {
+    IdTable table;
+    for (int i = 0; i < 100'000; ++i) table.at(hash64(std::to_string(i))).offset = static_cast<std::uint64_t>(i);
+    CHECK(table.size() == 100'000);
+    for (int i = 0; i < 100'000; ++i) REQUIRE(table.look_up(hash64(std::to_string(i)))->offset == static_cast<std::uint64_t>(i));
+    CHECK(table.look_up(hash64("none")) == nullptr);
+}
+
+TEST_CASE("shards: each id has one owner, from the flag or from the cluster's variables") {
+    std::map<int, int> owned;
+    for (int i = 0; i < 1000; ++i) {
+        int owners = 0;
+        for (int shard = 0; shard < 4; ++shard)
+            if (Shard{shard, 4, {}}.owns("id" + std::to_string(i))) {
+                ++owners;
+                ++owned[shard];
+            }
+        REQUIRE(owners == 1);
+    }
+    for (const auto& [shard, n] : owned) CHECK((n > 200 && n < 300));
+    CHECK(parse_shard("3/4").suffix() == ".3-of-4");
+    for (const char* bad : {"4/4", "-1/4", "1", "1/", "/2", "1/0", "a/b", "1/9000"}) {
+        INFO(bad);
+        CHECK_THROWS_AS(parse_shard(bad), Error);
+    }
+    const auto from = [](const std::map<std::string, std::string>& variables) {
+        const Shard shard = shard_from_environment([&](const char* name) {
+            const auto found = variables.find(name);
+            return found == variables.end() ? nullptr : found->second.c_str();
+        });
+        return std::to_string(shard.index) + "/" + std::to_string(shard.count);
+    };
+    CHECK(from({}) == "0/1");
+    CHECK(from({{"SLURM_ARRAY_TASK_ID", "5"}, {"SLURM_ARRAY_TASK_MIN", "3"}, {"SLURM_ARRAY_TASK_COUNT", "4"}}) == "2/4");
+    CHECK(from({{"SLURM_ARRAY_TASK_ID", "6"}, {"SLURM_ARRAY_TASK_MIN", "2"}, {"SLURM_ARRAY_TASK_STEP", "2"}, {"SLURM_ARRAY_TASK_COUNT", "4"}}) == "2/4");
+    CHECK(from({{"SLURM_PROCID", "1"}, {"SLURM_NTASKS", "3"}}) == "1/3");
+    CHECK(from({{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "3"}, {"OMPI_COMM_WORLD_RANK", "4"}, {"OMPI_COMM_WORLD_SIZE", "6"}}) == "4/6");
+    CHECK(from({{"SLURM_ARRAY_TASK_ID", "1"}, {"SLURM_ARRAY_TASK_COUNT", "2"}, {"SLURM_PROCID", "2"}, {"SLURM_NTASKS", "3"}}) == "5/6");
+    CHECK_THROWS_AS(from({{"SLURM_PROCID", "x"}}), Error);
+    CHECK_THROWS_AS(from({{"OMPI_COMM_WORLD_RANK", "3"}, {"OMPI_COMM_WORLD_SIZE", "3"}}), Error);
+}
+
+JournalRecord record_of(const std::string& id) {
+    JournalRecord record;
+    record.id = id;
+    record.request = hash128_hex(id);
+    record.file = id + ".png";
+    record.bytes = 7;
+    record.sha256 = std::string(64, 'a');
+    record.finished = utc_now();
+    return record;
+}
+
+TEST_CASE("journal: what is written is read again; a cut line and damage in the middle are told apart") {
+    const TempFolder folder;
+    const std::string path = folder / "journal.jsonl";
+    std::string text = journal_line(record_of("红")) + "{\"broken\": \n";
+    JournalRecord failed = record_of("b");
+    failed.failed = "a reason with \"quotes\"\nand a line break";
+    text += journal_line(failed);
+    const std::size_t whole = text.size();
+    text += journal_line(record_of("c")).substr(0, 40);
+    test::write_file(path, text);
+    std::vector<std::string> ids;
+    const JournalDamage damage = read_journal(path, [&](const JournalRecord& r, std::uint64_t) { ids.push_back(r.id + r.failed); });
+    CHECK(ids == std::vector<std::string>{"红", "b" + failed.failed});
+    CHECK(damage.bad_lines == 1);
+    CHECK(damage.cut_short);
+    CHECK(damage.whole_bytes == whole);
+    for (const char* bad : {"../x.png", "/etc/x.png", ""}) {
+        JournalRecord away = record_of("d");
+        away.file = bad;
+        CHECK(!parse_journal_line(journal_line(away)));
+    }
+}
+
+TEST_CASE("journal: the latest record of an id counts, and a picture more than a failure of another journal") {
+    const TempFolder folder;
+    JournalRecord failed = record_of("b"), later = record_of("a");
+    failed.failed = "no";
+    later.bytes = 8;
+    test::write_file(folder / "journal.0-of-2.jsonl", journal_line(record_of("a")) + journal_line(record_of("b")) + journal_line(later));
+    test::write_file(folder / "journal.1-of-2.jsonl", journal_line(failed));
+    JournalIndex index;
+    index.read(folder.path().string(), {});
+    CHECK(index.record_of(*index.table().look_up(hash64("a"))).bytes == 8);
+    CHECK(!index.table().look_up(hash64("b"))->failed);
+    CHECK(index.record_of(*index.table().look_up(hash64("b"))).failed.empty());
+}
+
+TEST_CASE("tar: a header has the fields and the checksum of ustar") {
+    const std::string block = tar_header("a.png", 1234);
+    REQUIRE(block.size() == 512);
+    CHECK(block.substr(124, 12) == std::string("00000002322\0", 12));
+    std::string blank = block;
+    blank.replace(148, 8, "        ");
+    unsigned sum = 0;
+    for (const char c : blank) sum += static_cast<unsigned char>(c);
+    CHECK(std::stoul(block.substr(148, 6), nullptr, 8) == sum);
+    CHECK(tar_padding(1234) == 302);
+    CHECK(tar_padding(1024) == 0);
+}
+
+TEST_CASE("SHA-256 of a text, and of a part of a file, are the standard's") {
+    constexpr const char* abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";  // FIPS 180-2, B.1
+    const std::string text = "abc";
+    CHECK(sha256_hex({reinterpret_cast<const std::uint8_t*>(text.data()), 3}) == abc);
+    const TempFolder folder;
+    const std::string path = test::write_file(folder / "x", "--abc--");
+    CHECK(sha256_of_file(path, 2, 3) == abc);
+    CHECK_THROWS_AS(sha256_of_file(path, 2, 9), Error);
+}
+
+TEST_CASE("bounded queue: a full one makes the stage before wait, items arrive in order, abandoning frees both") {
+    BoundedQueue<int> queue(3, 100);
+    std::vector<int> taken;
+    std::size_t largest = 0;
+    std::thread producer([&] {
+        for (int i = 0; i < 1000; ++i) static_cast<void>(queue.push(i, 1));
+        queue.close();
+    });
+    while (const auto item = queue.pop()) {
+        largest = std::max(largest, queue.size());
+        taken.push_back(*item);
+    }
+    producer.join();
+    CHECK(taken.size() == 1000);
+    CHECK(std::is_sorted(taken.begin(), taken.end()));
+    CHECK(largest <= 3);
+    BoundedQueue<int> full(1, 100);
+    REQUIRE(full.push(1, 1));
+    bool pushed = true;
+    std::thread waiting([&] { pushed = full.push(2, 1); });
+    full.abandon();
+    waiting.join();
+    CHECK(!pushed);
+    CHECK(!full.pop());
+}
+
+TEST_CASE("progress: what is left follows from what was read and made") {
+    Status s;
+    s.asked = 50;
+    s.read_share = 0.5;
+    s.skipped = 10;
+    s.made = 30;
+    s.seconds = 15;
+    s.denoise_s = 9;
+    s.blocked_s = 4;
+    CHECK(s.expected() == 100);
+    CHECK(s.seconds_left() == Approx(30.0));
+    CHECK(status_text(s) == "40 of ~100 done, 2.00 pictures/s, 0:30 left, slowest: denoising");
+    s.blocked_s = 10;
+    CHECK(std::string(s.bottleneck()) == "writing");
+    CHECK(duration_text(3725) == "1:02:05");
+}
+
+}  // namespace
+}  // namespace t2i::batch
