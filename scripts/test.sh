@@ -8,4 +8,8 @@ if [ "${T2I_TEST_CLUSTER:-0}" = 1 ]; then "$root/scripts/install_packages.sh" "$
 "$root/scripts/build.sh" -DT2I_TESTS=ON -DT2I_WERROR=ON -DT2I_CUDA=AUTO
 cd "$root/build"
 # One test at a time: the tests use all cores themselves.
-exec ctest --output-on-failure --no-tests=error "$@"
+ctest --output-on-failure --no-tests=error "$@"
+# What the GPU's kernels went through: each operation's test counts the kernels that it started (tests/conformance/conform.cpp).
+awk '/^emulated: / { tests++; cases += $2; kernels += $4; launches += $6; blocks += $8 }
+     END { if (tests) printf "GPU kernels under emulation: %d operations, %d kernels, %d cases in every thread order, %d launches of %d blocks\n",
+                             tests, kernels, cases, launches, blocks }' Testing/Temporary/LastTest.log

@@ -80,6 +80,11 @@ const LoadedCudaModule& cuda_module() {
     return loaded;
 }
 
+bool has_nvidia_driver() {
+    static const bool found = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL) != nullptr;
+    return found;
+}
+
 std::unique_ptr<Backend> make_cuda_backend(std::string_view name, bool fast_math) {
     CudaOptions options{.device = 0, .fast_math = fast_math};
     if (const auto colon = name.find(':'); colon != std::string_view::npos) {

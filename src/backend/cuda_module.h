@@ -72,6 +72,9 @@ struct LoadedCudaModule {
 // This process's module, loaded when first asked for.
 [[nodiscard]] const LoadedCudaModule& cuda_module();
 
+// Whether NVIDIA's driver library is on this machine: without it, loading the module tells nothing more.
+[[nodiscard]] bool has_nvidia_driver();
+
 // "cuda" or "cuda:N". Throws Error: usage (N is no number), resource (no module, no such device, missing library).
 [[nodiscard]] std::unique_ptr<Backend> make_cuda_backend(std::string_view name, bool fast_math);
 

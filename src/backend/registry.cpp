@@ -41,6 +41,7 @@ std::vector<std::string> backend_names() {
 }
 
 std::string cuda_unavailable_reason() {
+    if (!has_nvidia_driver()) return "no NVIDIA driver on this machine (libcuda.so.1 was not found)";
     const LoadedCudaModule& loaded = cuda_module();
     if (!loaded.module) return loaded.problem;
     const CudaReport report = loaded.module->report();

@@ -219,7 +219,9 @@ void Engine::flush() {
     if (!made_) return;
     const Made made = std::move(*made_);
     made_.reset();
+    const double start_ms = tracer_.now_ms();
     backend_->wait(made.ready);
+    times_.decode_ms += tracer_.now_ms() - start_ms;  // on a queue the decoder works until here
     made.loop->check(made.first_bad.as<std::int32_t>()[0]);
     for (std::int64_t i = 0; i < made.rgb.shape()[0]; ++i) {
         const auto rgb = made.rgb.view.slice(i, 1).as<std::uint8_t>();
@@ -241,17 +243,18 @@ void Engine::make(const ResolvedRequest& settings, std::span<const PictureJob> j
     backend_->wait(backend_->mark());
     stage(times_.text_ms, times_.text_flops);
 
-    DenoiseLoop& loop = loop_for({.plan = settings.plan,
-                                  .cfg_scale = settings.cfg_scale,
-                                  .guided = settings.guided,
-                                  .latents = {static_cast<std::int64_t>(jobs.size()), denoiser_->channels(),
-                                              settings.height / decoder_->factor(), settings.width / decoder_->factor()},
-                                  .text_tokens = text.embeddings.shape()[1]});
-    {
+    DenoiseLoop& loop = [&]() -> DenoiseLoop& {
         const TraceSpan span(context(), "prepare");
-        loop.set_text(text);
+        DenoiseLoop& prepared = loop_for({.plan = settings.plan,
+                                          .cfg_scale = settings.cfg_scale,
+                                          .guided = settings.guided,
+                                          .latents = {static_cast<std::int64_t>(jobs.size()), denoiser_->channels(),
+                                                      settings.height / decoder_->factor(), settings.width / decoder_->factor()},
+                                          .text_tokens = text.embeddings.shape()[1]});
+        prepared.set_text(text);
         backend_->wait(backend_->mark());
-    }
+        return prepared;
+    }();
     times_.prepare_ms += lap_ms();
     flops = tracer_.flops();
 

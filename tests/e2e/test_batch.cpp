@@ -124,7 +124,7 @@ TEST_CASE("batch: bad lines of every kind are listed with their number and reaso
     CHECK(run_t2i({"batch", "--verify", "-o", out.string()}).code == 0);
 }
 
-TEST_CASE("batch: bad flag lines and bad CSV rows do not stop the rest; a bad header does") {
+TEST_CASE("batch: bad flag lines and bad CSV rows do not stop the rest, and a bad header does") {
     const TempFolder folder;
     const std::string text = write_file(folder / "a.txt",
                                         "a cat\na cat --steps 2\n--prompt \"a cat\n--prompt cat --stps 2\n--prompt cat --seed\n--steps 2\na dog\n");
@@ -355,7 +355,7 @@ std::map<std::string, std::string> tar_members(const fs::path& path) {
     return members;
 }
 
-TEST_CASE("batch: WebDataset shards hold picture, parameters and prompt; a kill loses nothing of them") {
+TEST_CASE("batch: WebDataset shards hold picture, parameters and prompt, and a kill loses nothing of them") {
     const TempFolder folder;
     const std::string file = write_file(folder / "a.jsonl", prompt_lines(25));
     REQUIRE(run_batch(file, folder / "files").code == 0);
@@ -406,7 +406,7 @@ TEST_CASE("batch: encoded prompts kept on disk give the same pictures, also when
     CHECK((pictures_in(folder / "third") != expected));
 }
 
-TEST_CASE("batch: file names by a template; one that is not unique or leads away is refused") {
+TEST_CASE("batch: file names by a template, and one that is not unique or leads away is refused") {
     const TempFolder folder;
     const std::string file = write_file(folder / "a.jsonl", R"({"prompt": "A red apple, big!", "id": "x", "seed": 9})");
     REQUIRE(run_batch(file, folder / "out", {"--name", "{sampler}/{prompt}_{seed}_{id}"}).code == 0);

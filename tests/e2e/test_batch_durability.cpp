@@ -86,7 +86,7 @@ TEST_CASE("batch: killed at ten random moments, 300 prompts become 300 pictures 
     check_whole(cut, expected);
 }
 
-TEST_CASE("batch: a disk that fills up in the middle ends the run with one line; with room again it goes on") {
+TEST_CASE("batch: a disk that fills up in the middle ends the run with one line, and with room again it goes on") {
     const SmallDisk disk("600k");
     if (!disk.mounted()) {
         WARN("skipped: only root can mount a small disk");
@@ -210,7 +210,7 @@ TEST_CASE("batch: a changed request under an old id, a lost file and a damaged o
     check_whole(out, pictures_in(out));
 }
 
-TEST_CASE("batch: an interrupt finishes what is in flight and exits with 130; the rest comes later") {
+TEST_CASE("batch: an interrupt finishes what is in flight and exits with 130, and the rest comes later") {
     const TempFolder folder;
     const std::string file = write_file(folder / "prompts.jsonl", prompt_lines(300));
     const fs::path out = folder / "out";

@@ -139,7 +139,7 @@ JournalRecord record_of(const std::string& id) {
     return record;
 }
 
-TEST_CASE("journal: what is written is read again; a cut line and damage in the middle are told apart") {
+TEST_CASE("journal: what is written is read again, and a cut line and damage in the middle are told apart") {
     const TempFolder folder;
     const std::string path = folder / "journal.jsonl";
     std::string text = journal_line(record_of("红")) + "{\"broken\": \n";
