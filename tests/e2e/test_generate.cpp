@@ -36,7 +36,7 @@ TEST_CASE("a prompt becomes a PNG of the model's size, and stdout carries its pa
     CHECK(info.height == 64);
 }
 
-TEST_CASE("the same request gives the same bytes, whatever the threads; another seed gives another picture") {
+TEST_CASE("the same request gives the same bytes, whatever the threads, and another seed gives another picture") {
     const TempFolder folder;
     const auto make = [&](const std::string& name, std::vector<std::string> more) {
         const auto out = folder.path() / name;
