@@ -51,15 +51,7 @@ Estimate dry_run(Engine& engine, const BatchOptions& options, const std::functio
     const std::string& folder = options.output.folder;
     JournalIndex index;
     if (std::error_code ec; fs::is_directory(folder, ec)) index.read(folder, {});
-    Preparer preparer(engine, index,
-                      {.defaults = options.defaults,
-                       .picks_seed = options.picks_seed,
-                       .shard = options.shard,
-                       .retry_failed = options.retry_failed,
-                       .quick_check = options.quick_check,
-                       .dotless_ids = options.output.webdataset,
-                       .folder = folder,
-                       .model_identity = model_identity(engine.info(), options.vae)});
+    Preparer preparer(engine, index, prepare_options(options, engine.info()));
     Estimate found;
     double work = 0, pixels = 0;
     std::optional<Picture> first;

@@ -50,7 +50,6 @@ Runner::Runner(Engine& engine, BatchOptions options, Reporter& reporter, const I
     fs::remove(failures);
     outputs_ = open_outputs(options_.output, options_.shard, index_);
     sync_folder(folder_);
-    model_identity_ = model_identity(info_, options_.vae);
     sub_folders_ = options_.input != "-" && holds_more_than(options_.input, options_.format, most_flat_files);
 }
 
@@ -124,19 +123,22 @@ void Runner::compact_manifest() {
     journal_->append(journal_line(last_));  // the journal vouches for so many bytes of it
 }
 
+PrepareOptions prepare_options(const BatchOptions& options, const ModelInfo& info) {
+    return {.defaults = options.defaults,
+            .picks_seed = options.picks_seed,
+            .shard = options.shard,
+            .retry_failed = options.retry_failed,
+            .quick_check = options.quick_check,
+            .dotless_ids = options.output.webdataset,
+            .folder = options.output.folder,
+            .model_identity = model_identity(info, options.vae)};
+}
+
 void Runner::read() {
     const auto idle = [this](bool is) { requests_.set_idle(is); };
     const auto file = read_prompts(open_source(options_.input, interrupt_.fd(), idle), options_.format,
                                    options_.input == "-" ? "standard input" : options_.input);
-    Preparer preparer(engine_, index_,
-                      {.defaults = options_.defaults,
-                       .picks_seed = options_.picks_seed,
-                       .shard = options_.shard,
-                       .retry_failed = options_.retry_failed,
-                       .quick_check = options_.quick_check,
-                       .dotless_ids = options_.output.webdataset,
-                       .folder = folder_,
-                       .model_identity = model_identity_});
+    Preparer preparer(engine_, index_, prepare_options(options_, info_));
     PromptEntry entry;
     while (!interrupt_.asked() && !failed_ && file->next(entry)) {
         if (file->size_bytes() > 0) read_permille_ = static_cast<std::int64_t>(file->bytes_read() * 1000 / file->size_bytes());

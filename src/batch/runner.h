@@ -38,6 +38,9 @@ struct BatchOptions {
     std::string vae;                            // as the engine was given it
 };
 
+// What the lines of a file are prepared with: the same for a run and for its estimate.
+[[nodiscard]] PrepareOptions prepare_options(const BatchOptions& options, const ModelInfo& info);
+
 // A request that failed, or a picture that is done.
 struct Finished {
     Written written;                            // record.failed: why there is no picture
@@ -111,7 +114,6 @@ class Runner {
     std::unique_ptr<AppendFile> journal_, manifest_, failures_;
     std::unique_ptr<Outputs> outputs_;
     ModelInfo info_;
-    std::string model_identity_;
     bool sub_folders_ = false;
 
     BoundedQueue<Picture> requests_;

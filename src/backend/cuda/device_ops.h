@@ -73,8 +73,6 @@ class DeviceOps : public Backend {
     // Device memory aligned to 256 bytes, valid until the next call. Its address is kept by recordings: it grows outside of
     // them only.
     [[nodiscard]] virtual void* workspace(std::size_t bytes) = 0;
-    // Attention by a library, where that is faster at this shape; false: not done.
-    virtual bool library_attention(const AttentionArgs&) { return false; }
     // Whether attention in bf16 may round its weights (cuda_kernels.h, Attention): quicker, further off than f32 sums explain.
     [[nodiscard]] virtual bool rounds_weights() const { return false; }
     // out = activation(sums + bias).  sums [rows, C] f32, bias [C] on the device or null, out [rows, C] f32 or bf16, may be sums
