@@ -193,6 +193,8 @@ BENCHES = {
     "pixart_xl_2_step_batch_32": ["--random", "pixart-xl-2", "--dtype", "bf16", "-b", "32"],
     "operations_bf16": ["--op", "all", "--dtype", "bf16"],
     "operations_f32": ["--op", "all", "--dtype", "f32"],
+    "attention_bf16_fast_math": ["--op", "attention", "--dtype", "bf16", "--fast-math"],
+    "pixart_xl_2_step_fast_math": ["--random", "pixart-xl-2", "--dtype", "bf16", "--fast-math"],
 }
 
 

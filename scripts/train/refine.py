@@ -50,7 +50,7 @@ def train(config, device):
             latents = model.encode(x).latent_dist.mean
             latents = latents + options["noise"] * torch.randn(latents.shape, generator=generator).to(device)
         y = model.decode(latents).sample
-        loss, l1 = autoencoder.difference(y, x, options["edge_weight"])
+        loss, l1 = autoencoder.difference(y, x, options)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
         optimizer.step()

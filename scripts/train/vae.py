@@ -49,29 +49,30 @@ def split(pictures, count):
     return sorted(set(range(len(pictures))) - set(held_out)), held_out
 
 
-def difference(y, x, edge_weight):
-    """L1 between pictures [B, 3, H, W] plus the weighted L1 of neighbour differences; returns (loss, L1)."""
+def difference(y, x, weights):
+    """L1 between pictures [B, 3, H, W] plus the weighted L1 of neighbour differences (`edge_weight`) and the weighted
+    mean square (`square_weight`, what PSNR counts: large errors at outlines); returns (loss, L1)."""
     error = y - x
     l1 = error.abs().mean()
     edge = (error[..., 1:] - error[..., :-1]).abs().mean() + (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
-    return l1 + edge_weight * edge, l1
+    return l1 + weights["edge_weight"] * edge + weights["square_weight"] * error.square().mean(), l1
 
 
 class Reconstruction(torch.nn.Module):
-    """The training objective: L1, L1 of neighbour differences, and a small KL term."""
+    """The training objective: difference() with the weights of the configuration, and a small KL term."""
 
-    def __init__(self, vae, edge_weight, kl_weight):
+    def __init__(self, vae, weights):
         super().__init__()
-        self.vae, self.edge_weight, self.kl_weight = vae, edge_weight, kl_weight
+        self.vae, self.weights = vae, weights
 
     def forward(self, x, noise):
         """x: [B, 3, H, W] in -1…1; noise: [B, 4, H/8, W/8]. Returns (loss, L1), both scalars."""
         mean, log_variance = self.vae.quant_conv(self.vae.encoder(x)).chunk(2, 1)
         log_variance = log_variance.clamp(-20, 10)
         z = mean + noise * torch.exp(0.5 * log_variance)
-        loss, l1 = difference(self.vae.decoder(self.vae.post_quant_conv(z)), x, self.edge_weight)
+        loss, l1 = difference(self.vae.decoder(self.vae.post_quant_conv(z)), x, self.weights)
         kl = 0.5 * (mean ** 2 + log_variance.exp() - 1 - log_variance).mean()
-        return loss + self.kl_weight * kl, l1
+        return loss + self.weights["kl_weight"] * kl, l1
 
 
 def train(config, device):
@@ -96,7 +97,7 @@ def train(config, device):
         optimizer.load_state_dict(saved["optimizer"])
         generator.set_state(saved["generator"])
         step, clock = saved["step"], checkpoint.Clock(saved["elapsed"], config["checkpoint_seconds"])
-    objective = Reconstruction(vae, options["edge_weight"], options["kl_weight"])
+    objective = Reconstruction(vae, options)
     run = torch.compile(objective, dynamic=False) if options["compile"] else objective
 
     def state():

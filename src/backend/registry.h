@@ -13,7 +13,7 @@ namespace t2i {
 struct BackendOptions {
     int threads = 0;         // 0: one per core this process may run on
     bool fast_math = false;  // on a GPU: products may be cut along their sums and chosen by the number of rows, so that a row's
-                             // last bits may depend on the rows beside it
+                             // last bits may depend on the rows beside it; attention in bf16 may round its weights
 };
 
 // `name`: one of backend_names(), "cuda" or "cuda:N". Throws Error: usage (no such name, listing those there are), resource

@@ -11,6 +11,29 @@ void Tracer::add(Span span) {
     spans_.push_back(std::move(span));
 }
 
+void Tracer::add_queued(Span span, Times times) {
+    if (!keeps_spans_) return;
+    const std::lock_guard lock(mutex_);
+    span.thread = queue_thread;
+    queued_.emplace_back(std::move(span), std::move(times));
+}
+
+void Tracer::settle() {
+    const std::lock_guard lock(mutex_);
+    for (auto& [span, times] : queued_) {
+        const auto [start, end] = times();
+        span.start_ms = ms_at(start);
+        span.duration_ms = ms_at(end) - span.start_ms;
+        spans_.push_back(std::move(span));
+    }
+    queued_.clear();
+}
+
+void Tracer::drop_queued() {
+    const std::lock_guard lock(mutex_);
+    queued_.clear();
+}
+
 std::vector<Tracer::Span> Tracer::spans() const {
     const std::lock_guard lock(mutex_);
     return spans_;

@@ -14,7 +14,8 @@ struct ExecContext {
 };
 
 // A stage, step or layer, for as long as it lives: a span of the tracer where that keeps spans, and a range of the backend
-// for its profilers. On a backend with a queue the span is the time of handing the work over.
+// for its profilers. On a backend with a queue that is the time of handing the work over, and a second span, of the queue,
+// the time of doing it.
 class TraceSpan {
   public:
     // `name` outlives the span.
@@ -28,6 +29,11 @@ class TraceSpan {
         if (backend_) backend_->end_range();
         if (!tracer_) return;
         span_.duration_ms = tracer_->now_ms() - span_.start_ms;
+        if (begin_ != 0)
+            if (const WorkStamp end = backend_->stamp(); end != 0)
+                tracer_->add_queued(span_, [backend = backend_, begin = begin_, end] {
+                    return std::pair{backend->reached(begin), backend->reached(end)};
+                });
         tracer_->add(std::move(span_));
     }
     TraceSpan(const TraceSpan&) = delete;
@@ -47,10 +53,12 @@ class TraceSpan {
         span_.index = what.index;
         if (what.shape) span_.shape = *what.shape;
         span_.start_ms = tracer_->now_ms();
+        if (backend_) begin_ = backend_->stamp();
     }
 
     Tracer* tracer_;  // null: not recorded
     Backend* backend_;
+    WorkStamp begin_ = 0;
     Tracer::Span span_{};
 };
 

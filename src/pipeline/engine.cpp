@@ -126,6 +126,10 @@ Engine::Engine(const PipelineOptions& options)
                         (choice.reason.empty() ? "" : " (no GPU: " + choice.reason + ")")};
 }
 
+Engine::~Engine() {
+    tracer_.drop_queued();  // the backend that knows their times goes
+}
+
 const ModelInfo& Engine::info() {
     if (info_.hash.empty()) info_.hash = hash_.get();
     return info_;
@@ -222,6 +226,7 @@ void Engine::flush() {
     const double start_ms = tracer_.now_ms();
     backend_->wait(made.ready);
     times_.decode_ms += tracer_.now_ms() - start_ms;  // on a queue the decoder works until here
+    tracer_.settle();
     made.loop->check(made.first_bad.as<std::int32_t>()[0]);
     for (std::int64_t i = 0; i < made.rgb.shape()[0]; ++i) {
         const auto rgb = made.rgb.view.slice(i, 1).as<std::uint8_t>();

@@ -55,6 +55,9 @@ class Engine {
   public:
     // Throws Error: input (what cannot be read or is wrong, and where), usage (unknown device or dtype), resource.
     explicit Engine(const PipelineOptions& options);
+    ~Engine();
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
 
     [[nodiscard]] const ModelFolder& folder() const { return folder_; }
     [[nodiscard]] const ModelInfo& info();  // waits for the weights' hash

@@ -12,6 +12,12 @@ using Json = nlohmann::ordered_json;
 
 constexpr int process = 1;  // the only one; the format wants a number
 
+// Viewers show tracks by number: the queue's comes last.
+int track(int thread) {
+    constexpr int last = 1000;
+    return thread == Tracer::queue_thread ? last : thread;
+}
+
 Json name_event(const char* what, int thread, const std::string& name) {
     return {{"name", what}, {"ph", "M"}, {"pid", process}, {"tid", thread}, {"args", {{"name", name}}}};
 }
@@ -27,7 +33,7 @@ Json span_event(const Tracer::Span& span) {
             {"ts", span.start_ms * us_per_ms},
             {"dur", span.duration_ms * us_per_ms},
             {"pid", process},
-            {"tid", span.thread},
+            {"tid", track(span.thread)},
             {"args", std::move(args)}};
 }
 
@@ -42,6 +48,8 @@ std::string trace_json(const Tracer& tracer, const std::string& process_name) {
     Json events = Json::array({name_event("process_name", 0, process_name)});
     for (int t = 0; t < threads; ++t)
         events.push_back(name_event("thread_name", t, t == 0 ? "main" : "thread " + std::to_string(t)));
+    if (std::ranges::any_of(spans, [](const auto& span) { return span.thread == Tracer::queue_thread; }))
+        events.push_back(name_event("thread_name", track(Tracer::queue_thread), "GPU"));
     for (const auto& span : spans) events.push_back(span_event(span));
     return Json{{"traceEvents", std::move(events)}, {"displayTimeUnit", "ms"}}.dump() + "\n";
 }

@@ -154,7 +154,7 @@ TEST_CASE("library roots: environment first, each folder once, only what exists"
 TEST_CASE("the algorithm cache keeps what was found, between runs and between processes") {
     const TempFolder folder;
     const Environment cache_home("XDG_CACHE_HOME", folder / "cache");
-    const std::string path = AlgorithmCache::path_for("NVIDIA H100 80GB/HBM3", "13.0", "13.1.0");
+    const std::string path = AlgorithmCache::path_for("cublaslt", "NVIDIA H100 80GB/HBM3", "13.0", "13.1.0");
     CHECK(path == folder / "cache/t2i/cublaslt-NVIDIA_H100_80GB_HBM3-13.0-13.1.0.json");
     std::vector<std::string> warnings;
     const auto warn = [&](const std::string& line) { warnings.push_back(line); };
@@ -178,7 +178,7 @@ TEST_CASE("the algorithm cache keeps what was found, between runs and between pr
 
 TEST_CASE("the algorithm cache: without a home it lives in memory") {
     const Environment cache_home("XDG_CACHE_HOME", "relative"), home("HOME", "");
-    CHECK(AlgorithmCache::path_for("gpu", "1", "2").empty());
+    CHECK(AlgorithmCache::path_for("cublaslt", "gpu", "1", "2").empty());
     AlgorithmCache cache("", [](const std::string& line) { FAIL(line); });
     cache.put("a", entry(1));
     CHECK(cache.find("a") == entry(1));

@@ -60,4 +60,28 @@ TEST_CASE("trace: the JSON has a complete event a span, in microseconds, and nam
     CHECK(names[2].at("name") == "thread_name");
 }
 
+TEST_CASE("trace: a queue's span is there once it is settled, on a track of its own") {
+    Tracer tracer;
+    tracer.keep_spans();
+    const auto start = Tracer::Clock::now();
+    const auto times = [start] { return std::pair{start, start + std::chrono::milliseconds(3)}; };
+    tracer.add_queued({.name = "decode", .start_ms = 0, .duration_ms = 0, .thread = 0, .index = {}, .shape = {}}, times);
+    CHECK(tracer.spans().empty());
+    tracer.settle();
+    tracer.settle();  // nothing is queued any more
+    tracer.add_queued({.name = "lost", .start_ms = 0, .duration_ms = 0, .thread = 0, .index = {}, .shape = {}}, times);
+    tracer.drop_queued();
+    tracer.settle();
+    const auto spans = tracer.spans();
+    REQUIRE(spans.size() == 1);
+    CHECK(spans[0].duration_ms == Approx(3));
+    CHECK(spans[0].start_ms >= 0);
+    CHECK(spans[0].thread == Tracer::queue_thread);
+    std::vector<std::string> tracks;
+    const auto trace = nlohmann::json::parse(trace_json(tracer, "t2i test"));
+    for (const auto& event : trace.at("traceEvents"))
+        if (event.at("name") == "thread_name") tracks.push_back(event.at("args").at("name"));
+    CHECK(std::ranges::find(tracks, "GPU") != tracks.end());
+}
+
 }  // namespace t2i::test

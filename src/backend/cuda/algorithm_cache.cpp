@@ -59,7 +59,7 @@ std::map<std::string, AlgorithmCache::Entry> read(const std::string& path, std::
         if (!in) throw std::invalid_argument("it cannot be read");
         return parse(in);
     } catch (const std::exception& error) {
-        problem = path + ": not a cache of product algorithms (" + error.what() + "); ignored";
+        problem = path + ": not a cache of algorithms (" + error.what() + "); ignored";
         return {};
     }
 }
@@ -72,7 +72,8 @@ std::string file_name_part(std::string_view text) {
 
 }  // namespace
 
-std::string AlgorithmCache::path_for(std::string_view device, std::string_view driver, std::string_view version) {
+std::string AlgorithmCache::path_for(std::string_view library, std::string_view device, std::string_view driver,
+                                     std::string_view version) {
     const char* cache = std::getenv("XDG_CACHE_HOME");
     const char* home = std::getenv("HOME");
     fs::path folder;
@@ -83,7 +84,8 @@ std::string AlgorithmCache::path_for(std::string_view device, std::string_view d
     else
         return {};
     return (folder / "t2i" /
-            ("cublaslt-" + file_name_part(device) + "-" + file_name_part(driver) + "-" + file_name_part(version) + ".json"))
+            (std::string(library) + "-" + file_name_part(device) + "-" + file_name_part(driver) + "-" + file_name_part(version) +
+             ".json"))
         .string();
 }
 
@@ -127,7 +129,7 @@ void AlgorithmCache::write() {
     if (!ec) return;
     std::error_code ignored;
     fs::remove(temporary, ignored);
-    if (!has_warned_ && warn_) warn_(path_ + ": cannot be written, so product algorithms will be searched again next time");
+    if (!has_warned_ && warn_) warn_(path_ + ": cannot be written, so algorithms will be searched again next time");
     has_warned_ = true;
 }
 

@@ -20,15 +20,7 @@ std::size_t bytes_of(std::int64_t elements, DType dtype) {
 }  // namespace
 
 Convolutions::Convolutions(std::shared_ptr<DeviceMemory> memory, bool whole_batches)
-    : memory_(std::move(memory)), dnn_(cudnn()), whole_batches_(whole_batches) {
-    if (!dnn_.about.problem.empty()) throw Error(ErrorCode::resource, "cuDNN is missing: " + dnn_.about.problem, "--device");
-    check(dnn_.create(&handle_), "start cuDNN");
-    check(dnn_.set_stream(handle_, memory_->stream()), "start cuDNN");
-}
-
-Convolutions::~Convolutions() {
-    if (handle_) dnn_.destroy(handle_);
-}
+    : memory_(std::move(memory)), dnn_(cudnn()), whole_batches_(whole_batches), session_(dnn_, memory_->stream()) {}
 
 std::byte* Convolutions::room(DeviceBlock& block, std::size_t bytes) {
     if (block.bytes() < bytes) {
@@ -43,12 +35,12 @@ const Convolutions::Choice& Convolutions::choice_for(const ConvolutionShape& sha
     if (known != choices_.end()) return known->second;
     std::string why_not_fused, why_not;
     Choice choice;
-    choice.fused = ConvolutionPlan::find(dnn_, {.handle = handle_}, shape, workspace_limit, why_not_fused);
+    choice.fused = ConvolutionPlan::find(dnn_, {.handle = session_.handle()}, shape, workspace_limit, why_not_fused);
     if (!choice.fused && !shape.has_residual) {
         ConvolutionShape plain = shape;
         plain.has_bias = plain.has_relu = false;
         plain.out_type = plain.bias_type = DType::f32;
-        choice.sums = ConvolutionPlan::find(dnn_, {.handle = handle_}, plain, workspace_limit, why_not);
+        choice.sums = ConvolutionPlan::find(dnn_, {.handle = session_.handle()}, plain, workspace_limit, why_not);
         if (!choice.sums)
             throw Error(ErrorCode::resource,
                         "cuDNN " + dnn_.about.version + " has no exact plan for a convolution of " + shape.text() + ": fused, " +
@@ -133,7 +125,7 @@ bool Convolutions::convolve(const Convolution& c, const FinishConvolution& finis
     for (std::int64_t part = 0; part < pictures / shape.batch; ++part) {
         const std::size_t at = bytes_of(part * out_elements, out_type);
         std::byte* stored = sums ? sums : y + at;
-        plan.execute(handle_,
+        plan.execute(session_.handle(),
                      {.x = x + bytes_of(part * in_elements, shape.dtype),
                       .w = c.filter,
                       .residual = residual ? residual + at : nullptr,

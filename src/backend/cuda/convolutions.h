@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "backend/cuda/cudnn_graph.h"
+#include "backend/cuda/convolution_plan.h"
 #include "backend/cuda/device_memory.h"
 #include "ops/backend.h"
 
@@ -40,9 +40,6 @@ class Convolutions {
 
     // Throws Error{resource} without cuDNN. `whole_batches`: BackendOptions::fast_math.
     Convolutions(std::shared_ptr<DeviceMemory> memory, bool whole_batches);
-    ~Convolutions();
-    Convolutions(const Convolutions&) = delete;
-    Convolutions& operator=(const Convolutions&) = delete;
 
     // Queues the convolution. A plan is made at a shape's first use, and scratch grows as needed: not while work is recorded.
     //
@@ -69,7 +66,7 @@ class Convolutions {
     std::shared_ptr<DeviceMemory> memory_;
     const Cudnn& dnn_;
     bool whole_batches_;
-    cudnnHandle_t handle_ = nullptr;
+    CudnnSession session_;
     std::map<ConvolutionShape, Choice> choices_;
     DeviceBlock input_, output_, residual_, sums_, workspace_;
 };

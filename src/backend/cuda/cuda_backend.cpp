@@ -103,10 +103,13 @@ class Capture {
 CudaBackend::CudaBackend(const CudaOptions& options)
     : memory_(std::make_shared<DeviceMemory>(options.device)),
       transfers_(memory_),
+      stamps_(memory_),
       products_(memory_, options.fast_math),
       fast_math_(options.fast_math),
       recordings_(std::make_shared<int>(0)) {
-    if (cudnn().about.problem.empty()) convolutions_ = std::make_unique<Convolutions>(memory_, options.fast_math);
+    if (!cudnn().about.problem.empty()) return;
+    convolutions_ = std::make_unique<Convolutions>(memory_, options.fast_math);
+    if (fast_math_) attentions_ = std::make_unique<Attentions>(memory_);
 }
 
 std::string CudaBackend::description() const {
@@ -332,6 +335,11 @@ bool CudaBackend::convolve(const ConvolutionArgs& a, const void* residual) {
 
 void CudaBackend::convolve(const ConvolutionArgs& a) {
     T2I_CHECK(convolve(a, nullptr), "a convolution without a residual has a plan or throws");
+}
+
+void CudaBackend::attention(const AttentionArgs& a) {
+    const auto ours = [&] { DeviceOps::attention(a); };
+    if (!attentions_ || !attentions_->attend(a, is_recording_, ours)) ours();
 }
 
 void CudaBackend::conv2d(const Conv2dArgs& a) {

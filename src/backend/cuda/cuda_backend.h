@@ -4,10 +4,12 @@
 #include <memory>
 #include <vector>
 
+#include "backend/cuda/attentions.h"
 #include "backend/cuda/convolutions.h"
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/device_ops.h"
 #include "backend/cuda/products.h"
+#include "backend/cuda/stamps.h"
 #include "backend/cuda/transfers.h"
 #include "backend/cuda_module.h"
 
@@ -31,6 +33,8 @@ class CudaBackend final : public DeviceOps {
     void copy_queued(const TensorView& from, const TensorView& to) override;
     WorkMark mark() override;
     void wait(WorkMark mark) override;
+    [[nodiscard]] WorkStamp stamp() override { return is_recording_ ? 0 : stamps_.stamp(); }
+    [[nodiscard]] std::chrono::steady_clock::time_point reached(WorkStamp stamp) override { return stamps_.reached(stamp); }
     // A CUDA graph. Every product in `work` must have run once before, and nothing in it may need more workspace than was
     // needed before: a recording neither allocates nor waits. The backend outlives its recordings.
     [[nodiscard]] std::unique_ptr<Recording> record(std::function<void()> work) override;
@@ -38,6 +42,8 @@ class CudaBackend final : public DeviceOps {
     void end_range() override;
     [[nodiscard]] Memory memory() const override { return memory_->free_and_total(); }
 
+    // With fast_math by cuDNN, where that is faster than our kernel.
+    void attention(const AttentionArgs& a) override;
     // A residual is fused into cuDNN's kernel where it has one for that, else added by DeviceOps.
     void conv2d(const Conv2dArgs& a) override;
 
@@ -77,8 +83,10 @@ class CudaBackend final : public DeviceOps {
 
     std::shared_ptr<DeviceMemory> memory_;
     Transfers transfers_;
+    Stamps stamps_;
     Products products_;
     std::unique_ptr<Convolutions> convolutions_;  // null without cuDNN
+    std::unique_ptr<Attentions> attentions_;      // null without cuDNN or fast_math
     bool fast_math_;
     Scratch workspace_, padded_input_, padded_output_, sums_;
     bool is_recording_ = false;

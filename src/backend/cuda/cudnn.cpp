@@ -50,6 +50,15 @@ const Cudnn& cudnn() {
     return found;
 }
 
+CudnnSession::CudnnSession(const Cudnn& dnn, cudaStream_t stream) : dnn_(dnn) {
+    if (!dnn.about.problem.empty()) throw Error(ErrorCode::resource, "cuDNN is missing: " + dnn.about.problem, "--device");
+    check(dnn.create(&handle_), "start cuDNN");
+    if (const cudnnStatus_t status = dnn.set_stream(handle_, stream); status != CUDNN_STATUS_SUCCESS) {
+        dnn.destroy(handle_);
+        check(status, "start cuDNN");
+    }
+}
+
 void check(cudnnStatus_t status, const char* doing) {
     if (status == CUDNN_STATUS_SUCCESS) return;
     throw Error(ErrorCode::resource, std::string("cuDNN: ") + cudnn().error_string(status) + " (" + doing + ")");

@@ -22,6 +22,20 @@ struct Cudnn {
     decltype(&cudnnBackendExecute) execute = nullptr;
 };
 
+// A session of cuDNN whose work goes to one stream. Throws Error{resource}.
+class CudnnSession {
+  public:
+    CudnnSession(const Cudnn& dnn, cudaStream_t stream);
+    ~CudnnSession() { dnn_.destroy(handle_); }
+    CudnnSession(const CudnnSession&) = delete;
+    CudnnSession& operator=(const CudnnSession&) = delete;
+    [[nodiscard]] cudnnHandle_t handle() const { return handle_; }
+
+  private:
+    const Cudnn& dnn_;
+    cudnnHandle_t handle_ = nullptr;
+};
+
 // Looked for once.
 [[nodiscard]] const Cudnn& cudnn();
 // Throws Error{resource} naming the status and what was asked for.

@@ -1,12 +1,14 @@
-// A convolution as a graph of cuDNN's, and the plan that executes it.
+// Graphs of operations as cuDNN takes them, and plans that execute them.
 #pragma once
 
 #include <cudnn_graph.h>
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -46,24 +48,28 @@ class Descriptor {
     cudnnBackendDescriptor_t handle_ = nullptr;
 };
 
-// y = relu?(conv(x, w) + residual? + bias?) in one kernel that rounds once. Channels last; x and w of one dtype.
-//
-// What cuDNN 9.19 has for compute capability 9.0 (asked with a described GPU, see tests/cuda): engines that are ready, in f32 and
-// in bf16, where there is a bias of the dtype of x and y, with or without the rest. With an f32 bias or an f32 result, bf16
-// needs an engine that cuDNN compiles at the first use of a shape, with NVRTC.
-struct ConvolutionShape {
-    std::int64_t batch = 1, height = 1, width = 1, in_channels = 1, out_channels = 1, kernel_height = 1, kernel_width = 1,
-                 stride = 1;
-    std::array<std::int64_t, 4> padding{};  // top, left, bottom, right
-    DType dtype = DType::f32, out_type = DType::f32;
-    DType bias_type = DType::f32;
-    bool has_residual = false, has_bias = false, has_relu = false;  // the residual has the dtype of y
-    bool operator==(const ConvolutionShape&) const = default;
-    auto operator<=>(const ConvolutionShape&) const = default;
-    [[nodiscard]] std::int64_t out_height() const { return (height + padding[0] + padding[2] - kernel_height) / stride + 1; }
-    [[nodiscard]] std::int64_t out_width() const { return (width + padding[1] + padding[3] - kernel_width) / stride + 1; }
-    [[nodiscard]] std::string text() const;
+// A tensor of rank 4. `id` names it when a plan is executed; a virtual one is not stored.
+struct GraphTensor {
+    std::int64_t id = 0;
+    DType dtype = DType::f32;
+    std::array<std::int64_t, 4> dims{}, strides{};  // elements
+    bool is_virtual = false;
+    bool is_by_value = false;  // one number, read from the host when the plan is executed
 };
+
+// The operations and all that they point to.
+struct OperationGraph {
+    OperationGraph() { parts.reserve(64); }  // references into it stay
+    std::vector<Descriptor> parts;  // kept alive for the others
+    std::vector<cudnnBackendDescriptor_t> operations;
+    const Descriptor& keep(Descriptor d) {
+        parts.push_back(std::move(d));
+        return parts.back();
+    }
+    const Descriptor& tensor(const Cudnn& dnn, const GraphTensor& t);
+};
+
+[[nodiscard]] cudnnDataType_t data_type(DType t);
 
 // The GPU that a plan is made for: the one behind a handle, or one that is described and need not be here.
 struct PlanTarget {
@@ -71,27 +77,27 @@ struct PlanTarget {
     const Descriptor* properties = nullptr;  // a finalized CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR; then the handle is not used
 };
 
-class ConvolutionPlan {
+// Of cuDNN's notes on an engine: does it keep our promises about numbers?
+using IsTrusted = std::function<bool(std::span<const cudnnBackendNumericalNote_t> notes)>;
+
+// What executes a graph.
+class GraphPlan {
   public:
-    // The first plan of cuDNN's heuristics that keeps the house's promises: deterministic, sums in f32, no transform
-    // (Winograd, FFT), f32 inputs not rounded, at most `workspace_limit` bytes. None: nullopt, and `why` says what cuDNN had.
-    static std::optional<ConvolutionPlan> find(const Cudnn& dnn, const PlanTarget& target, const ConvolutionShape& shape,
-                                               std::size_t workspace_limit, std::string& why);
+    // The first plan of cuDNN's heuristics whose engine is trusted and needs at most `workspace_limit` bytes. None: nullopt,
+    // and `why` says what cuDNN had.
+    static std::optional<GraphPlan> find(const Cudnn& dnn, const PlanTarget& target, OperationGraph graph, const IsTrusted& is_trusted,
+                                         std::size_t workspace_limit, std::string& why);
 
     [[nodiscard]] std::size_t workspace_bytes() const { return workspace_bytes_; }
-    // Aligned to 16 bytes; residual and bias are read where the shape has them.
-    struct Operands {
-        const void *x = nullptr, *w = nullptr, *residual = nullptr, *bias = nullptr;
-        void* y = nullptr;
-    };
-    void execute(cudnnHandle_t handle, const Operands& o, void* workspace) const;
+    // `pointers` of the tensors that `ids` name; memory of the GPU is aligned to 16 bytes. Throws Error{resource}.
+    void execute(cudnnHandle_t handle, std::span<const std::int64_t> ids, std::span<const void* const> pointers, void* workspace,
+                 const char* doing) const;
 
   private:
     const Cudnn* dnn_ = nullptr;
     std::shared_ptr<const std::vector<Descriptor>> described_;  // what the plan was made from lives as long as it
     Descriptor plan_;
     std::size_t workspace_bytes_ = 0;
-    bool has_residual_ = false, has_bias_ = false;
 };
 
 }  // namespace t2i::cuda

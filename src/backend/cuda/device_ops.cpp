@@ -8,11 +8,6 @@
 
 namespace t2i::cuda {
 
-void check_launch(cudaError_t status, const char* launcher) {
-    if (status == cudaSuccess) return;
-    throw Error(ErrorCode::resource, std::string("CUDA: ") + cudaGetErrorString(status) + " (" + launcher + ")");
-}
-
 namespace {
 
 const float* floats(const TensorView& t) {

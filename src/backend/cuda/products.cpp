@@ -97,7 +97,7 @@ Products::Products(std::shared_ptr<DeviceMemory> memory, bool fast_math)
     : memory_(std::move(memory)),
       lt_(cublaslt()),
       fast_math_(fast_math),
-      cache_(AlgorithmCache::path_for(memory_->name(), driver_version(), lt_.about.version),
+      cache_(AlgorithmCache::path_for("cublaslt", memory_->name(), driver_version(), lt_.about.version),
              [](const std::string& line) { std::fprintf(stderr, "t2i: warning: %s\n", line.c_str()); }) {
     if (!lt_.about.problem.empty()) throw Error(ErrorCode::resource, "cuBLASLt is missing: " + lt_.about.problem, "--device");
     workspace_ = DeviceBlock(memory_, workspace_bytes);

@@ -1,6 +1,7 @@
 #include "backend/cuda/status.h"
 
 #include "backend/cuda/driver.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "t2i/error.h"
 
 namespace t2i::cuda {
@@ -70,6 +71,11 @@ void check(cudaError_t status, const char* doing) {
     if (status == cudaSuccess) return;
     static_cast<void>(cudaGetLastError());  // else a later, unrelated call reports it again
     throw Error(ErrorCode::resource, "CUDA: " + explain(status) + " (" + doing + ")");
+}
+
+// Of kernels/cuda/cuda_kernels.h.
+void check_launch(cudaError_t status, const char* launcher) {
+    check(status, launcher);
 }
 
 }  // namespace t2i::cuda

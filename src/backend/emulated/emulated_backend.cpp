@@ -5,11 +5,19 @@
 #include <vector>
 
 #include "backend/cuda/device_ops.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/emulation/emulator.h"
 #include "kernels/ref/ref_kernels.h"
 #include "t2i/error.h"
 
 namespace t2i {
+
+// Of kernels/cuda/cuda_kernels.h.
+void cuda::check_launch(cudaError_t status, const char* launcher) {
+    if (status != cudaSuccess)
+        throw Error(ErrorCode::resource, std::string("emulated GPU: ") + cudaGetErrorString(status) + " (" + launcher + ")");
+}
+
 namespace {
 
 using emulation::Order;

@@ -1,0 +1,41 @@
+// Attention by cuDNN where that is faster than our kernel, each shape decided once.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "backend/cuda/algorithm_cache.h"
+#include "backend/cuda/attention_plan.h"
+#include "backend/cuda/device_memory.h"
+#include "ops/backend.h"
+
+namespace t2i::cuda {
+
+// For fast_math alone: cuDNN rounds the weights of the values to bf16.
+class Attentions {
+  public:
+    // Throws Error{resource} without cuDNN.
+    explicit Attentions(std::shared_ptr<DeviceMemory> memory);
+
+    // True: the attention is queued. False: it is for our kernel, `ours`, to do: another dtype, a bias or key lengths, memory
+    // that is not aligned, a shape that cuDNN has no plan for or is slower at. The first attention of a shape times both,
+    // which waits for the GPU; a shape that is new while work is recorded is for our kernel.
+    [[nodiscard]] bool attend(const AttentionArgs& a, bool is_recording, const std::function<void()>& ours);
+
+  private:
+    [[nodiscard]] std::optional<AttentionPlan> faster_plan(const AttentionShape& shape, const AttentionArgs& a,
+                                                           const std::function<void()>& ours);
+    void run(const AttentionPlan& plan, const AttentionShape& shape, const AttentionArgs& a);
+
+    std::shared_ptr<DeviceMemory> memory_;
+    const Cudnn& dnn_;
+    CudnnSession session_;
+    AlgorithmCache cache_;
+    std::map<AttentionShape, std::optional<AttentionPlan>> plans_;
+    // Scratch whose address recordings keep: one for each shape.
+    std::map<AttentionShape, DeviceBlock> logarithms_, workspaces_;
+};
+
+}  // namespace t2i::cuda
