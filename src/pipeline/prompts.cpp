@@ -136,6 +136,8 @@ void TextCache::remember(const std::vector<std::int32_t>& ids, const std::shared
 
 std::unique_ptr<Prompts> make_prompts(const ModelFolder& folder, const Denoiser& denoiser, Backend& backend, DType compute,
                                       const PromptOptions& options) {
+    if (denoiser.classes() > 0 && folder.components.contains("text_encoder"))
+        throw Error(ErrorCode::input, "is class-conditional, but " + folder.pipeline_class + " lists a text encoder", folder.component("transformer"));
     if (denoiser.classes() > 0) return std::make_unique<ClassPrompts>(folder, denoiser.classes());
     return std::make_unique<TextPrompts>(folder, backend, compute, options);
 }

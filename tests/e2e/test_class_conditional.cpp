@@ -123,6 +123,12 @@ TEST_CASE("classes: a folder whose id2label is broken names it") {
     refused({{"-1", "cat"}}, "holds a bad entry \"-1\"");
     refused({{"1", 2}}, "holds a bad entry \"1\"");
     refused({{"1000", "cat"}}, "names class 1000, the transformer knows 1000");
+    index["id2label"] = nullptr;
+    index["text_encoder"] = {"transformers", "T5EncoderModel"};
+    write_file((model / "model_index.json").string(), index.dump());
+    const Outcome run = run_t2i({"-m", model.string(), "-p", "207", "-o", folder / "a.png"});
+    CHECK(run.code == 3);
+    CHECK(run.err.find("transformer: is class-conditional, but DiTPipeline lists a text encoder") != std::string::npos);
 }
 
 TEST_CASE("classes: bench times the model, and one with random weights") {
