@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The denoising loop of t2i beside PyTorch's: same safetensors, noise, text, steps, guidance and dtype, in turn, in one run.
+"""The denoising loop of t2i beside PyTorch's: same safetensors, noise, text or labels, steps, guidance and dtype, in turn, in one run.
 
     scripts/bench_vs_torch.py --t2i build/t2i --json torch.json         on a machine with a GPU
     scripts/bench_vs_torch.py --check                                   the PyTorch model against diffusers', on the CPU
@@ -24,11 +24,13 @@ except ImportError:
     sys.exit(print("bench_vs_torch: PyTorch is missing; pip install torch", file=sys.stderr) or 4)
 
 sys.path.insert(0, str(Path(__file__).parent))
-from peer_pixart import PixArt, read_safetensors  # noqa: E402
+from peer_dit import DiT  # noqa: E402
+from peer_parts import read_safetensors  # noqa: E402
+from peer_pixart import PixArt  # noqa: E402
 
 SAMPLE = 32           # latents are 32 x 32
 GUIDANCE = 4.5        # PixArt's default
-TEXT_SEED = 1000003   # of the random text; picture i starts from the noise of seed i
+PEERS = {"PixArtTransformer2DModel": PixArt, "DiTTransformer2DModel": DiT}
 COSINE, ERROR_RATIO = 0.999, 1.2  # what a time needs to count
 
 
@@ -46,14 +48,15 @@ def ddim_steps(count, train_steps=1000, beta_start=1e-4, beta_end=0.02):
 
 
 class Loop:
-    """The denoising loop of one model for one batch size; step i reads its numbers from tensors, so one graph serves all."""
+    """The denoising loop of one model for one batch size; step i reads its numbers from tensors, so one graph serves all.
+    Picture i starts from the noise of seed i."""
 
-    def __init__(self, model, batch, steps, text_tokens, text_width, device):
+    def __init__(self, model, batch, steps, text_tokens, device):
         self.model, self.batch = model, batch
         plan = ddim_steps(steps)
-        text = torch.randn(2 * batch, text_tokens, text_width, generator=torch.Generator().manual_seed(TEXT_SEED)).to(device)
         with torch.no_grad():
-            self.request = model.prepare(torch.tensor([s[0] for s in plan], device=device), text, None, SAMPLE, SAMPLE)
+            self.request = model.prepare(torch.tensor([s[0] for s in plan], device=device),
+                                         model.random_condition(2 * batch, text_tokens), SAMPLE, SAMPLE)
         self.coefficients = torch.tensor([s[1:] for s in plan], dtype=torch.float32, device=device)
         noise = [torch.randn(4, SAMPLE, SAMPLE, generator=torch.Generator().manual_seed(i)) for i in range(batch)]
         self.noise = torch.stack(noise).to(device)
@@ -64,8 +67,8 @@ class Loop:
     def step(self):
         pick = lambda table: table.index_select(0, self.index)[0]
         out = self.model(torch.cat([self.x, self.x]), pick(self.request["modulations"]), pick(self.request["head"]), self.request)
-        without, with_text = out[:, :4].float().chunk(2)
-        guided = without + GUIDANCE * (with_text - without)
+        without, told = out[:, :4].float().chunk(2)
+        guided = without + GUIDANCE * (told - without)
         c = pick(self.coefficients)
         x0 = c[0] * self.x + c[1] * guided
         self.x.copy_(c[2] * self.x + c[3] * x0)
@@ -107,9 +110,9 @@ class Loop:
 
 def load_model(folder, dtype, device):
     config = json.loads((Path(folder) / "config.json").read_text())
-    model = PixArt(config)
+    model = PEERS[config["_class_name"]](config)
     model.load_state_dict(read_safetensors(Path(folder) / "diffusion_pytorch_model.safetensors"))
-    return model.to(device, dtype).eval(), config
+    return model.to(device, dtype).eval()
 
 
 def attention_backends():
@@ -166,7 +169,7 @@ def run_t2i(options, shape, folder, latents, device, dtype):
     """Raw times of one `t2i bench` in ms and None, or None and the line with which it refused."""
     with tempfile.NamedTemporaryFile(suffix=".json") as figures:
         command = [options.t2i, "bench", "--random", shape["model"], "--weights", folder, "--device", device, "--dtype", dtype,
-                   "--steps", shape["steps"], "--cfg-scale", GUIDANCE, "--text-tokens", shape["text_tokens"],
+                   "--steps", shape["steps"], "--cfg-scale", GUIDANCE, "--text-tokens", shape["text_tokens"] or 1,
                    "--batch-count", shape["batch"], "--runs", options.runs, "--warm-ups", options.warm_ups,
                    "--json", figures.name, "--save-latents", latents]
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
@@ -190,7 +193,7 @@ def percentiles(times):
 def reference_latents(folder, loop_shape):
     """The same loop in f32."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    model, _ = load_model(folder, torch.float32, loop_shape["device"])
+    model = load_model(folder, torch.float32, loop_shape["device"])
     latents = Loop(model, **loop_shape).run().clone()
     del model
     torch.cuda.empty_cache()
@@ -205,9 +208,9 @@ def compare(options, shape, folder, deadline):
     ours, refused = run_t2i(options, shape, folder, latents, options.device, "bf16")  # writes the weights too
     if refused:
         return {**report, "skipped": refused}
-    model, config = load_model(folder, torch.bfloat16, "cuda")
+    model = load_model(folder, torch.bfloat16, "cuda")
     loop_shape = {"batch": shape["batch"], "steps": shape["steps"], "text_tokens": shape["text_tokens"],
-                  "text_width": config["caption_channels"], "device": "cuda"}
+                  "device": "cuda"}
     reference = reference_latents(folder, loop_shape)
     setting, backend, compiled, graph = best_peer(model, loop_shape, deadline, report)
     loop = make_peer(model, compiled, graph, attention_backends()[backend], loop_shape)
@@ -231,7 +234,9 @@ def compare(options, shape, folder, deadline):
 
 
 def print_row(row):
-    name = f"{row['model']}, batch {row['batch']}, {row['steps']} steps, {row['text_tokens']} text tokens"
+    name = f"{row['model']}, batch {row['batch']}, {row['steps']} steps"
+    if row["text_tokens"]:
+        name += f", {row['text_tokens']} text tokens"
     if "skipped" in row:
         print(f"{name}: skipped: {row['skipped']}")
         return
@@ -242,49 +247,74 @@ def print_row(row):
     print(f"{name}: {row['speedup']:.2f} times PyTorch" + ("" if row["counts"] else "; DOES NOT COUNT: too far from f32"))
 
 
+def small(theirs, peer, config):
+    """Both sides of one model with the same random weights."""
+    model = theirs(**config).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=parameter.shape[-1] ** -0.5)
+    ours = peer(config)
+    ours.load_state_dict(model.state_dict())
+    return model, ours
+
+
+def difference(expected, ours, latents, request):
+    actual = ours(latents, request["modulations"][1], request["head"][1], request)
+    return ((actual - expected).norm() / expected.norm()).item()
+
+
+def check_pixart(transformer, heads, size, patch, out_channels, shape, lengths):
+    """Relative difference from diffusers, masked text included."""
+    config = dict(num_attention_heads=heads, attention_head_dim=size, in_channels=4, out_channels=out_channels, num_layers=3,
+                  cross_attention_dim=heads * size, caption_channels=24, patch_size=patch, sample_size=32, norm_eps=1e-6,
+                  interpolation_scale=1, use_additional_conditions=False)
+    theirs, ours = small(transformer, PixArt, config)
+    x, text = torch.randn(shape), torch.randn(shape[0], 30, 24)
+    mask = torch.tensor([[1] * n + [0] * (30 - n) for n in lengths])
+    expected = theirs(x, encoder_hidden_states=text, timestep=torch.tensor([421] * shape[0]), encoder_attention_mask=mask,
+                      added_cond_kwargs={"resolution": None, "aspect_ratio": None}).sample
+    return difference(expected, ours, x, ours.prepare(torch.tensor([999, 421]), text, *shape[2:], lengths))
+
+
+def check_dit(transformer, heads, size, patch, out_channels, shape, labels):
+    """Relative difference from diffusers, the unconditional label included."""
+    config = dict(num_attention_heads=heads, attention_head_dim=size, in_channels=4, out_channels=out_channels, num_layers=3,
+                  patch_size=patch, sample_size=shape[2], norm_eps=1e-3, num_embeds_ada_norm=10)
+    theirs, ours = small(transformer, DiT, config)
+    x, labels = torch.randn(shape), torch.tensor(labels)
+    expected = theirs(x, timestep=torch.tensor([421] * shape[0]), class_labels=labels).sample
+    return difference(expected, ours, x, ours.prepare(torch.tensor([999, 421]), labels, *shape[2:]))
+
+
+@torch.no_grad()
 def check_against_diffusers():
-    """The PyTorch model must equal diffusers' in f32, masked text included. Returns an exit code."""
+    """The PyTorch models must equal diffusers' in f32. Returns an exit code."""
     try:
-        from diffusers import PixArtTransformer2DModel
+        from diffusers import DiTTransformer2DModel, PixArtTransformer2DModel
     except ImportError:
         print("bench_vs_torch: --check needs diffusers", file=sys.stderr)
         return 4
     torch.manual_seed(0)
-    worst = 0.0
-    for heads, size, patch, out_channels, latents, lengths in [(2, 8, 2, 8, (2, 4, 8, 8), [5, 30]), (3, 72, 4, 4, (1, 4, 16, 32), [30])]:
-        config = dict(num_attention_heads=heads, attention_head_dim=size, in_channels=4, out_channels=out_channels, num_layers=3,
-                      cross_attention_dim=heads * size, caption_channels=24, patch_size=patch, sample_size=32, norm_eps=1e-6,
-                      interpolation_scale=1, use_additional_conditions=False)
-        theirs = PixArtTransformer2DModel(**config).eval()
-        for parameter in theirs.parameters():
-            torch.nn.init.normal_(parameter, std=parameter.shape[-1] ** -0.5)
-        ours = PixArt(config)
-        ours.load_state_dict(theirs.state_dict())
-        x, text = torch.randn(latents), torch.randn(latents[0], 30, 24)
-        mask = torch.tensor([[1] * n + [0] * (30 - n) for n in lengths])
-        with torch.no_grad():
-            expected = theirs(x, encoder_hidden_states=text, timestep=torch.tensor([421] * latents[0]), encoder_attention_mask=mask,
-                              added_cond_kwargs={"resolution": None, "aspect_ratio": None}).sample
-            request = ours.prepare(torch.tensor([999, 421]), text, lengths, *latents[2:])
-            actual = ours(x, request["modulations"][1], request["head"][1], request)
-        worst = max(worst, ((actual - expected).norm() / expected.norm()).item())
-    print(f"largest relative difference from diffusers {worst:.1e}")
-    return 0 if worst < 1e-5 else 1
+    found = {"PixArt": max(check_pixart(PixArtTransformer2DModel, 2, 8, 2, 8, (2, 4, 8, 8), [5, 30]),
+                           check_pixart(PixArtTransformer2DModel, 3, 72, 4, 4, (1, 4, 16, 32), [30])),
+             "DiT": max(check_dit(DiTTransformer2DModel, 2, 24, 2, 8, (3, 4, 8, 8), [3, 10, 0]),
+                        check_dit(DiTTransformer2DModel, 3, 72, 4, 4, (1, 4, 32, 32), [9]))}
+    for name, worst in found.items():
+        print(f"{name}: largest relative difference from diffusers {worst:.1e}")
+    return 0 if max(found.values()) < 1e-5 else 1
 
 
-def check_against_t2i(options):
-    """The same loop on both sides, on the CPU in f32: same weights, noise, text, steps and guidance. Returns an exit code."""
-    shape = {"model": "pixart-tiny", "batch": 2, "steps": 4, "text_tokens": 7}
+def check_against_t2i(options, model):
+    """The same loop on both sides, on the CPU in f32: same weights, noise, text or labels, steps and guidance. Returns an exit code."""
+    shape = {"model": model, "batch": 2, "steps": 4, "text_tokens": 7}
     with tempfile.TemporaryDirectory(prefix="t2i-bench-") as folder:
         latents = str(Path(folder) / "latents.safetensors")
         _, refused = run_t2i(options, shape, folder, latents, "cpu", "f32")
         if refused:
             print(f"bench_vs_torch: {refused}", file=sys.stderr)
             return 1
-        model, config = load_model(folder, torch.float32, "cpu")
-        loop = Loop(model, shape["batch"], shape["steps"], shape["text_tokens"], config["caption_channels"], "cpu")
+        loop = Loop(load_model(folder, torch.float32, "cpu"), shape["batch"], shape["steps"], shape["text_tokens"], "cpu")
         found = quality(read_safetensors(latents)["latents"], loop.run())
-    print(f"relative difference of latents from t2i's {found['relative_error']:.1e}")
+    print(f"{model}: relative difference of latents from t2i's {found['relative_error']:.1e}")
     return 0 if found["relative_error"] < 1e-3 else 1
 
 
@@ -308,7 +338,8 @@ def parse_arguments():
 def main():
     options = parse_arguments()
     if options.check:
-        return check_against_diffusers() or (check_against_t2i(options) if options.t2i else 0)
+        models = ("pixart-tiny", "dit-tiny") if options.t2i else ()
+        return check_against_diffusers() or max((check_against_t2i(options, model) for model in models), default=0)
     options.t2i = options.t2i or "build/t2i"
     if not torch.cuda.is_available():
         print("bench_vs_torch: PyTorch finds no GPU", file=sys.stderr)
@@ -316,7 +347,7 @@ def main():
     begin, rows = time.monotonic(), []
     cells = [(model, int(batch)) for model in options.models.split(",") for batch in options.batches.split(",")]
     for i, (model, batch) in enumerate(cells):
-        shape = {"model": model, "batch": batch, "steps": options.steps, "text_tokens": options.text_tokens}
+        shape = {"model": model, "batch": batch, "steps": options.steps, "text_tokens": 0 if model.startswith("dit") else options.text_tokens}
         deadline = begin + options.seconds * (i + 0.7) / len(cells)
         if time.monotonic() - begin > options.seconds:
             rows.append({**shape, "skipped": "out of time"})

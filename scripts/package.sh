@@ -117,7 +117,7 @@ copy_tests() {
 copy_scripts() {
     mkdir -p "$stage/scripts"
     local script
-    for script in gpu_check.sh profile.sh bench_vs_torch.py peer_pixart.py; do
+    for script in gpu_check.sh profile.sh bench_vs_torch.py peer_parts.py peer_pixart.py peer_dit.py; do
         [ ! -e "$root/scripts/$script" ] || cp "$root/scripts/$script" "$stage/scripts/"
     done
     mkdir "$stage/scripts/gpu"

@@ -30,7 +30,7 @@ struct PipelineOptions {
 
 // Unset fields take the model's own defaults.
 struct GenerateRequest {
-    std::string prompt;           // UTF-8
+    std::string prompt;           // UTF-8; of a class-conditional model a class's name or number, empty: no class
     std::string negative_prompt;  // UTF-8
     std::optional<int> steps;     // [1, 1000]
     std::optional<double> cfg_scale;  // guidance is off at 1 and below
@@ -60,6 +60,7 @@ struct ModelInfo {
     double cfg_scale = 4.5;
     int width = 256, height = 256;
     int max_prompt_tokens = 120;     // with the end-of-sequence token
+    int classes = 0;                 // of a class-conditional model, whose prompt is a class's name or number; 0: it reads text
     std::string sampler;             // default sampling method
     std::string device, dtype;       // "cpu", "f32"
     std::string runs_on;             // one line: what computes, threads, dtype
@@ -92,7 +93,7 @@ class Pipeline {
         OnProgress progress;
         OnWarning warning;
     };
-    // Throws Error: usage (a value out of range, unknown sampler), input (not UTF-8; NaN, naming the step), interrupted.
+    // Throws Error: usage (a value out of range, unknown sampler or class), input (not UTF-8; NaN, naming the step), interrupted.
     void generate(const GenerateRequest& request, const Callbacks& callbacks);
     // Collects the pictures.
     [[nodiscard]] std::vector<Image> generate(const GenerateRequest& request);

@@ -46,6 +46,19 @@ def train_vocabulary():
     VOCABULARY.write_bytes(writer.getvalue())
 
 
+def random_vae(base):
+    """A small AutoencoderKL with factor 8, and the description that stands for it."""
+    vae_config = dict(in_channels=3, out_channels=3, act_fn="silu", down_block_types=["DownEncoderBlock2D"] * 4,
+                      up_block_types=["UpDecoderBlock2D"] * 4, block_out_channels=[8, 8, 16, 16], layers_per_block=1,
+                      norm_num_groups=4, latent_channels=4, scaling_factor=0.18215)
+    vae = AutoencoderKL(**vae_config).eval()
+    vae_tensors = common.fill(vae, base, lambda key, shape: (0.8 * math.sqrt(3.0 / (shape[1] * 9)), 0.0)
+                              if key == "decoder.conv_out.weight" else None)
+    # A picture needs the decoder alone.
+    vae_tensors = [t for t in vae_tensors if not t["name"].startswith(("encoder.", "quant_conv."))]
+    return vae, {"stem": "diffusion_pytorch_model", "tensors": vae_tensors, "config": {"_class_name": "AutoencoderKL", **vae_config}}
+
+
 def random_parts(c, number, vocabulary):
     """The three models, and the descriptions that stand for them."""
     width = c["heads"] * c["size"]
@@ -73,21 +86,14 @@ def random_parts(c, number, vocabulary):
 
     dit_tensors = common.fill(dit, 600 + number, dit_scale)
 
-    vae_config = dict(in_channels=3, out_channels=3, act_fn="silu", down_block_types=["DownEncoderBlock2D"] * 4,
-                      up_block_types=["UpDecoderBlock2D"] * 4, block_out_channels=[8, 8, 16, 16], layers_per_block=1,
-                      norm_num_groups=4, latent_channels=4, scaling_factor=0.18215)
-    vae = AutoencoderKL(**vae_config).eval()
-    vae_tensors = common.fill(vae, 700 + number, lambda key, shape: (0.8 * math.sqrt(3.0 / (shape[1] * 9)), 0.0)
-                              if key == "decoder.conv_out.weight" else None)
-    # A picture needs the decoder alone.
-    vae_tensors = [t for t in vae_tensors if not t["name"].startswith(("encoder.", "quant_conv."))]
+    vae, vae_component = random_vae(700 + number)
     components = {
         "text_encoder": {"stem": "model", "tensors": t5_tensors, "config": {
             "architectures": ["T5EncoderModel"], "model_type": "t5", "feed_forward_proj": "gated-gelu", "layer_norm_epsilon": 1e-6,
             "relative_attention_num_buckets": 32, "relative_attention_max_distance": 128, **t5_config}},
         "transformer": {"stem": "diffusion_pytorch_model", "tensors": dit_tensors,
                         "config": {"_class_name": "PixArtTransformer2DModel", **dit_config}},
-        "vae": {"stem": "diffusion_pytorch_model", "tensors": vae_tensors, "config": {"_class_name": "AutoencoderKL", **vae_config}},
+        "vae": vae_component,
     }
     return t5, dit, vae, components
 

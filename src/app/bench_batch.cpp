@@ -44,6 +44,11 @@ double elapsed_ms(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
 
+// The i-th of different prompts: with as many digits, so about as many tokens; of a class-conditional model class after class.
+std::string numbered_prompt(const std::string& prompt, const ModelInfo& info, int i) {
+    return info.classes > 0 ? std::to_string(i % info.classes) : prompt + " " + std::to_string(i + 1000);
+}
+
 struct BatchTime {
     double ms = 0;     // a picture
     double denoise_ms = 0;  // of that, in the loop
@@ -57,7 +62,7 @@ BatchTime time_batch(Engine& engine, const GenerateRequest& request, int n, int 
     options.input = folder.path() + "/prompts.txt";
     {
         std::ofstream file(options.input);
-        for (int i = 0; i < n; ++i) file << request.prompt << " " << i + 1000 << "\n";  // as many digits, so about as many tokens
+        for (int i = 0; i < n; ++i) file << numbered_prompt(request.prompt, engine.info(), i) << "\n";
     }
     options.output.folder = folder.path() + "/out";
     options.defaults = request;
@@ -80,7 +85,7 @@ BatchTime time_batch(Engine& engine, const GenerateRequest& request, int n, int 
 BenchRow time_denoiser(Engine& engine, const GenerateRequest& request, int together) {
     const ResolvedRequest settings = engine.resolve(request);
     PictureJob job;
-    job.prompt = engine.tokenize(request.prompt + " 1000", "--prompt").ids;
+    job.prompt = engine.tokenize(numbered_prompt(request.prompt, engine.info(), 0), "--prompt").ids;
     if (settings.guided) job.negative = engine.tokenize(request.negative_prompt, "--negative-prompt").ids;
     std::vector<PictureJob> jobs(static_cast<std::size_t>(together), job);
     for (std::size_t i = 0; i < jobs.size(); ++i) jobs[i].seed = i;
@@ -126,10 +131,15 @@ std::string ratio(double value) {
 
 }  // namespace
 
+std::string default_prompt(const ModelInfo& info) {
+    return info.classes > 0 ? "0" : "a red apple";
+}
+
 BenchReport bench_batch(const PipelineOptions& model, const GenerateRequest& request, int pictures) {
     Engine engine(model);
     GenerateRequest r = request;
     if (!r.steps) r.steps = engine.info().steps;
+    if (r.prompt.empty()) r.prompt = default_prompt(engine.info());
     const batch::Interrupt interrupt;
     static_cast<void>(time_batch(engine, r, std::min(pictures, 4), model.engine_batch, interrupt));  // warms up
     const BatchTime whole = time_batch(engine, r, pictures, model.engine_batch, interrupt);

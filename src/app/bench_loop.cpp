@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "checkpoint/safetensors.h"
-#include "core/rng.h"
 #include "ops/memory.h"
 #include "pipeline/denoise.h"
 #include "sampling/sampler.h"
@@ -15,7 +14,6 @@ namespace t2i::app {
 
 namespace {
 
-constexpr std::uint64_t text_seed = 1000003;  // scripts/bench_vs_torch.py draws from it too
 constexpr std::int64_t sample_size = 32;
 
 SamplerPlan ddim_plan(int steps) {
@@ -23,12 +21,6 @@ SamplerPlan ddim_plan(int steps) {
     config.class_name = "DDIMScheduler";
     config.timestep_spacing = "leading";
     return sampler_by_name("ddim").make()->plan(config, steps);
-}
-
-Conditioning random_text(const ExecContext& ctx, std::int64_t rows, const LoopBench& bench) {
-    const Tensor text = Tensor::host({rows, bench.text_tokens, bench.text_width});
-    TorchGenerator(text_seed).normal(text.as<float>());
-    return {upload(ctx.backend, text), std::vector<std::int32_t>(static_cast<std::size_t>(rows), bench.text_tokens)};
 }
 
 void save_latents(const ExecContext& ctx, const DenoiseLoop& loop, const std::string& path) {
@@ -47,8 +39,8 @@ BenchRow bench_loop(const ExecContext& ctx, const Denoiser& denoiser, const Loop
                       .cfg_scale = bench.cfg_scale,
                       .guided = guided,
                       .latents = {bench.pictures, denoiser.channels(), sample_size, sample_size},
-                      .text_tokens = bench.text_tokens});
-    loop.set_text(random_text(ctx, loop.model_rows(), bench));
+                      .text_tokens = bench.shape.classes > 0 ? 1 : bench.text_tokens});
+    loop.set_text(random_conditioning(ctx, bench.shape, loop.model_rows(), bench.text_tokens));
     std::vector<std::uint64_t> seeds(static_cast<std::size_t>(bench.pictures));
     std::iota(seeds.begin(), seeds.end(), std::uint64_t{0});
 

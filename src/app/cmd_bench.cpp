@@ -50,6 +50,7 @@ BenchReport bench_pictures(Arguments& a) {
     a.model.text_cache = 0;  // every timed run encodes its text
     const auto start = std::chrono::steady_clock::now();
     Pipeline pipeline = Pipeline::load(a.model);
+    if (a.request.prompt.empty()) a.request.prompt = default_prompt(pipeline.info());
     BenchRow load{"load", {elapsed_ms(start)}}, text{"text encoder", {}}, prepare{"prepare (text keys, time tables)", {}},
         denoise{"", {}}, decode{"decode", {}}, png{"PNG", {}}, whole{"whole picture", {}};
     const double share = 1.0 / a.request.count;
@@ -129,17 +130,15 @@ class ScratchFolder {
 };
 
 // One step on CFG pairs at 32x32 latents, of all pictures together. ctx.tracer must be there: it counts the FLOP.
-BenchRow bench_step(const ExecContext& ctx, const Denoiser& denoiser, const PixArtShape& shape, const Arguments& a) {
+BenchRow bench_step(const ExecContext& ctx, const Denoiser& denoiser, const RandomShape& shape, const Arguments& a) {
     TorchGenerator noise(0);
     const std::int64_t rows = 2 * std::int64_t{a.request.count};
-    Conditioning text{Tensor::host({rows, a.text_tokens, shape.caption_channels}), std::vector<std::int32_t>(static_cast<std::size_t>(rows), a.text_tokens)};
-    noise.normal(text.embeddings.as<float>());
-    text.embeddings = upload(ctx.backend, text.embeddings);
+    const Conditioning text = random_conditioning(ctx, shape, rows, a.text_tokens);
     const Tensor drawn = Tensor::host({rows, 4, 32, 32});
     noise.normal(drawn.as<float>());
     const Tensor latents = upload(ctx.backend, drawn), out = allocate(ctx.backend, drawn.shape());
     const std::vector<float> timesteps{500.0F};
-    const auto request = denoiser.prepare(ctx, timesteps, latents.shape(), a.text_tokens);
+    const auto request = denoiser.prepare(ctx, timesteps, latents.shape(), text.tokens());
     denoiser.set_text(ctx, *request, text);
     ctx.backend.wait(ctx.backend.mark());
 
@@ -147,7 +146,8 @@ BenchRow bench_step(const ExecContext& ctx, const Denoiser& denoiser, const PixA
     denoiser.forward(ctx, *request, 0, latents, out);  // takes the memory that a recording must not ask for
     // On a backend with a queue the step is launched as the pipeline does it: recorded once.
     const auto recording = ctx.backend.record([&] { denoiser.forward(ctx, *request, 0, latents, out); });
-    BenchRow step{shape.name + ", one CFG step, " + std::to_string(a.text_tokens) + " text tokens", {}, ctx.tracer->flops() - flops};
+    BenchRow step{shape.name + ", one CFG step", {}, ctx.tracer->flops() - flops};
+    if (shape.classes == 0) step.what += ", " + std::to_string(a.text_tokens) + " text tokens";
     if (a.request.count > 1) step.what += ", " + std::to_string(a.request.count) + " pictures";
     for (int run = -a.warm_ups; run < a.runs; ++run) {
         const auto start = std::chrono::steady_clock::now();
@@ -163,13 +163,13 @@ BenchRow bench_step(const ExecContext& ctx, const Denoiser& denoiser, const PixA
 
 // A denoiser with random weights: a step, or the whole loop.
 BenchReport bench_random(const Arguments& a) {
-    const PixArtShape shape = random_model_shape(a.random);
+    const RandomShape shape = random_model_shape(a.random);
     const auto [backend, compute] = open_backend(a.model);
     std::optional<ScratchFolder> scratch_folder;
     const std::string folder = a.weights.empty() ? scratch_folder.emplace().path() : a.weights;
     if (!fs::exists(folder + "/config.json")) {
         std::fprintf(stderr, "writing random weights to %s\n", folder.c_str());
-        write_random_pixart(shape, folder);
+        write_random_model(shape, folder);
     }
     const auto denoiser = load_denoiser(*backend, folder, compute);
 
@@ -183,10 +183,10 @@ BenchReport bench_random(const Arguments& a) {
                            {.matrix_gflops = measure_matrix_peak_gflops(*backend, compute)}};
     };
     if (a.request.steps)
-        return report(bench_loop(ctx, *denoiser, {.pictures = a.request.count,
+        return report(bench_loop(ctx, *denoiser, {.shape = shape,
+                                                  .pictures = a.request.count,
                                                   .steps = *a.request.steps,
                                                   .text_tokens = a.text_tokens,
-                                                  .text_width = shape.caption_channels,
                                                   .cfg_scale = a.request.cfg_scale.value_or(LoopBench{}.cfg_scale),
                                                   .runs = a.runs,
                                                   .warm_ups = a.warm_ups,
@@ -198,10 +198,9 @@ BenchReport bench_random(const Arguments& a) {
 
 int run_bench(const std::vector<std::string>& arguments) {
     Arguments a;
-    a.request.prompt = "a red apple";
     CLI::App app{"Times stages and whole pictures (median, p10, p90, fraction of the matrix peak measured in the same run).", "t2i bench"};
     add_model_flags(app, a.model);
-    app.add_option("-p,--prompt", a.request.prompt, "prompt of the timed pictures")->capture_default_str();
+    app.add_option("-p,--prompt", a.request.prompt, "prompt of the timed pictures (default: a red apple, or a model's first class)");
     auto* steps = app.add_option("--steps", a.request.steps, "denoising steps (default: the model's)");
     app.add_option("--cfg-scale", a.request.cfg_scale, "guidance (default: the model's)");
     app.add_option("-b,--batch-count", a.request.count, "pictures a run; times are per picture, with --random per step of all")
@@ -209,8 +208,8 @@ int run_bench(const std::vector<std::string>& arguments) {
         ->capture_default_str();
     app.add_option("--runs", a.runs, "timed runs")->check(CLI::Range(1, 10000))->capture_default_str();
     app.add_option("--warm-ups", a.warm_ups, "runs before them")->check(CLI::Range(0, 1000))->capture_default_str();
-    auto* random = app.add_option("--random", a.random, "time a random model of this shape: pixart-xl-2, pixart-tiny; one CFG step, or with --steps the whole loop");
-    app.add_option("--text-tokens", a.text_tokens, "with --random")->check(CLI::Range(1, 4096))->capture_default_str()->needs(random);
+    auto* random = app.add_option("--random", a.random, "time a random model of this shape (" + random_model_names() + "): one CFG step, or with --steps the whole loop");
+    app.add_option("--text-tokens", a.text_tokens, "with --random pixart-…")->check(CLI::Range(1, 4096))->capture_default_str()->needs(random);
     app.add_option("--weights", a.weights, "with --random: a folder for the weights; those of an earlier run are read again")->needs(random);
     app.add_option("--save-latents", a.latents, "with --random and --steps: write the latents to this safetensors file")->needs(random)->needs(steps);
     app.add_option("--op", a.op, "time one operation against its bound of FLOP or bytes: linear, attention, conv2d, group_norm …, or all")->excludes(random);

@@ -45,8 +45,8 @@ constexpr const char* footer =
     "Each has --help. Exit codes: 0 done, 2 usage, 3 input or output, 4 device or memory, 130 interrupted.";
 
 void add_flags(CLI::App& app, Arguments& a) {
-    app.add_option("-p,--prompt", a.request.prompt, "what to draw (UTF-8)")->required();
-    app.add_option("-n,--negative-prompt", a.request.negative_prompt, "what to stay away from");
+    app.add_option("-p,--prompt", a.request.prompt, "what to draw (UTF-8); of a class-conditional model a class's name or number")->required();
+    app.add_option("-n,--negative-prompt", a.request.negative_prompt, "what to stay away from; of a class-conditional model another class (default: none)");
     app.add_option("-o,--output", a.output, "a PNG path, out_%03d.png, or a folder ending in '/'")->capture_default_str();
     app.add_option("--steps", a.request.steps, "denoising steps (default: the model's)");
     app.add_option("--cfg-scale", a.request.cfg_scale, "guidance; 1 turns it off (default: the model's)");

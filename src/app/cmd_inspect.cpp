@@ -57,8 +57,10 @@ void inspect_model(const std::string& path) {
             print_sums(name.c_str(), class_name, sum(*open_component((fs::path(path) / name).string())));
         else std::printf("%-14s %s\n", name.c_str(), class_name.c_str());
     }
-    std::printf("sampler        %s\ndefaults       %d steps, cfg-scale %g, prompts of up to %d tokens\n",
-                sampler_for(m.schedule).name.c_str(), m.steps, m.cfg_scale, m.max_prompt_tokens);
+    std::printf("sampler        %s\ndefaults       %d steps, cfg-scale %g", sampler_for(m.schedule).name.c_str(), m.steps, m.cfg_scale);
+    if (m.components.contains("text_encoder")) std::printf(", prompts of up to %d tokens\n", m.max_prompt_tokens);
+    else std::printf(", the prompt is the name or the number of a class\n");
+    for (const auto& label : m.classes) std::printf("class %-8lld %s\n", static_cast<long long>(label.id), in_quotes(label.names).c_str());
     if (!m.vocabulary.empty()) std::printf("vocabulary     %s\n", m.vocabulary.c_str());
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 namespace t2i {
@@ -27,20 +28,28 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     return row.back();
 }
 
-std::string nearest_name(std::string_view name, std::span<const std::string> candidates) {
+std::vector<std::string> nearest_names(std::string_view name, std::span<const std::string> candidates,
+                                       std::size_t count) {
     if (name.size() > max_compared_bytes) return {};
-    std::string_view best;
-    std::size_t best_distance = name.size() / 2 + 1;
+    const std::size_t too_far = name.size() / 2 + 1;
+    std::vector<std::pair<std::size_t, const std::string*>> found;
     for (const std::string& candidate : candidates) {
         const std::size_t gap =
             std::max(candidate.size(), name.size()) - std::min(candidate.size(), name.size());
-        if (candidate.size() > max_compared_bytes || gap >= best_distance) continue;
+        if (candidate.size() > max_compared_bytes || gap >= too_far) continue;
         const std::size_t distance = edit_distance(name, candidate);
-        if (distance >= best_distance) continue;
-        best = candidate;
-        best_distance = distance;
+        if (distance < too_far) found.emplace_back(distance, &candidate);
     }
-    return std::string(best);
+    std::ranges::stable_sort(found, {}, [](const auto& entry) { return entry.first; });
+    std::vector<std::string> names;
+    for (const auto& [distance, candidate] : found)
+        if (names.size() < count) names.push_back(*candidate);
+    return names;
+}
+
+std::string nearest_name(std::string_view name, std::span<const std::string> candidates) {
+    const auto names = nearest_names(name, candidates, 1);
+    return names.empty() ? std::string() : names.front();
 }
 
 std::string in_quotes(std::string_view name) {

@@ -1,9 +1,10 @@
-// Suggestions for names that were almost right: flags, samplers, tensors.
+// Suggestions for names that were almost right: flags, samplers, tensors, classes.
 #pragma once
 
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace t2i {
 
@@ -13,6 +14,10 @@ namespace t2i {
 // The candidate with the smallest edit distance to `name` (the first of equals), or "" when there is none
 // that shares at least half of its bytes.
 [[nodiscard]] std::string nearest_name(std::string_view name, std::span<const std::string> candidates);
+
+// Up to `count` of them, the nearest first.
+[[nodiscard]] std::vector<std::string> nearest_names(std::string_view name, std::span<const std::string> candidates,
+                                                     std::size_t count);
 
 // Quotes a name that came from a file: control characters become '?', and the middle of a very long one "…",
 // so that a message stays one readable line.

@@ -1,31 +1,18 @@
 // One block of PixArt: self-attention, cross-attention to the text, MLP.
 #pragma once
 
-#include "nn/attention.h"
-#include "nn/mlp.h"
+#include "models/transformer_parts.h"
 
 namespace t2i {
 
 struct PixArtBlockConfig {
-    std::int64_t width, heads, head_size;
+    BlockSizes sizes;
     std::int64_t context_width;  // cross_attention_dim
     float eps;                   // of the norms before attention and MLP
-    Bias attention_bias;
 };
 
 class PixArtBlock {
   public:
-    // Rows of the modulation table (adaLN-single; PixArt-α, section 2.3).
-    enum Row : std::int64_t {
-        shift_attention,
-        scale_attention,
-        gate_attention,
-        shift_mlp,
-        scale_mlp,
-        gate_mlp,
-        rows
-    };
-
     PixArtBlock(const LoadContext& load, const Scope& scope, const PixArtBlockConfig& config);
 
     [[nodiscard]] const CrossAttention& cross_attention() const { return cross_; }
@@ -37,13 +24,8 @@ class PixArtBlock {
     struct Text {
         TensorView keys_values, lengths;
     };
-    // The norm in front of a layer: LN(x; eps) ⊙ (1 + scale) + shift; shift and scale [1, width] f32.
-    struct Norm {
-        TensorView shift, scale;
-        float eps;
-    };
-    // The norm that a block's first layer reads through. modulation [6, width]
-    [[nodiscard]] Norm first_norm(const TensorView& modulation) const;
+    // The norm that a block's first layer reads through.
+    [[nodiscard]] ModulatedNorm first_norm(const Modulation& modulation) const;
 
     // x [B·T, width] f32, in place:
     //     x += gate ⊙ attention(LN(x)(1 + scale) + shift)
@@ -51,8 +33,8 @@ class PixArtBlock {
     //     x += gate ⊙ mlp(LN(x)(1 + scale) + shift)
     // normed [B·T, width] in the compute dtype holds first_norm(x) before, and next(x) after: each sum and the norm that
     // follows it are one pass over x.
-    void forward(const ExecContext& ctx, const TensorView& x, const TensorView& normed, const TensorView& modulation,
-                 const Text& text, const Norm& next) const;
+    void forward(const ExecContext& ctx, const TensorView& x, const TensorView& normed, const Modulation& modulation,
+                 const Text& text, const ModulatedNorm& next) const;
 
   private:
     Tensor table_;

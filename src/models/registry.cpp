@@ -6,6 +6,7 @@
 
 #include "models/autoencoder_kl.h"
 #include "models/autoencoder_tiny.h"
+#include "models/dit_transformer.h"
 #include "models/names.h"
 #include "models/pixart_transformer.h"
 #include "models/t5_encoder.h"
@@ -25,12 +26,21 @@ std::unique_ptr<TextEncoder> make_t5(const LoadContext& load, const ModelConfig&
     return make_t5_encoder(load, config, weights);
 }
 
+// What DiT and PixArt were before diffusers 0.27; norm_type tells them apart.
+std::unique_ptr<Denoiser> make_transformer_2d(const LoadContext& load, const ModelConfig& config,
+                                              WeightStore& weights) {
+    const std::string norm = config.text("norm_type", "layer_norm");
+    if (norm == "ada_norm_zero") return make_dit_transformer(load, config, weights);
+    if (norm == "ada_norm_single") return make_pixart_transformer(load, config, weights);
+    throw config.error("norm_type", "is \"" + norm + "\"; \"ada_norm_zero\" (DiT) and \"ada_norm_single\" (PixArt) are supported");
+}
+
 // Adding an architecture is a row here.
 constexpr std::array<Row<TextEncoder>, 1> text_encoders{{{"T5EncoderModel", make_t5}}};
-constexpr std::array<Row<Denoiser>, 2> denoisers{{
+constexpr std::array<Row<Denoiser>, 3> denoisers{{
+    {"DiTTransformer2DModel", make_dit_transformer},
     {"PixArtTransformer2DModel", make_pixart_transformer},
-    {"Transformer2DModel",
-     make_pixart_transformer},  // its name before diffusers 0.27; norm_type tells it from others
+    {"Transformer2DModel", make_transformer_2d},
 }};
 constexpr std::array<Row<LatentDecoder>, 2> decoders{
     {{"AutoencoderKL", make_kl_decoder}, {"AutoencoderTiny", make_tiny_decoder}}};

@@ -9,10 +9,13 @@
 
 namespace t2i {
 
-// Text as the denoiser reads it. Rows past lengths[b] are padding.
+// What the denoiser is told to draw: encoded text, or of a class-conditional model one label a row.
 struct Conditioning {
-    Tensor embeddings;                  // [B, L, C] f32
-    std::vector<std::int32_t> lengths;  // B values in [1, L]
+    Tensor embeddings{};                  // [B, L, C] f32; rows past lengths[b] are padding
+    std::vector<std::int32_t> lengths{};  // B values in [1, L]
+    std::vector<std::int32_t> labels{};   // B values in [0, classes]; then there are no embeddings
+    // L, or 1 with labels: the text_tokens of prepare().
+    [[nodiscard]] std::int64_t tokens() const { return labels.empty() ? embeddings.shape()[1] : 1; }
 };
 
 class TextEncoder {
@@ -36,6 +39,8 @@ class Denoiser {
     [[nodiscard]] virtual std::int64_t channels() const = 0;     // of the latents
     [[nodiscard]] virtual std::int64_t sample_size() const = 0;  // default height and width of the latents
     [[nodiscard]] virtual std::int64_t patch() const = 0;        // height and width must be multiples of it
+    // Of a class-conditional model, which reads labels 0 to classes() - 1, and classes() for no class; 0: it reads text.
+    [[nodiscard]] virtual std::int64_t classes() const { return 0; }
     // Memory and tables for latents_shape [B, C, H, W], B texts of `text_tokens` rows and these timesteps.
     [[nodiscard]] virtual std::unique_ptr<DenoiserRequest> prepare(const ExecContext& ctx, std::span<const float> timesteps,
                                                                    const Shape& latents_shape, std::int64_t text_tokens) const = 0;

@@ -59,6 +59,17 @@ Linear Linear::patches(const LoadContext& load, const Scope& scope, std::int64_t
     return {load, filter.reshaped({out, channels * patch * patch}), upload_bias(load, scope.take_f32("bias", {out}))};
 }
 
+std::vector<Linear> Linear::parts(const LoadContext& load, const Scope& scope, std::int64_t in, std::int64_t out_each,
+                                  std::int64_t count) {
+    const TensorView weight = scope.take("weight", {count * out_each, in});
+    const Tensor bias = scope.take_f32("bias", {count * out_each});
+    std::vector<Linear> layers;
+    for (std::int64_t i = 0; i < count; ++i)
+        layers.push_back({load, weight.slice(i * out_each, out_each),
+                          upload_bias(load, bias.view.slice(i * out_each, out_each))});
+    return layers;
+}
+
 void Linear::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out,
                      const Epilogue& epilogue) const {
     LinearArgs a;

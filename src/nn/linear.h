@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "nn/load.h"
 
@@ -30,6 +31,11 @@ class Linear {
     // channels, p, p]
     static Linear patches(const LoadContext& load, const Scope& scope, std::int64_t channels,
                           std::int64_t patch, std::int64_t out);
+
+    // One layer as `count` layers of the same input, in the order of its output features, so that each part's result lies
+    // together: scope/weight [count·out_each, in], scope/bias [count·out_each]
+    static std::vector<Linear> parts(const LoadContext& load, const Scope& scope, std::int64_t in, std::int64_t out_each,
+                                     std::int64_t count);
 
     using Epilogue = LinearEpilogue;
     // x [M, in] in the compute dtype → out [M, out] f32 or the compute dtype

@@ -7,7 +7,6 @@
 #include "ops/memory.h"
 #include "ops/ops.h"
 #include "t2i/error.h"
-#include "text/unicode.h"
 
 namespace t2i {
 
@@ -15,8 +14,6 @@ namespace {
 
 // Pictures at a time on a GPU: at 256 tokens its products are full well before that.
 constexpr int most_on_device = 32;
-// Texts are padded to a multiple of this many tokens, so that prompts of similar length share a loop and its recordings.
-constexpr std::int64_t text_step = 8;
 // Kept loops: each holds its recordings and, for every layer, its texts' keys and values.
 constexpr std::size_t kept_loops = 4;
 
@@ -47,67 +44,22 @@ Choice choose_backend(const std::string& device) {
 
 }  // namespace
 
-std::vector<std::shared_ptr<const Tensor>> TextCache::encode(const ExecContext& ctx, const TextEncoder& encoder,
-                                                             std::span<const std::vector<std::int32_t>> prompts) {
-    std::map<std::vector<std::int32_t>, std::shared_ptr<const Tensor>> texts;  // of this call
-    std::vector<std::vector<std::int32_t>> missing;
-    for (const auto& ids : prompts) {
-        const auto known = known_.find(ids);
-        if (known != known_.end()) known->second.used = ++clock_;
-        if (!texts.emplace(ids, known == known_.end() ? nullptr : known->second.text).second || known != known_.end()) continue;
-        const auto stored = store_ ? store_->load(ids, encoder.width()) : std::nullopt;
-        if (stored) remember(ids, texts[ids] = std::make_shared<Tensor>(upload(ctx.backend, *stored)));
-        else missing.push_back(ids);
-    }
-    if (!missing.empty()) {
-        const Conditioning encoded = encoder.encode(ctx, missing);
-        const Shape& s = encoded.embeddings.shape();
-        for (std::size_t i = 0; i < missing.size(); ++i) {
-            auto text = std::make_shared<Tensor>(allocate(ctx.backend, {encoded.lengths[i], s[2]}));
-            ctx.backend.copy(encoded.embeddings.view.slice(static_cast<std::int64_t>(i), 1).reshaped({s[1], s[2]}).slice(0, encoded.lengths[i]), *text);
-            remember(missing[i], texts[missing[i]] = text);
-            if (!store_) continue;
-            const Tensor host = Tensor::host(text->shape());
-            ctx.backend.copy(*text, host);
-            store_->save(missing[i], host);
-        }
-    }
-    while (known_.size() > entries_)
-        known_.erase(std::ranges::min_element(known_, {}, [](const auto& item) { return item.second.used; }));
-    std::vector<std::shared_ptr<const Tensor>> out;
-    for (const auto& ids : prompts) out.push_back(texts.at(ids));
-    return out;
-}
-
-void TextCache::remember(const std::vector<std::int32_t>& ids, const std::shared_ptr<const Tensor>& text) {
-    if (entries_ > 0) known_[ids] = {text, ++clock_};
-}
-
 Engine::Engine(const PipelineOptions& options)
     : batch_size_(options.engine_batch),
-      texts_(static_cast<std::size_t>(options.text_cache)),
       tracer_(options.tracer ? *options.tracer : own_tracer_) {
     const TraceSpan span(&tracer_, "load");
     const Choice choice = choose_backend(options.device);
     backend_ = make_backend(choice.backend, {.threads = options.threads, .fast_math = options.fast_math});
     compute_ = parse_dtype(options.dtype, *backend_);
     folder_ = read_model_folder(options.model);
-    tokenizer_ = load_tokenizer(folder_.component("tokenizer"));
-    text_encoder_ = load_text_encoder(*backend_, folder_.component("text_encoder"), compute_);
     denoiser_ = load_denoiser(*backend_, folder_.component("transformer"), compute_);
+    prompts_ = make_prompts(folder_, *denoiser_, *backend_, compute_, {.cache = options.text_cache, .cache_folder = options.text_cache_folder});
     const std::string decoder_path = options.vae.empty() ? folder_.component("vae") : options.vae;
     decoder_ = load_decoder(*backend_, decoder_path, compute_);
     if (decoder_->channels() != denoiser_->channels())
         throw Error(ErrorCode::input, "decodes latents of " + std::to_string(decoder_->channels()) + " channels, the model makes " +
                                           std::to_string(denoiser_->channels()),
                     decoder_path);
-    if (tokenizer_->vocabulary() > text_encoder_->vocabulary())
-        throw Error(ErrorCode::input, "tokenizer has " + std::to_string(tokenizer_->vocabulary()) + " ids, the text encoder knows " +
-                                          std::to_string(text_encoder_->vocabulary()),
-                    folder_.component("tokenizer"));
-    if (!options.text_cache_folder.empty())
-        texts_.keep_on_disk({options.text_cache_folder, fingerprint(folder_.component("text_encoder")) + ", " + std::string(backend_->name()) +
-                                                            ", " + std::string(name_of(compute_))});
     drop_caches();
     hash_ = std::async(std::launch::async, fingerprint, options.model).share();
 
@@ -119,6 +71,7 @@ Engine::Engine(const PipelineOptions& options)
              .width = side,
              .height = side,
              .max_prompt_tokens = folder_.max_prompt_tokens,
+             .classes = static_cast<int>(denoiser_->classes()),
              .sampler = sampler_for(folder_.schedule).name,
              .device = std::string(backend_->name()),
              .dtype = std::string(name_of(compute_)),
@@ -145,13 +98,12 @@ int Engine::batch_size() const {
 }
 
 Tokens Engine::tokenize(const std::string& prompt, const char* flag) const {
-    check_utf8(prompt, flag);
-    return tokenizer_->encode(lower_and_strip(prompt), folder_.max_prompt_tokens);
+    return prompts_->tokenize(prompt, flag);
 }
 
 void Engine::drop_caches() {
     loops_.clear();
-    texts_.clear();
+    prompts_->forget();
     scratch_ = std::make_unique<Arena>([b = backend_.get()](std::size_t bytes) { return b->allocate(bytes); });
 }
 
@@ -161,29 +113,14 @@ double Engine::lap_ms() {
     return lap_start_ms_ - start;
 }
 
-// Rows [negative…, positive…], or [positive…] alone, padded with zeros to the longest, rounded up.
+// Rows [negative…, positive…], or [positive…] alone.
 Conditioning Engine::encode(const ResolvedRequest& settings, std::span<const PictureJob> jobs) {
     const TraceSpan span(context(), "text");
     std::vector<std::vector<std::int32_t>> ids;
     if (settings.guided)
         for (const auto& job : jobs) ids.push_back(job.negative);
     for (const auto& job : jobs) ids.push_back(job.prompt);
-    const auto texts = texts_.encode(context(), *text_encoder_, ids);
-
-    std::int64_t length = 0;
-    for (const auto& text : texts) length = std::max(length, text->shape()[0]);
-    length = (length + text_step - 1) / text_step * text_step;
-    const std::int64_t width = text_encoder_->width();
-    Conditioning all{allocate(*backend_, {static_cast<std::int64_t>(texts.size()), length, width}), {}};
-    const Tensor zeros = Tensor::host({length, width});
-    for (std::size_t i = 0; i < texts.size(); ++i) {
-        const std::int64_t valid = texts[i]->shape()[0];
-        const TensorView row = all.embeddings.view.slice(static_cast<std::int64_t>(i), 1).reshaped({length, width});
-        backend_->copy(*texts[i], row.slice(0, valid));
-        if (valid < length) backend_->copy(zeros.view.slice(valid, length - valid), row.slice(valid, length - valid));
-        all.lengths.push_back(static_cast<std::int32_t>(valid));
-    }
-    return all;
+    return prompts_->encode(context(), ids);
 }
 
 DenoiseLoop& Engine::loop_for(DenoiseSettings settings) {
@@ -255,7 +192,7 @@ void Engine::make(const ResolvedRequest& settings, std::span<const PictureJob> j
                                           .guided = settings.guided,
                                           .latents = {static_cast<std::int64_t>(jobs.size()), denoiser_->channels(),
                                                       settings.height / decoder_->factor(), settings.width / decoder_->factor()},
-                                          .text_tokens = text.embeddings.shape()[1]});
+                                          .text_tokens = text.tokens()});
         prepared.set_text(text);
         backend_->wait(backend_->mark());
         return prepared;

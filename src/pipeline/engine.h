@@ -3,7 +3,6 @@
 
 #include <functional>
 #include <future>
-#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -13,37 +12,11 @@
 #include "models/roles.h"
 #include "pipeline/denoise.h"
 #include "pipeline/model_folder.h"
+#include "pipeline/prompts.h"
 #include "pipeline/request.h"
-#include "pipeline/text_store.h"
 #include "t2i/pipeline.h"
-#include "text/tokenizer.h"
 
 namespace t2i {
-
-// Encoded prompts, the most recently used ones.
-class TextCache {
-  public:
-    // entries 0: nothing is kept in memory.
-    explicit TextCache(std::size_t entries) : entries_(entries) {}
-    // Looked in before a prompt is encoded, and added to after.
-    void keep_on_disk(TextStore store) { store_ = std::move(store); }
-    // [T, C] f32 in the encoder's backend's memory for each prompt, in order; each distinct one is encoded once.
-    [[nodiscard]] std::vector<std::shared_ptr<const Tensor>> encode(const ExecContext& ctx, const TextEncoder& encoder,
-                                                                    std::span<const std::vector<std::int32_t>> prompts);
-    void clear() { known_.clear(); }
-
-  private:
-    struct Entry {
-        std::shared_ptr<const Tensor> text;
-        std::uint64_t used = 0;
-    };
-    void remember(const std::vector<std::int32_t>& ids, const std::shared_ptr<const Tensor>& text);
-
-    std::size_t entries_;
-    std::optional<TextStore> store_;
-    std::uint64_t clock_ = 0;
-    std::map<std::vector<std::int32_t>, Entry> known_;
-};
 
 // One picture of a batch.
 struct PictureJob {
@@ -64,7 +37,7 @@ class Engine {
     [[nodiscard]] ResolvedRequest resolve(const GenerateRequest& request) const;
     // Pictures made at a time unless the caller knows better.
     [[nodiscard]] int batch_size() const;
-    // Throws Error{input} naming `flag` when the text is not UTF-8.
+    // Throws Error naming `flag`: input (the text is not UTF-8), usage (a class that the model does not know).
     [[nodiscard]] Tokens tokenize(const std::string& prompt, const char* flag) const;
 
     struct Picture {
@@ -106,12 +79,10 @@ class Engine {
     std::unique_ptr<Backend> backend_;
     DType compute_ = DType::f32;
     int batch_size_ = 0;
-    std::unique_ptr<Tokenizer> tokenizer_;
-    std::unique_ptr<TextEncoder> text_encoder_;
     std::unique_ptr<Denoiser> denoiser_;
+    std::unique_ptr<Prompts> prompts_;
     std::unique_ptr<LatentDecoder> decoder_;
     std::unique_ptr<Arena> scratch_;
-    TextCache texts_;
     std::vector<std::unique_ptr<DenoiseLoop>> loops_;  // of the settings seen last, newest at the back
     std::optional<Made> made_;
     Tracer own_tracer_;

@@ -4,19 +4,21 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "core/nearest.h"
 #include "pipeline/png.h"
 #include "t2i/error.h"
 
 namespace t2i {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
+using json = nlohmann::ordered_json;  // of two classes with one name the last in the file has it
 
 namespace {
 
@@ -27,7 +29,8 @@ struct ClassDefaults {
     double cfg_scale;
     int max_prompt_tokens;
 };
-constexpr std::array<ClassDefaults, 2> known_classes{{{"PixArtAlphaPipeline", 20, 4.5, 120}, {"PixArtSigmaPipeline", 20, 4.5, 300}}};
+constexpr std::array<ClassDefaults, 3> known_classes{
+    {{"DiTPipeline", 50, 4.0, 1}, {"PixArtAlphaPipeline", 20, 4.5, 120}, {"PixArtSigmaPipeline", 20, 4.5, 300}}};
 
 json read_json_object(const fs::path& path) {
     const auto bytes = read_file(path.string(), std::size_t{16} << 20);
@@ -62,6 +65,21 @@ void read_components(const json& index, ModelFolder& m, const std::string& where
         if (!value.is_array()) continue;
         if (value.size() != 2) throw Error(ErrorCode::input, "component \"" + key + "\" is not [library, class]", where);
         if (value[1].is_string()) m.components[key] = value[1].get<std::string>();
+    }
+}
+
+// {"207": "golden retriever", …}
+void read_classes(const json& index, ModelFolder& m, const std::string& where) {
+    const auto it = index.find("id2label");
+    if (it == index.end() || it->is_null()) return;
+    if (!it->is_object()) throw Error(ErrorCode::input, "\"id2label\" is not an object", where);
+    for (const auto& [key, names] : it->items()) {
+        ClassLabel label{};
+        const auto [end, problem] = std::from_chars(key.data(), key.data() + key.size(), label.id);
+        if (problem != std::errc{} || end != key.data() + key.size() || label.id < 0 || !names.is_string())
+            throw Error(ErrorCode::input, "\"id2label\" holds a bad entry " + in_quotes(key) + ": a number and a name are asked for", where);
+        label.names = names.get<std::string>();
+        m.classes.push_back(std::move(label));
     }
 }
 
@@ -102,6 +120,7 @@ ModelFolder read_model_folder(const std::string& path) {
     m.cfg_scale = row->cfg_scale;
     m.max_prompt_tokens = row->max_prompt_tokens;
     read_components(index, m, index_path.string());
+    read_classes(index, m, index_path.string());
     const auto schedule_path = fs::path(m.component("scheduler")) / "scheduler_config.json";
     const auto schedule = read_file(schedule_path.string(), std::size_t{16} << 20);
     m.schedule = parse_schedule_config(std::string(schedule.begin(), schedule.end()), schedule_path.string());

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sampling/sampler.h"
+#include "text/class_names.h"
 
 namespace t2i {
 
@@ -20,6 +21,7 @@ struct ModelFolder {
     int steps = 20;
     double cfg_scale = 4.5;
     int max_prompt_tokens = 120;
+    std::vector<ClassLabel> classes;                 // id2label of a class-conditional pipeline, in the file's order; may be empty
     std::string vocabulary;                          // what the model can draw, as t2i.json says it; may be empty
 
     // The folder of a component; throws Error{input} when model_index.json does not list it or it is not there.
@@ -27,7 +29,7 @@ struct ModelFolder {
 };
 
 // Throws Error{input} naming the file: no such folder, no or broken model_index.json, unknown pipeline class, broken
-// scheduler config or t2i.json.
+// id2label, scheduler config or t2i.json.
 [[nodiscard]] ModelFolder read_model_folder(const std::string& path);
 
 // The paths of all safetensors files below `path`, sorted.

@@ -14,7 +14,7 @@ nlohmann::json component(const std::string& manifest, const char* key) {
 }
 
 using Load = std::function<void(Backend&, const std::string&)>;
-void load_pixart(Backend& b, const std::string& folder) {
+void load_transformer(Backend& b, const std::string& folder) {
     (void)load_denoiser(b, folder, DType::f32);
 }
 void load_t5(Backend& b, const std::string& folder) {
@@ -51,11 +51,18 @@ bool says(const std::string& text, const std::string& part) {
 
 TEST_CASE("Tensors that are missing, left over or wrongly shaped are named") {
     const auto pixart = component("pixart", "cases");
-    says(error_of(pixart, load_pixart, {.leave_out = {"transformer_blocks.1.attn2.to_k.bias"}}),
+    says(error_of(pixart, load_transformer, {.leave_out = {"transformer_blocks.1.attn2.to_k.bias"}}),
          "transformer_blocks.1.attn2.to_k.bias");
-    says(error_of(pixart, load_pixart, {.config_patch = {{"num_layers", 1}}}), "transformer_blocks.1.");
-    says(error_of(pixart, load_pixart, {.config_patch = {{"caption_channels", 25}}}),
+    says(error_of(pixart, load_transformer, {.config_patch = {{"num_layers", 1}}}), "transformer_blocks.1.");
+    says(error_of(pixart, load_transformer, {.config_patch = {{"caption_channels", 25}}}),
          "caption_projection.linear_1.weight");
+    const auto dit = component("dit", "cases");
+    says(error_of(dit, load_transformer, {.leave_out = {"transformer_blocks.1.norm1.linear.weight"}}),
+         "transformer_blocks.1.norm1.linear.weight");
+    says(error_of(dit, load_transformer, {.leave_out = {"transformer_blocks.1.norm1.emb.class_embedder.embedding_table.weight"}}),
+         "transformer_blocks.1.norm1.emb.class_embedder.embedding_table.weight");
+    says(error_of(dit, load_transformer, {.config_patch = {{"num_embeds_ada_norm", 11}}}), "asks for [12, 48]");
+    says(error_of(dit, load_transformer, {.config_patch = {{"num_layers", 1}}}), "transformer_blocks.1.");
     says(error_of(component("t5", "cases"), load_t5, {.config_patch = {{"d_ff", 50}}}), "DenseReluDense");
     says(error_of(component("autoencoders", "kl"), load_vae, {.leave_out = {"post_quant_conv.weight"}}),
          "post_quant_conv.weight");
@@ -76,12 +83,20 @@ TEST_CASE("Keys of config.json that are missing, broken or not supported are nam
     says(error_of(t5, load_t5, {.config_patch = {{"architectures", {"BertModel"}}}}),
          "class \"BertModel\" is not supported");
     says(error_of(t5, load_t5, {.config_patch = {{"architectures", nullptr}}}), "names no class");
-    says(error_of(pixart, load_pixart, {.config_patch = {{"norm_type", "ada_norm_zero"}}}), "\"norm_type\"");
-    says(error_of(pixart, load_pixart, {.config_patch = {{"_class_name", "UNet2DConditionModel"}}}),
+    says(error_of(pixart, load_transformer, {.config_patch = {{"norm_type", "ada_norm_zero"}}}), "\"norm_type\"");
+    says(error_of(pixart, load_transformer, {.config_patch = {{"_class_name", "UNet2DConditionModel"}}}),
          "UNet2DConditionModel");
-    says(error_of(pixart, load_pixart, {.config_patch = {{"out_channels", 5}}}), "\"out_channels\"");
-    says(error_of(pixart, load_pixart, {.config_patch = {{"interpolation_scale", 0}}}),
+    says(error_of(pixart, load_transformer, {.config_patch = {{"out_channels", 5}}}), "\"out_channels\"");
+    says(error_of(pixart, load_transformer, {.config_patch = {{"interpolation_scale", 0}}}),
          "\"interpolation_scale\"");
+    const auto dit = component("dit", "cases");
+    says(error_of(dit, load_transformer, {.config_patch = {{"norm_type", "ada_norm_single"}}}), "\"ada_norm_zero\" is supported");
+    says(error_of(dit, load_transformer, {.config_patch = {{"_class_name", "Transformer2DModel"}, {"norm_type", "layer_norm"}}}),
+         "\"ada_norm_zero\" (DiT) and \"ada_norm_single\" (PixArt) are supported");
+    says(error_of(dit, load_transformer, {.config_patch = {{"num_embeds_ada_norm", 0}}}), "\"num_embeds_ada_norm\" must be a positive integer");
+    says(error_of(dit, load_transformer, {.config_patch = {{"norm_eps", 0}}}), "\"norm_eps\" must be positive");
+    says(error_of(dit, load_transformer, {.config_patch = {{"norm_elementwise_affine", true}}}), "\"norm_elementwise_affine\"");
+    says(error_of(dit, load_transformer, {.config_patch = {{"activation_fn", "geglu"}}}), "\"gelu-approximate\" is supported");
     says(error_of(kl, load_vae, {.config_patch = {{"block_out_channels", {8, 15}}}}),
          "\"block_out_channels\"");
     says(error_of(kl, load_vae,

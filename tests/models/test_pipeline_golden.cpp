@@ -1,5 +1,5 @@
-// Whole pictures against diffusers' PixArt pipelines, from prompt to 8-bit pixels
-// (scripts/golden/pipeline.py).
+// Whole pictures against diffusers' PixArt and DiT pipelines, from prompt or class to 8-bit pixels
+// (scripts/golden/pipeline.py, scripts/golden/dit.py).
 #include <cmath>
 #include <cstdlib>
 
@@ -72,6 +72,17 @@ TEST_CASE("Pipelines draw the pictures of diffusers") {
             write_pipeline(c.at("pipeline"), folder.path());
             check_picture("Pipeline", c, *results, folder.path().string(), device);
         }
+}
+
+TEST_CASE("Class-conditional pipelines draw the pictures of diffusers") {
+    const auto manifest = read_manifest("dit");
+    const auto results = read_results("dit");
+    for (const auto& c : manifest.at("pictures")) {
+        const TempFolder folder;
+        write_pipeline(c.at("pipeline"), folder.path());
+        for (const char* device : {"ref", "cpu", "emulated"})
+            check_picture("Class-conditional pipeline", c, *results, folder.path().string(), device);
+    }
 }
 
 TEST_CASE("The bundled model draws what it draws in diffusers") {

@@ -105,12 +105,12 @@ TEST_CASE("PixArt agrees with diffusers block by block") {
         std::ranges::copy(lengths, key_lengths.as<std::int32_t>().begin());
         for (std::int64_t i = 0; i < 2; ++i) {
             const PixArtBlock block({*machine.backend, DType::f32}, weights.root() / "transformer_blocks" / i,
-                                    {.width = heads * size,
-                                     .heads = heads,
-                                     .head_size = size,
+                                    {.sizes = {.width = heads * size,
+                                               .heads = heads,
+                                               .head_size = size,
+                                               .attention_bias = Bias::yes},
                                      .context_width = heads * size,
-                                     .eps = 1e-6F,
-                                     .attention_bias = Bias::yes});
+                                     .eps = 1e-6F});
             const Tensor keys_values = Tensor::host({text.shape.rows(), 2 * heads * size}),
                          modulation = Tensor::host(block.table().shape());
             block.cross_attention().keys_values(ctx, text.reshaped({text.shape.rows(), text.shape.columns()}),
@@ -120,9 +120,8 @@ TEST_CASE("PixArt agrees with diffusers block by block") {
             const std::array<LincombTerm, 2> sum{{{1.0, block.table()}, {1.0, projected}}};
             ops::lincomb(ctx, sum, modulation);
             const TensorView none = zeros.view.slice(0, 1);
-            const PixArtBlock::Norm first = block.first_norm(modulation);
-            ops::norm_modulate(ctx, {x, first.shift, first.scale, first.eps, normed});
-            block.forward(ctx, x, normed, modulation, {keys_values, key_lengths}, {none, none, 1e-6F});
+            block.first_norm(Modulation::of(modulation)).forward(ctx, x, normed);
+            block.forward(ctx, x, normed, Modulation::of(modulation), {keys_values, key_lengths}, {none, none, 1e-6F});
             // What the next layer reads is the norm of what the block left.
             ops::norm_modulate(ctx, {x, none, none, 1e-6F, expected_norm});
             CHECK(relative_error(normed, expected_norm) <= 1e-5);

@@ -1,0 +1,145 @@
+#include "pipeline/prompts.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "models/registry.h"
+#include "ops/memory.h"
+#include "t2i/error.h"
+#include "text/class_names.h"
+#include "text/unicode.h"
+
+namespace t2i {
+
+namespace {
+
+// Texts are padded to a multiple of this many tokens, so that prompts of similar length share a loop and its recordings.
+constexpr std::int64_t text_step = 8;
+
+class TextPrompts final : public Prompts {
+  public:
+    TextPrompts(const ModelFolder& folder, Backend& backend, DType compute, const PromptOptions& options)
+        : most_tokens_(folder.max_prompt_tokens),
+          tokenizer_(load_tokenizer(folder.component("tokenizer"))),
+          encoder_(load_text_encoder(backend, folder.component("text_encoder"), compute)),
+          cache_(static_cast<std::size_t>(options.cache)) {
+        if (tokenizer_->vocabulary() > encoder_->vocabulary())
+            throw Error(ErrorCode::input, "tokenizer has " + std::to_string(tokenizer_->vocabulary()) + " ids, the text encoder knows " +
+                                              std::to_string(encoder_->vocabulary()),
+                        folder.component("tokenizer"));
+        if (!options.cache_folder.empty())
+            cache_.keep_on_disk({options.cache_folder, fingerprint(folder.component("text_encoder")) + ", " + std::string(backend.name()) +
+                                                           ", " + std::string(name_of(compute))});
+    }
+
+    [[nodiscard]] Tokens tokenize(const std::string& prompt, const char* flag) const override {
+        check_utf8(prompt, flag);
+        return tokenizer_->encode(lower_and_strip(prompt), most_tokens_);
+    }
+
+    // Padded with zeros to the longest, rounded up.
+    [[nodiscard]] Conditioning encode(const ExecContext& ctx, std::span<const std::vector<std::int32_t>> prompts) override {
+        const auto texts = cache_.encode(ctx, *encoder_, prompts);
+        std::int64_t length = 0;
+        for (const auto& text : texts) length = std::max(length, text->shape()[0]);
+        length = (length + text_step - 1) / text_step * text_step;
+        const std::int64_t width = encoder_->width();
+        Conditioning all{.embeddings = allocate(ctx.backend, {static_cast<std::int64_t>(texts.size()), length, width})};
+        const Tensor zeros = Tensor::host({length, width});
+        for (std::size_t i = 0; i < texts.size(); ++i) {
+            const std::int64_t valid = texts[i]->shape()[0];
+            const TensorView row = all.embeddings.view.slice(static_cast<std::int64_t>(i), 1).reshaped({length, width});
+            ctx.backend.copy(*texts[i], row.slice(0, valid));
+            if (valid < length) ctx.backend.copy(zeros.view.slice(valid, length - valid), row.slice(valid, length - valid));
+            all.lengths.push_back(static_cast<std::int32_t>(valid));
+        }
+        return all;
+    }
+
+    void forget() override { cache_.clear(); }
+
+  private:
+    int most_tokens_;
+    std::unique_ptr<Tokenizer> tokenizer_;
+    std::unique_ptr<TextEncoder> encoder_;
+    TextCache cache_;
+};
+
+// The class that a prompt names is its only id.
+class ClassPrompts final : public Prompts {
+  public:
+    ClassPrompts(const ModelFolder& folder, std::int64_t classes) : names_(checked(folder, classes), classes) {}
+
+    [[nodiscard]] Tokens tokenize(const std::string& prompt, const char* flag) const override {
+        check_utf8(prompt, flag);
+        return {.ids = {names_.find(prompt, flag)}, .cut = {}};
+    }
+
+    [[nodiscard]] Conditioning encode(const ExecContext&, std::span<const std::vector<std::int32_t>> prompts) override {
+        Conditioning all;
+        for (const auto& ids : prompts) all.labels.push_back(ids.front());
+        return all;
+    }
+
+    void forget() override {}
+
+  private:
+    static const std::vector<ClassLabel>& checked(const ModelFolder& folder, std::int64_t classes) {
+        for (const auto& label : folder.classes)
+            if (label.id >= classes)
+                throw Error(ErrorCode::input, "\"id2label\" names class " + std::to_string(label.id) + ", the transformer knows " +
+                                                  std::to_string(classes),
+                            (std::filesystem::path(folder.path) / "model_index.json").string());
+        return folder.classes;
+    }
+
+    ClassNames names_;
+};
+
+}  // namespace
+
+std::vector<std::shared_ptr<const Tensor>> TextCache::encode(const ExecContext& ctx, const TextEncoder& encoder,
+                                                             std::span<const std::vector<std::int32_t>> prompts) {
+    std::map<std::vector<std::int32_t>, std::shared_ptr<const Tensor>> texts;  // of this call
+    std::vector<std::vector<std::int32_t>> missing;
+    for (const auto& ids : prompts) {
+        const auto known = known_.find(ids);
+        if (known != known_.end()) known->second.used = ++clock_;
+        if (!texts.emplace(ids, known == known_.end() ? nullptr : known->second.text).second || known != known_.end()) continue;
+        const auto stored = store_ ? store_->load(ids, encoder.width()) : std::nullopt;
+        if (stored) remember(ids, texts[ids] = std::make_shared<Tensor>(upload(ctx.backend, *stored)));
+        else missing.push_back(ids);
+    }
+    if (!missing.empty()) {
+        const Conditioning encoded = encoder.encode(ctx, missing);
+        const Shape& s = encoded.embeddings.shape();
+        for (std::size_t i = 0; i < missing.size(); ++i) {
+            auto text = std::make_shared<Tensor>(allocate(ctx.backend, {encoded.lengths[i], s[2]}));
+            ctx.backend.copy(encoded.embeddings.view.slice(static_cast<std::int64_t>(i), 1).reshaped({s[1], s[2]}).slice(0, encoded.lengths[i]), *text);
+            remember(missing[i], texts[missing[i]] = text);
+            if (!store_) continue;
+            const Tensor host = Tensor::host(text->shape());
+            ctx.backend.copy(*text, host);
+            store_->save(missing[i], host);
+        }
+    }
+    while (known_.size() > entries_)
+        known_.erase(std::ranges::min_element(known_, {}, [](const auto& item) { return item.second.used; }));
+    std::vector<std::shared_ptr<const Tensor>> out;
+    for (const auto& ids : prompts) out.push_back(texts.at(ids));
+    return out;
+}
+
+void TextCache::remember(const std::vector<std::int32_t>& ids, const std::shared_ptr<const Tensor>& text) {
+    if (entries_ > 0) known_[ids] = {text, ++clock_};
+}
+
+std::unique_ptr<Prompts> make_prompts(const ModelFolder& folder, const Denoiser& denoiser, Backend& backend, DType compute,
+                                      const PromptOptions& options) {
+    if (denoiser.classes() > 0 && folder.components.contains("text_encoder"))
+        throw Error(ErrorCode::input, "is class-conditional, but " + folder.pipeline_class + " lists a text encoder", folder.component("transformer"));
+    if (denoiser.classes() > 0) return std::make_unique<ClassPrompts>(folder, denoiser.classes());
+    return std::make_unique<TextPrompts>(folder, backend, compute, options);
+}
+
+}  // namespace t2i

@@ -1,0 +1,64 @@
+// From prompts to what a denoiser is told to draw: text through tokenizer and encoder, or a class by its name.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "models/roles.h"
+#include "pipeline/model_folder.h"
+#include "pipeline/text_store.h"
+#include "text/tokenizer.h"
+
+namespace t2i {
+
+// Encoded prompts, the most recently used ones.
+class TextCache {
+  public:
+    // entries 0: nothing is kept in memory.
+    explicit TextCache(std::size_t entries) : entries_(entries) {}
+    // Looked in before a prompt is encoded, and added to after.
+    void keep_on_disk(TextStore store) { store_ = std::move(store); }
+    // [T, C] f32 in the encoder's backend's memory for each prompt, in order; each distinct one is encoded once.
+    [[nodiscard]] std::vector<std::shared_ptr<const Tensor>> encode(const ExecContext& ctx, const TextEncoder& encoder,
+                                                                    std::span<const std::vector<std::int32_t>> prompts);
+    void clear() { known_.clear(); }
+
+  private:
+    struct Entry {
+        std::shared_ptr<const Tensor> text;
+        std::uint64_t used = 0;
+    };
+    void remember(const std::vector<std::int32_t>& ids, const std::shared_ptr<const Tensor>& text);
+
+    std::size_t entries_;
+    std::optional<TextStore> store_;
+    std::uint64_t clock_ = 0;
+    std::map<std::vector<std::int32_t>, Entry> known_;
+};
+
+class Prompts {
+  public:
+    virtual ~Prompts() = default;
+    // A prompt as ids. Throws Error naming `flag`: input (not UTF-8), usage (a class that the model does not know).
+    [[nodiscard]] virtual Tokens tokenize(const std::string& prompt, const char* flag) const = 0;
+    // Ids of tokenize() → one row a prompt, in order.
+    [[nodiscard]] virtual Conditioning encode(const ExecContext& ctx, std::span<const std::vector<std::int32_t>> prompts) = 0;
+    // Frees what is kept of earlier prompts.
+    virtual void forget() = 0;
+};
+
+struct PromptOptions {
+    int cache = 0;             // encoded texts kept in memory
+    std::string cache_folder;  // and on disk; empty: nowhere
+};
+
+// Loads what turns prompts into what this denoiser reads: the folder's tokenizer and text encoder, or the class names of its
+// model_index.json. Throws Error{input} naming the file.
+[[nodiscard]] std::unique_ptr<Prompts> make_prompts(const ModelFolder& folder, const Denoiser& denoiser, Backend& backend, DType compute,
+                                                    const PromptOptions& options);
+
+}  // namespace t2i
