@@ -151,6 +151,7 @@ void gated_gelu_row(Elements x, std::int64_t f, MutableElements out);  // x [2F]
 // out[i] = Σ_t coefficients[t] · x[t][i] in double, terms in order.
 void lincomb(const double* coefficients, const float* const* x, std::int64_t terms, std::int64_t count,
              float* out);
+void to_rgb8(const float* x, std::int64_t count, std::uint8_t* out);  // ref::to_rgb8
 void convert(Elements x, std::int64_t count, MutableElements out);  // copies, rounding to nearest even
 
 }  // namespace t2i::cpu

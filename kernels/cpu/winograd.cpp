@@ -71,6 +71,16 @@ void pack_winograd(const float* w, std::int64_t out_channels, std::int64_t in_ch
 
 // ---- how a band is cut ----
 
+// Floats of one tile's products: all components times one panel, and a line more than a power of two, so that
+// neighbouring tiles do not share cache sets.
+constexpr std::int64_t products_of_tile(std::int64_t n) {
+    return n * n * kPanel + 16;
+}
+// Floats of the components of kRows tiles and kLanes channels.
+constexpr std::int64_t components_of_group(std::int64_t n) {
+    return n * n * kRows * kLanes;
+}
+
 // Memory of a band: a ring of input rows, which are normalised and have their padding; the components of a
 // block of tiles; their products with one panel.
 struct Blocks {
@@ -80,8 +90,8 @@ struct Blocks {
           channels(rounded_up(b.channels, kLanes)),
           tiles_x((b.out_width + 1) / 2) {
         // Components that stay in the second-level cache beside a panel; blocks of whole groups of rows.
-        constexpr std::int64_t component_floats = 32 * 1024;
-        std::int64_t most = component_floats / (n * n * channels) / kRows * kRows;
+        constexpr std::int64_t wanted_floats = 32 * 1024;
+        std::int64_t most = wanted_floats / (n * n * channels) / kRows * kRows;
         most = HWY_MAX(2 * kRows, HWY_MIN(most, 8 * kRows));
         tile_rows = HWY_MIN(HWY_MAX(std::int64_t{1}, most / tiles_x), b.tile_row_end - b.tile_row_begin);
         const std::int64_t pieces = tile_rows > 1 ? 1 : (tiles_x + most - 1) / most;
@@ -89,14 +99,11 @@ struct Blocks {
         tiles = rounded_up(tile_rows * piece, kRows);
         row_pixels = tiles_x * step + n - step;
         slots = n + (tile_rows - 1) * step;
-        // A line more than a multiple of a power of two: the components of one tile do not share cache sets.
-        constexpr std::int64_t line = 16;
-        component_stride = tiles * channels + line;
-        product_stride = tiles * kPanel + line;
     }
     [[nodiscard]] std::int64_t ring_floats() const { return slots * row_pixels * channels; }
+    [[nodiscard]] std::int64_t component_floats() const { return tiles * channels * n * n; }
     [[nodiscard]] std::int64_t floats() const {
-        return ring_floats() + n * n * (component_stride + product_stride);
+        return ring_floats() + component_floats() + tiles * products_of_tile(n);
     }
 
     std::int64_t n, step, channels;
@@ -104,7 +111,6 @@ struct Blocks {
     std::int64_t tile_rows = 0;         // of a block: several rows, or …
     std::int64_t piece = 0, tiles = 0;  // … a piece of one row; tiles of a block, rounded up
     std::int64_t row_pixels = 0, slots = 0;
-    std::int64_t component_stride = 0, product_stride = 0;
 };
 
 // ---- the input ----
@@ -122,20 +128,14 @@ void fill_row(const WinogradBand& b, const Blocks& k, std::int64_t y, float* HWY
                 static_cast<std::size_t>(right * k.channels) * sizeof(float));
     const float* from = b.x + y * b.width * b.channels;
     to += left * k.channels;
-    const std::int64_t whole = b.channels / kLanes * kLanes, left_over = b.channels - whole;
-    const auto each = [&](auto map) HWY_ATTR {
-        for (std::int64_t x = 0; x < b.width; ++x, from += b.channels, to += k.channels) {
-            for (std::int64_t c = 0; c < whole; c += kLanes) store(map(load(from + c), c, kLanes), to + c);
-            if (left_over) store(map(load_some(from + whole, left_over), whole, left_over), to + whole);
-        }
-    };
-    if (!b.mean) return each([](VF v, std::int64_t, std::int64_t) HWY_ATTR { return v; });
-    with_function(b.input_function, [&](auto f) HWY_ATTR {
-        each([&](VF v, std::int64_t c, std::int64_t count) HWY_ATTR {
-            const VF centered = hn::Sub(v, load_some(b.mean + c, count));
-            return f(hn::MulAdd(centered, load_some(b.gain + c, count), load_some(b.shift + c, count)));
+    if (b.mean)
+        return with_function(b.input_function, [&](auto f) HWY_ATTR {
+            normalise_pixels(from, b.channels, to, k.channels, b.width, b.channels, b.mean, b.gain, b.shift, f);
         });
-    });
+    const std::int64_t together = b.channels == k.channels ? b.width : 1;  // pixels of one copy
+    for (std::int64_t x = 0; x < b.width; x += together)
+        std::memcpy(to + x * k.channels, from + x * b.channels,
+                    static_cast<std::size_t>(together * b.channels) * sizeof(float));
 }
 
 // Bᵀ along one column of inputs, `at` floats from the start of each row.
@@ -154,44 +154,51 @@ HWY_INLINE void transform_column(const float* const* rows, std::int64_t at, VF* 
     }
 }
 
-// Bᵀ d B of `count` neighbouring tiles, the first at rows[.]. Components lie as [component][tiles / kRows]
-// [channels / kLanes][kRows][kLanes], as multiply_group reads them; the first tile is number `tile` there.
+// Bᵀ d B of `count` neighbouring tiles, the first at rows[.]. Components lie as [tiles / kRows][channels /
+// kLanes][component][kRows][kLanes], as multiply_groups reads them; the first tile is number `tile` there.
 template <int N>
 void transform_tiles(const float* const* rows, std::int64_t count, std::int64_t channels, std::int64_t tile,
-                     std::int64_t stride, float* HWY_RESTRICT components) {
-    for (std::int64_t c = 0; c < channels; c += kLanes) {
+                     float* HWY_RESTRICT components) {
+    constexpr std::int64_t next = kRows * kLanes, chunk = components_of_group(N);
+    const std::int64_t chunks = channels / kLanes;
+    for (std::int64_t i = 0; i < chunks; ++i) {
+        const std::int64_t c = i * kLanes;
         VF t0[N], t1[N], t2[N], t3[N];
         transform_column<N>(rows, c, t0);
         transform_column<N>(rows, c + channels, t1);
-        std::int64_t group = tile / kRows, row = tile % kRows;
+        std::int64_t row = tile % kRows;
+        float* HWY_RESTRICT to = components + (tile / kRows * chunks + i) * chunk + row * kLanes;
         for (std::int64_t j = 0; j < count; ++j) {
-            float* to = components + group * kRows * channels + c * kRows + row * kLanes;
-            if (++row == kRows) row = 0, ++group;
             if constexpr (N == 3) {
                 transform_column<N>(rows, c + (j + 2) * channels, t2);
                 HWY_UNROLL(3)
-                for (int i = 0; i < 3; ++i) {
-                    store(hn::Sub(t0[i], t1[i]), to + (3 * i) * stride);
-                    store(t1[i], to + (3 * i + 1) * stride);
-                    store(hn::Sub(t1[i], t2[i]), to + (3 * i + 2) * stride);
-                    t0[i] = t1[i];
-                    t1[i] = t2[i];
+                for (int l = 0; l < 3; ++l) {
+                    store(hn::Sub(t0[l], t1[l]), to + (3 * l) * next);
+                    store(t1[l], to + (3 * l + 1) * next);
+                    store(hn::Sub(t1[l], t2[l]), to + (3 * l + 2) * next);
+                    t0[l] = t1[l];
+                    t1[l] = t2[l];
                 }
             } else {
                 transform_column<N>(rows, c + (2 * j + 2) * channels, t2);
                 HWY_UNROLL(4)
-                for (int i = 0; i < 4; ++i) {
-                    store(hn::Sub(t0[i], t2[i]), to + (4 * i) * stride);
-                    store(hn::Add(t1[i], t2[i]), to + (4 * i + 1) * stride);
-                    store(hn::Sub(t2[i], t1[i]), to + (4 * i + 2) * stride);
-                    t0[i] = t2[i];
+                for (int l = 0; l < 4; ++l) {
+                    store(hn::Sub(t0[l], t2[l]), to + (4 * l) * next);
+                    store(hn::Add(t1[l], t2[l]), to + (4 * l + 1) * next);
+                    store(hn::Sub(t2[l], t1[l]), to + (4 * l + 2) * next);
+                    t0[l] = t2[l];
                 }
                 transform_column<N>(rows, c + (2 * j + 3) * channels, t3);
                 HWY_UNROLL(4)
-                for (int i = 0; i < 4; ++i) {
-                    store(hn::Sub(t1[i], t3[i]), to + (4 * i + 3) * stride);
-                    t1[i] = t3[i];
+                for (int l = 0; l < 4; ++l) {
+                    store(hn::Sub(t1[l], t3[l]), to + (4 * l + 3) * next);
+                    t1[l] = t3[l];
                 }
+            }
+            to += kLanes;
+            if (++row == kRows) {  // on to the next group
+                row = 0;
+                to += chunks * chunk - next;
             }
         }
     }
@@ -199,49 +206,53 @@ void transform_tiles(const float* const* rows, std::int64_t count, std::int64_t 
 
 // ---- the products ----
 
-// sums [Groups · kRows][Vectors · kLanes] of one component: as many groups of tiles times one panel.
-template <int Groups, int Vectors>
-HWY_INLINE void multiply_group(const float* HWY_RESTRICT tiles, std::int64_t group_stride,
-                               std::int64_t channels, const float* HWY_RESTRICT panel,
-                               float* HWY_RESTRICT sums) {
+// One component of Groups · kRows tiles, `group` floats apart, times one panel: sums that stay in registers.
+template <int N, int Groups, int Vectors>
+HWY_INLINE void multiply_groups(const float* HWY_RESTRICT tiles, std::int64_t group, std::int64_t channels,
+                                const float* HWY_RESTRICT panel, float* HWY_RESTRICT products) {
     const F32 d;
     constexpr int R = Groups * kRows;
     VF sum[R][Vectors];
     HWY_UNROLL(24)
     for (int r = 0; r < R; ++r)
         for (int v = 0; v < Vectors; ++v) sum[r][v] = hn::Zero(d);
-    const auto add_channel = [&](const float* HWY_RESTRICT at) HWY_ATTR {
-        VF p[Vectors];
-        for (int v = 0; v < Vectors; ++v) p[v] = load(panel + v * kLanes);
-        panel += Vectors * kLanes;
-        HWY_UNROLL(24)
-        for (int r = 0; r < R; ++r) {
-            const VF x = hn::Set(d, at[r / kRows * group_stride + r % kRows * kLanes]);
-            for (int v = 0; v < Vectors; ++v) sum[r][v] = hn::MulAdd(x, p[v], sum[r][v]);
+    for (; channels > 0; channels -= kLanes, tiles += components_of_group(N)) {
+        const float* HWY_RESTRICT at = tiles;
+        const std::int64_t count = HWY_MIN(channels, kLanes);
+        HWY_UNROLL(1)  // more, and the sums leave their registers
+        for (std::int64_t i = 0; i < count; ++i, ++at, panel += Vectors * kLanes) {
+            VF p[Vectors];
+            for (int v = 0; v < Vectors; ++v) p[v] = load(panel + v * kLanes);
+            HWY_UNROLL(24)
+            for (int r = 0; r < R; ++r) {
+                const VF x = hn::Set(d, at[r / kRows * group + r % kRows * kLanes]);
+                for (int v = 0; v < Vectors; ++v) sum[r][v] = hn::MulAdd(x, p[v], sum[r][v]);
+            }
         }
-    };
-    for (; channels >= kLanes; channels -= kLanes, tiles += kRows * kLanes)
-        for (std::int64_t i = 0; i < kLanes; ++i) add_channel(tiles + i);
-    for (std::int64_t i = 0; i < channels; ++i) add_channel(tiles + i);
+    }
     HWY_UNROLL(24)
     for (int r = 0; r < R; ++r)
-        for (int v = 0; v < Vectors; ++v) store(sum[r][v], sums + (r * Vectors + v) * kLanes);
+        for (int v = 0; v < Vectors; ++v) store(sum[r][v], products + r * products_of_tile(N) + v * kLanes);
 }
 
-// All components of a block times one panel.
-template <int Vectors>
+// All components of a block times one panel: products [tile][component][Vectors · kLanes].
+template <int N, int Vectors>
 void multiply_block(const Blocks& k, std::int64_t channels, std::int64_t tiles, const float* components,
                     const float* panel, float* products) {
-    const std::int64_t group = kRows * k.channels;
-    for (std::int64_t i = 0; i < k.n * k.n; ++i, panel += channels * Vectors * kLanes) {
-        const float* from = components + i * k.component_stride;
-        float* to = products + i * k.product_stride;
-        std::int64_t done = 0;
+    const std::int64_t group = k.channels / kLanes * components_of_group(N);
+    for (std::int64_t i = 0; i < N * N; ++i, panel += channels * Vectors * kLanes) {
+        const float* from = components + i * kRows * kLanes;
+        float* to = products + i * Vectors * kLanes;
+        std::int64_t left = tiles;
+        const auto multiply = [&]<int Groups>() HWY_ATTR {
+            multiply_groups<N, Groups, Vectors>(from, group, channels, panel, to);
+            from += Groups * group;
+            to += Groups * kRows * products_of_tile(N);
+            left -= Groups * kRows;
+        };
         if constexpr (Vectors == 1)  // one group alone would wait for its own sums
-            for (; done + kRows < tiles; done += 2 * kRows, from += 2 * group)
-                multiply_group<2, 1>(from, group, channels, panel, to + done * kLanes);
-        for (; done < tiles; done += kRows, from += group)
-            multiply_group<1, Vectors>(from, group, channels, panel, to + done * Vectors * kLanes);
+            while (left > kRows) multiply.template operator()<2>();
+        while (left > 0) multiply.template operator()<1>();
     }
 }
 
@@ -261,46 +272,69 @@ HWY_INLINE void sum_up(const VF* m, int by, VF* y) {
 
 // Where the 2x2 outputs of `count` neighbouring tiles go: `columns` channels from `column` on.
 struct Outputs {
+    std::int64_t count;
     std::int64_t pixel;  // of the first tile's first output, in the picture
     bool second_row;     // is there one below
     std::int64_t width;  // outputs in a row, from there on: 2 · count, or one less
     std::int64_t column, columns;
 };
 
-template <int N, int Vectors>
-void write_tiles(const WinogradBand& b, std::int64_t stride, const float* HWY_RESTRICT products,
-                 std::int64_t count, const Outputs& o) {
+template <int N, int Vectors, bool Whole>
+void write_tiles(const WinogradBand& b, const float* HWY_RESTRICT products, const Outputs& o) {
     with_function(b.function, [&](auto f) HWY_ATTR {
-        for (int v = 0; v < Vectors; ++v) {
-            const std::int64_t column = o.column + v * kLanes, some = o.columns - v * kLanes;
-            const VF bias = b.bias ? load_some(b.bias + column, some) : hn::Zero(F32());
-            const auto put = [&](VF y, std::int64_t pixel) HWY_ATTR {
-                const std::int64_t at = pixel * b.out_channels + column;
-                y = hn::Add(y, bias);
-                if (b.residual) y = hn::Add(y, load_some(b.residual + at, some));
-                store_some(f(y), b.out + at, some);
-            };
-            for (std::int64_t j = 0; j < count; ++j) {
-                const float* from = products + (j * Vectors + v) * kLanes;
+        const std::int64_t channels = b.out_channels, below = b.out_width * channels;
+        const float* residual = b.residual;
+        float* const out = b.out;
+        VF bias[Vectors];
+        for (int v = 0; v < Vectors; ++v)
+            bias[v] = b.bias ? load_some(b.bias + o.column + v * kLanes, o.columns - v * kLanes) : hn::Zero(F32());
+        std::int64_t at = o.pixel * channels + o.column;
+        for (std::int64_t j = 0; j < o.count; ++j, at += 2 * channels, products += products_of_tile(N)) {
+            const bool second = 2 * j + 1 < o.width;
+            HWY_UNROLL(2)
+            for (int v = 0; v < Vectors; ++v) {
+                const std::int64_t some = Whole ? kLanes : o.columns - v * kLanes;
+                const auto put = [&](VF y, std::int64_t to) HWY_ATTR {
+                    y = hn::Add(y, bias[v]);
+                    if (residual) y = hn::Add(y, load_some(residual + to, some));
+                    store_some(f(y), out + to, some);
+                };
                 VF s[2 * N], y[2];
                 HWY_UNROLL(4)
                 for (int i = 0; i < N; ++i) {
                     VF m[N];
-                    for (int l = 0; l < N; ++l) m[l] = load(from + (l * N + i) * stride);
+                    HWY_UNROLL(4)
+                    for (int l = 0; l < N; ++l) m[l] = load(products + ((l * N + i) * Vectors + v) * kLanes);
                     sum_up<N>(m, 1, s + 2 * i);
                 }
-                const std::int64_t pixel = o.pixel + 2 * j;
-                const bool second = 2 * j + 1 < o.width;
+                const std::int64_t to = at + v * kLanes;
                 sum_up<N>(s, 2, y);
-                put(y[0], pixel);
-                if (second) put(y[1], pixel + 1);
+                put(y[0], to);
+                if (second) put(y[1], to + channels);
                 if (!o.second_row) continue;
                 sum_up<N>(s + 1, 2, y);
-                put(y[0], pixel + b.out_width);
-                if (second) put(y[1], pixel + b.out_width + 1);
+                put(y[0], to + below);
+                if (second) put(y[1], to + below + channels);
             }
         }
     });
+}
+
+// A block times one panel, and where it goes: rows of outputs[.].count tiles.
+template <int N, int Vectors>
+void make_outputs(const WinogradBand& b, const Blocks& k, const float* components, Outputs o, std::int64_t tile_rows,
+                  float* products) {
+    multiply_block<N, Vectors>(k, b.channels, tile_rows * o.count, components, b.filter + o.column * N * N * b.channels,
+                               products);
+    for (std::int64_t y = o.pixel / b.out_width; tile_rows > 0; --tile_rows, y += 2) {
+        o.second_row = y + 1 < b.out_height;
+        if (o.columns == Vectors * kLanes)
+            write_tiles<N, Vectors, true>(b, products, o);
+        else
+            write_tiles<N, Vectors, false>(b, products, o);
+        products += o.count * products_of_tile(N);
+        o.pixel += 2 * b.out_width;
+    }
 }
 
 // ---- a band ----
@@ -309,7 +343,7 @@ template <int N>
 void run_band(const WinogradBand& b, const Blocks& k, float* scratch) {
     float* ring = scratch;
     float* components = ring + k.ring_floats();
-    float* products = components + N * N * k.component_stride;
+    float* products = components + k.component_floats();
     const std::int64_t row_floats = k.row_pixels * k.channels, above = b.doubled ? 1 : b.top;
     const std::int64_t first_row = b.tile_row_begin * k.step - above;
     std::int64_t filled = first_row;  // rows up to here are, or were, in the ring
@@ -325,28 +359,19 @@ void run_band(const WinogradBand& b, const Blocks& k, float* scratch) {
                 const float* rows[N];
                 for (int i = 0; i < N; ++i)
                     rows[i] = slot((tile_row + r) * k.step - above + i) + begin * k.step * k.channels;
-                transform_tiles<N>(rows, piece, k.channels, r * piece, k.component_stride, components);
+                transform_tiles<N>(rows, piece, k.channels, r * piece, components);
             }
             for (std::int64_t column = b.column_begin; column < b.column_end; column += kPanel) {
-                const std::int64_t columns = HWY_MIN(kPanel, b.column_end - column);
-                const float* panel = b.filter + column * N * N * b.channels;
-                const bool wide = columns > kLanes;
-                if (wide)
-                    multiply_block<2>(k, b.channels, tile_rows * piece, components, panel, products);
+                const Outputs o{.count = piece,
+                                .pixel = 2 * (tile_row * b.out_width + begin),
+                                .second_row = true,
+                                .width = b.out_width - 2 * begin,
+                                .column = column,
+                                .columns = HWY_MIN(kPanel, b.column_end - column)};
+                if (o.columns > kLanes)
+                    make_outputs<N, 2>(b, k, components, o, tile_rows, products);
                 else
-                    multiply_block<1>(k, b.channels, tile_rows * piece, components, panel, products);
-                for (std::int64_t r = 0; r < tile_rows; ++r) {
-                    const std::int64_t y = 2 * (tile_row + r);
-                    const Outputs o{.pixel = y * b.out_width + 2 * begin,
-                                    .second_row = y + 1 < b.out_height,
-                                    .width = b.out_width - 2 * begin,
-                                    .column = column,
-                                    .columns = columns};
-                    if (wide)
-                        write_tiles<N, 2>(b, k.product_stride, products + r * piece * kPanel, piece, o);
-                    else
-                        write_tiles<N, 1>(b, k.product_stride, products + r * piece * kLanes, piece, o);
-                }
+                    make_outputs<N, 1>(b, k, components, o, tile_rows, products);
             }
         }
     }

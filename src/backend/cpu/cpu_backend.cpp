@@ -154,7 +154,7 @@ class CpuBackend final : public Backend {
     void sampler_update(const SamplerUpdateArgs& a) override { sampler_update_by_sums(*this, a); }
     void to_rgb8(const TensorView& x, const TensorView& out) override {
         workers_.run_ranges(x.elements(), elements_per_part, [&](std::int64_t begin, std::int64_t count) {
-            ref::to_rgb8(floats(x) + begin, count, static_cast<std::uint8_t*>(out.data) + begin);
+            cpu::to_rgb8(floats(x) + begin, count, static_cast<std::uint8_t*>(out.data) + begin);
         });
     }
     void gather(const TensorView& table, std::span<const std::int32_t> ids, const TensorView& out) override {
