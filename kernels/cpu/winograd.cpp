@@ -76,9 +76,9 @@ void pack_winograd(const float* w, std::int64_t out_channels, std::int64_t in_ch
 constexpr std::int64_t products_of_tile(std::int64_t n) {
     return n * n * kPanel + 16;
 }
-// Floats of the components of kRows tiles and kLanes channels.
-constexpr std::int64_t components_of_group(std::int64_t n) {
-    return n * n * kRows * kLanes;
+// Floats of one component of kRows tiles, and a line more for the same reason.
+constexpr std::int64_t component_of_group(std::int64_t channels) {
+    return kRows * channels + 16;
 }
 
 // Memory of a band: a ring of input rows, which are normalised and have their padding; the components of a
@@ -89,10 +89,11 @@ struct Blocks {
           step(tile_step(b.doubled)),
           channels(rounded_up(b.channels, kLanes)),
           tiles_x((b.out_width + 1) / 2) {
-        // Components that stay in the second-level cache beside a panel; blocks of whole groups of rows.
-        constexpr std::int64_t wanted_floats = 32 * 1024;
+        // Few tiles: with few channels their components and products nearly fit the first-level cache, with many
+        // the components fit the second. Enough tiles that fetching a panel pays.
+        constexpr std::int64_t wanted_floats = 32 * 1024, fewest = 2 * kRows, highest = 4 * kRows;
         std::int64_t most = wanted_floats / (n * n * channels) / kRows * kRows;
-        most = HWY_MAX(2 * kRows, HWY_MIN(most, 8 * kRows));
+        most = HWY_MAX(fewest, HWY_MIN(most, highest));
         tile_rows = HWY_MIN(HWY_MAX(std::int64_t{1}, most / tiles_x), b.tile_row_end - b.tile_row_begin);
         const std::int64_t pieces = tile_rows > 1 ? 1 : (tiles_x + most - 1) / most;
         piece = rounded_up((tiles_x + pieces - 1) / pieces, pieces > 1 ? kRows : 1);
@@ -101,7 +102,7 @@ struct Blocks {
         slots = n + (tile_rows - 1) * step;
     }
     [[nodiscard]] std::int64_t ring_floats() const { return slots * row_pixels * channels; }
-    [[nodiscard]] std::int64_t component_floats() const { return tiles * channels * n * n; }
+    [[nodiscard]] std::int64_t component_floats() const { return tiles / kRows * n * n * component_of_group(channels); }
     [[nodiscard]] std::int64_t floats() const {
         return ring_floats() + component_floats() + tiles * products_of_tile(n);
     }
@@ -154,20 +155,18 @@ HWY_INLINE void transform_column(const float* const* rows, std::int64_t at, VF* 
     }
 }
 
-// Bᵀ d B of `count` neighbouring tiles, the first at rows[.]. Components lie as [tiles / kRows][channels /
-// kLanes][component][kRows][kLanes], as multiply_groups reads them; the first tile is number `tile` there.
+// Bᵀ d B of `count` neighbouring tiles, the first at rows[.]. Components lie as [tiles / kRows][component]
+// [channels / kLanes][kRows][kLanes], as multiply_groups reads them; the first tile is number `tile` there.
 template <int N>
 void transform_tiles(const float* const* rows, std::int64_t count, std::int64_t channels, std::int64_t tile,
                      float* HWY_RESTRICT components) {
-    constexpr std::int64_t next = kRows * kLanes, chunk = components_of_group(N);
-    const std::int64_t chunks = channels / kLanes;
-    for (std::int64_t i = 0; i < chunks; ++i) {
-        const std::int64_t c = i * kLanes;
+    const std::int64_t next = component_of_group(channels), group = N * N * next;
+    for (std::int64_t c = 0; c < channels; c += kLanes) {
         VF t0[N], t1[N], t2[N], t3[N];
         transform_column<N>(rows, c, t0);
         transform_column<N>(rows, c + channels, t1);
         std::int64_t row = tile % kRows;
-        float* HWY_RESTRICT to = components + (tile / kRows * chunks + i) * chunk + row * kLanes;
+        float* HWY_RESTRICT to = components + tile / kRows * group + c * kRows + row * kLanes;
         for (std::int64_t j = 0; j < count; ++j) {
             if constexpr (N == 3) {
                 transform_column<N>(rows, c + (j + 2) * channels, t2);
@@ -198,7 +197,7 @@ void transform_tiles(const float* const* rows, std::int64_t count, std::int64_t 
             to += kLanes;
             if (++row == kRows) {  // on to the next group
                 row = 0;
-                to += chunks * chunk - next;
+                to += group - kRows * kLanes;
             }
         }
     }
@@ -216,7 +215,7 @@ HWY_INLINE void multiply_groups(const float* HWY_RESTRICT tiles, std::int64_t gr
     HWY_UNROLL(24)
     for (int r = 0; r < R; ++r)
         for (int v = 0; v < Vectors; ++v) sum[r][v] = hn::Zero(d);
-    for (; channels > 0; channels -= kLanes, tiles += components_of_group(N)) {
+    for (; channels > 0; channels -= kLanes, tiles += kRows * kLanes) {
         const float* HWY_RESTRICT at = tiles;
         const std::int64_t count = HWY_MIN(channels, kLanes);
         HWY_UNROLL(1)  // more, and the sums leave their registers
@@ -239,9 +238,9 @@ HWY_INLINE void multiply_groups(const float* HWY_RESTRICT tiles, std::int64_t gr
 template <int N, int Vectors>
 void multiply_block(const Blocks& k, std::int64_t channels, std::int64_t tiles, const float* components,
                     const float* panel, float* products) {
-    const std::int64_t group = k.channels / kLanes * components_of_group(N);
+    const std::int64_t component = component_of_group(k.channels), group = N * N * component;
     for (std::int64_t i = 0; i < N * N; ++i, panel += channels * Vectors * kLanes) {
-        const float* from = components + i * kRows * kLanes;
+        const float* from = components + i * component;
         float* to = products + i * Vectors * kLanes;
         std::int64_t left = tiles;
         const auto multiply = [&]<int Groups>() HWY_ATTR {
