@@ -67,7 +67,18 @@ float softmax_row(float* HWY_RESTRICT scores, const float* HWY_RESTRICT bias, fl
     }
     const VF top = hn::Set(d, highest);
     VF sum = hn::Zero(d);
-    for (std::int64_t i = 0; i < whole; i += kLanes) {
+    constexpr int together = 4;  // vectors
+    std::int64_t i = 0;
+    for (; i + together * kLanes <= whole; i += together * kLanes) {
+        VF e[together];
+        for (int v = 0; v < together; ++v) e[v] = hn::Sub(hn::Load(d, scores + i + v * kLanes), top);
+        exp_all<together>(e);
+        for (int v = 0; v < together; ++v) {
+            hn::Store(e[v], d, scores + i + v * kLanes);
+            sum = hn::Add(sum, e[v]);
+        }
+    }
+    for (; i < whole; i += kLanes) {
         const VF e = exp_f32(hn::Sub(hn::Load(d, scores + i), top));
         hn::Store(e, d, scores + i);
         sum = hn::Add(sum, e);
@@ -75,7 +86,7 @@ float softmax_row(float* HWY_RESTRICT scores, const float* HWY_RESTRICT bias, fl
     float total = hn::GetLane(hn::SumOfLanes(d, sum));
     if (whole < count) {
         hn::Store(exp_f32(hn::Sub(hn::Load(d, scores + whole), top)), d, scores + whole);
-        for (std::int64_t i = whole; i < count; ++i) total += scores[i];
+        for (i = whole; i < count; ++i) total += scores[i];
     }
     return 1.0F / total;
 }

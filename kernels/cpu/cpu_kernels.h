@@ -68,6 +68,36 @@ void product_tile(const ProductTile& tile, const Epilogue& epilogue);
 void finish_tile(const float* sums, std::int64_t sums_stride, std::int64_t row_begin, std::int64_t row_count,
                  std::int64_t column_begin, std::int64_t column_end, const Epilogue& epilogue);
 
+// ---- 3x3 convolutions of stride 1 (winograd.cpp) ----
+
+// w [Cout, Cin, 3, 3] → as winograd_band wants it, for a picture that is doubled first or not.
+std::int64_t winograd_filter_floats(std::int64_t out_channels, std::int64_t in_channels, bool doubled);
+void pack_winograd(const float* w, std::int64_t out_channels, std::int64_t in_channels, bool doubled,
+                   float* packed);
+
+// Some pairs of output rows, and some of the output channels, of
+//   out[y, x, o] = function(conv(input)[y, x, o] + bias[o] + residual[y, x, o])
+// where input = input_function((x - mean[c]) · gain[c] + shift[c]), each pixel four times if `doubled`.
+// An output's sums do not depend on how a picture is cut into bands.
+struct WinogradBand {
+    const float* x;  // the picture [H, W, Cin]
+    std::int64_t height, width, channels;
+    const float *mean, *gain, *shift;  // [Cin]; mean null: the input is x
+    Function input_function;
+    bool doubled;            // then all padding is 1
+    std::int64_t top, left;  // zeros before the first row and column
+    const float* filter;     // packed, all of it
+    const float* bias;       // [Cout] or null
+    const float* residual;   // as out, or null
+    Function function;
+    float* out;  // [H', W', Cout]
+    std::int64_t out_height, out_width, out_channels;
+    std::int64_t tile_row_begin, tile_row_end;  // pairs of output rows; the last may be half outside
+    std::int64_t column_begin, column_end;      // of Cout, column_begin a multiple of panel_width()
+};
+std::int64_t winograd_scratch(const WinogradBand& band);  // floats
+void winograd_band(const WinogradBand& band, float* scratch);
+
 // ---- attention (attention.cpp) ----
 
 // Keys and values of one head in panel form: keys [ceil(T / width)][D][width], values [ceil(D /
@@ -121,6 +151,7 @@ void gated_gelu_row(Elements x, std::int64_t f, MutableElements out);  // x [2F]
 // out[i] = Σ_t coefficients[t] · x[t][i] in double, terms in order.
 void lincomb(const double* coefficients, const float* const* x, std::int64_t terms, std::int64_t count,
              float* out);
+void to_rgb8(const float* x, std::int64_t count, std::uint8_t* out);  // ref::to_rgb8
 void convert(Elements x, std::int64_t count, MutableElements out);  // copies, rounding to nearest even
 
 }  // namespace t2i::cpu

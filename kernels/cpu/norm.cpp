@@ -64,17 +64,27 @@ void group_moments(Elements x, std::int64_t pixels, std::int64_t channels, std::
     const std::int64_t width = channels / groups;
     float* sums = scratch;              // [channels]
     float* means = scratch + channels;  // [channels], each group's mean repeated
-    // Adds term(value, channel) of every pixel to sums, channel by channel: pixels few enough for f32 to
-    // hold.
+    // sums[c] = Σ term(value, channel) over the pixels, which are few enough for f32 to hold; four chains of
+    // additions, for latency.
     const auto accumulate = [&](auto term) HWY_ATTR {
-        std::memset(sums, 0, static_cast<std::size_t>(channels) * sizeof(float));
         with_type(x, [&](const auto* data) HWY_ATTR {
-            for (std::int64_t p = 0; p < pixels; ++p)
-                for (std::int64_t c = 0; c < channels; c += kLanes) {
-                    const std::int64_t left = channels - c;
-                    const VF v = load_some(data + p * channels + c, left);
-                    store_some(hn::Add(load_some(sums + c, left), term(v, c)), sums + c, left);
+            const F32 d;
+            for (std::int64_t c = 0; c < channels; c += kLanes) {
+                const std::int64_t left = channels - c;
+                const auto at = [&](std::int64_t p) HWY_ATTR {
+                    return term(load_some(data + p * channels + c, left), c);
+                };
+                VF s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
+                std::int64_t p = 0;
+                for (; p + 4 <= pixels; p += 4) {
+                    s0 = hn::Add(s0, at(p));
+                    s1 = hn::Add(s1, at(p + 1));
+                    s2 = hn::Add(s2, at(p + 2));
+                    s3 = hn::Add(s3, at(p + 3));
                 }
+                for (; p < pixels; ++p) s0 = hn::Add(s0, at(p));
+                store_some(hn::Add(hn::Add(s0, s1), hn::Add(s2, s3)), sums + c, left);
+            }
         });
     };
     const auto total = [&](std::int64_t group) {
@@ -103,14 +113,8 @@ void group_apply(Elements x, const float* mean, const float* gain, const float* 
     with_function(function, [&](auto f) HWY_ATTR {
         with_type(x, [&](const auto* from) HWY_ATTR {
             using T = std::remove_const_t<std::remove_pointer_t<decltype(from)>>;
-            auto* to = static_cast<T*>(out.data);
-            for (std::int64_t p = 0; p < pixels; ++p, from += channels, to += channels)
-                for (std::int64_t c = 0; c < channels; c += kLanes) {
-                    const std::int64_t left = channels - c;
-                    const VF centered = hn::Sub(load_some(from + c, left), load_some(mean + c, left));
-                    store_some(f(hn::MulAdd(centered, load_some(gain + c, left), load_some(bias + c, left))),
-                               to + c, left);
-                }
+            normalise_pixels(from, channels, static_cast<T*>(out.data), channels, pixels, channels, mean, gain,
+                             bias, f);
         });
     });
 }

@@ -25,7 +25,7 @@ void gated_gelu_row(Elements x, std::int64_t f, MutableElements out) {
         using T = std::remove_const_t<std::remove_pointer_t<decltype(from)>>;
         auto* to = static_cast<T*>(out.data);
         for (std::int64_t i = 0; i < f; i += kLanes) {
-            const VF gate = gelu_tanh_f32(load_some(from + i, f - i));
+            const VF gate = InStep<GeluTanh>()(load_some(from + i, f - i));
             store_some(hn::Mul(gate, load_some(from + f + i, f - i)), to + i, f - i);
         }
     });
@@ -62,6 +62,25 @@ void lincomb(const double* coefficients, const float* const* x, std::int64_t ter
     }
 }
 
+void to_rgb8(const float* x, std::int64_t count, std::uint8_t* out) {
+    const F32 d;
+    const hn::Rebind<std::uint8_t, F32> d8;
+    const VF half = hn::Set(d, 0.5F), one = hn::Set(d, 1.0F), most = hn::Set(d, 255.0F);
+    for (std::int64_t i = 0; i < count; i += kLanes) {
+        const std::int64_t left = count - i;
+        const VF unit = hn::MulAdd(load_some(x + i, left), half, half);  // the product is exact
+        const VF inside = hn::Min(hn::IfThenElseZero(hn::Gt(unit, hn::Zero(d)), unit), one);
+        const auto bytes = hn::DemoteTo(d8, hn::NearestInt(hn::Mul(inside, most)));
+        if (left >= kLanes) {
+            hn::StoreU(bytes, d8, out + i);
+        } else {
+            std::uint8_t padded[kLanes];
+            hn::StoreU(bytes, d8, padded);
+            copy_some(padded, out + i, left);
+        }
+    }
+}
+
 }  // namespace
 }  // namespace t2i::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -72,6 +91,7 @@ HWY_EXPORT(apply);
 HWY_EXPORT(add_gated_row);
 HWY_EXPORT(gated_gelu_row);
 HWY_EXPORT(lincomb);
+HWY_EXPORT(to_rgb8);
 
 void apply(Function f, Elements x, std::int64_t count, MutableElements out) {
     HWY_DYNAMIC_DISPATCH(apply)(f, x, count, out);
@@ -85,6 +105,9 @@ void add_gated_row(Elements y, const float* gate, std::int64_t c, float* stream)
 void lincomb(const double* coefficients, const float* const* x, std::int64_t terms, std::int64_t count,
              float* out) {
     HWY_DYNAMIC_DISPATCH(lincomb)(coefficients, x, terms, count, out);
+}
+void to_rgb8(const float* x, std::int64_t count, std::uint8_t* out) {
+    HWY_DYNAMIC_DISPATCH(to_rgb8)(x, count, out);
 }
 void convert(Elements x, std::int64_t count, MutableElements out) {
     apply(Function::identity, x, count, out);

@@ -26,32 +26,54 @@ void pack_panels(const float* w, std::int64_t n, std::int64_t k, std::int64_t st
                 *panels++ = column < n ? w[column * stride + i] : 0.0F;
 }
 
-// One row of a tile through the epilogue: `count` columns from `column` on. `values` is overwritten.
-void finish_row(float* HWY_RESTRICT values, std::int64_t row, std::int64_t column, std::int64_t count,
-                const Epilogue& e) {
-    const std::int64_t at = row * e.columns + column;
-    if (e.bias)
-        for (std::int64_t i = 0; i < count; i += kLanes)
-            store(hn::Add(load(values + i), load_some(e.bias + column + i, count - i)), values + i);
+// One row of a tile through the epilogue: `count` columns, at most a panel, from `column` on.
+template <bool Whole>
+HWY_INLINE void finish_columns(const float* HWY_RESTRICT values, std::int64_t row, std::int64_t column,
+                               std::int64_t count, const Epilogue& e) {
+    const std::int64_t at = row * e.columns + column, second = count - kLanes;
+    const auto low = [&](const auto* p) HWY_ATTR { return Whole ? load(p) : load_some(p, count); };
+    const auto high = [&](const auto* p) HWY_ATTR {
+        return Whole ? load(p + kLanes) : second > 0 ? load_some(p + kLanes, second) : hn::Zero(F32());
+    };
+    VF v[2] = {load(values), load(values + kLanes)};
+    if (e.bias) {
+        v[0] = hn::Add(v[0], low(e.bias + column));
+        v[1] = hn::Add(v[1], high(e.bias + column));
+    }
     if (e.before.data)
         with_type(e.before, [&](const auto* before) HWY_ATTR {
-            for (std::int64_t i = 0; i < count; i += kLanes)
-                store(hn::Add(load(values + i), load_some(before + at + i, count - i)), values + i);
+            v[0] = hn::Add(v[0], low(before + at));
+            v[1] = hn::Add(v[1], high(before + at));
         });
     if (e.function != Function::identity)
-        with_function(e.function, [&](auto f) HWY_ATTR {
-            for (std::int64_t i = 0; i < count; i += kLanes) store(f(load(values + i)), values + i);
-        });
-    const float* gate = e.gate ? e.gate + row / e.rows_per_gate * e.columns + column : nullptr;
-    const float* after = e.after ? e.after + row % e.after_rows * e.columns + column : nullptr;
+        with_function(e.function, [&](auto f) HWY_ATTR { apply_all<2>(f, v); });
+    if (e.gate) {
+        const float* gate = e.gate + row / e.rows_per_gate * e.columns + column;
+        v[0] = hn::Mul(v[0], low(gate));
+        v[1] = hn::Mul(v[1], high(gate));
+    }
+    if (e.after) {
+        const float* after = e.after + row % e.after_rows * e.columns + column;
+        v[0] = hn::Add(v[0], low(after));
+        v[1] = hn::Add(v[1], high(after));
+    }
     with_type(e.out, [&](auto* out) HWY_ATTR {
-        for (std::int64_t i = 0; i < count; i += kLanes) {
-            VF v = load(values + i);
-            if (gate) v = hn::Mul(v, load_some(gate + i, count - i));
-            if (after) v = hn::Add(v, load_some(after + i, count - i));
-            store_some(v, out + at + i, count - i);
+        if constexpr (Whole) {
+            store(v[0], out + at);
+            store(v[1], out + at + kLanes);
+        } else {
+            store_some(v[0], out + at, count);
+            if (second > 0) store_some(v[1], out + at + kLanes, second);
         }
     });
+}
+
+void finish_row(const float* HWY_RESTRICT values, std::int64_t row, std::int64_t column, std::int64_t count,
+                const Epilogue& e) {
+    if (count == kPanel)
+        finish_columns<true>(values, row, column, count, e);
+    else
+        finish_columns<false>(values, row, column, count, e);
 }
 
 void product_tile(const ProductTile& t, const Epilogue& e) {

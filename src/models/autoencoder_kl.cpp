@@ -90,8 +90,9 @@ class Tail {
         : norm_(load, scope / "conv_norm_out", channels, groups, 1e-6F),
           conv_(load, scope / "conv_out", conv) {}
     void apply(const ExecContext& ctx, PicturePair& pictures) const {
-        norm_.forward(ctx, pictures.current(), pictures.current(), Activation::silu);
-        pictures.apply(ctx, conv_, conv_.output_shape(pictures.current().shape));
+        const TensorView out = pictures.next(conv_.output_shape(pictures.current().shape));
+        conv_.forward(ctx, pictures.current(), out, {.norm = norm_.before_conv(Activation::silu)});
+        pictures.advance(out);
     }
 
   private:
@@ -118,7 +119,7 @@ class KlDecoder final : public LatentDecoder {
             levels_.push_back(load_level(load, scope, before, out, k.layers + 1, k.groups));
             if (i + 1 < k.channels.size())
                 levels_.back().resample.emplace(load, scope / "upsamplers" / 0 / "conv",
-                                                Conv2dConfig{.in = out, .out = out});
+                                                Conv2dConfig{.in = out, .out = out, .upsample = true});
             before = out;
         }
     }
@@ -145,7 +146,10 @@ class KlDecoder final : public LatentDecoder {
         for (const auto& level : levels_) {
             for (const auto& resnet : level.resnets)
                 pictures.apply(ctx, resnet, resnet.output_shape(pictures.current().shape));
-            if (level.resample) upsample(ctx, *level.resample, pictures);
+            if (level.resample) {
+                const TraceSpan upsample(ctx, "upsample", pictures.current().shape);
+                pictures.apply(ctx, *level.resample, level.resample->output_shape(pictures.current().shape));
+            }
         }
         tail_.apply(ctx, pictures);
         if (rgb.dtype == compute_)
@@ -155,15 +159,6 @@ class KlDecoder final : public LatentDecoder {
     }
 
   private:
-    static void upsample(const ExecContext& ctx, const Conv2d& conv, PicturePair& pictures) {
-        const TraceSpan span(ctx, "upsample", pictures.current().shape);
-        const Shape& s = pictures.current().shape;
-        const TensorView doubled = pictures.next({s[0], 2 * s[1], 2 * s[2], s[3]});
-        ops::upsample2x(ctx, pictures.current(), doubled);
-        pictures.advance(doubled);
-        pictures.apply(ctx, conv, doubled.shape);
-    }
-
     // Elements of the largest picture between two layers, for latents [B, C, h, w].
     [[nodiscard]] std::int64_t largest(const Shape& s) const {
         std::int64_t pixels = s[0] * s[2] * s[3], most = pixels * s[1], before = config_.channels.back();

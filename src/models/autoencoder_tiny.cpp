@@ -86,10 +86,11 @@ class TinyDecoder final : public LatentDecoder {
             for (std::int64_t j = 0; j < t.blocks[i]; ++j)
                 level.blocks.emplace_back(load, layers / index++, t.channels);
             if (!last) ++index;  // the upsampling
-            level.conv.emplace(
-                load, layers / index++,
-                Conv2dConfig{
-                    .in = t.channels, .out = last ? 3 : t.channels, .bias = last ? Bias::yes : Bias::no});
+            level.conv.emplace(load, layers / index++,
+                               Conv2dConfig{.in = t.channels,
+                                            .out = last ? 3 : t.channels,
+                                            .bias = last ? Bias::yes : Bias::no,
+                                            .upsample = !last});
             levels_.push_back(std::move(level));
         }
     }
@@ -117,12 +118,6 @@ class TinyDecoder final : public LatentDecoder {
         pictures.advance(first);
         for (std::size_t i = 0; i < levels_.size(); ++i) {
             apply_blocks(ctx, levels_[i], pictures);
-            if (i + 1 < levels_.size()) {
-                const Shape& small = pictures.current().shape;
-                const TensorView doubled = pictures.next({small[0], 2 * small[1], 2 * small[2], small[3]});
-                ops::upsample2x(ctx, pictures.current(), doubled);
-                pictures.advance(doubled);
-            }
             pictures.apply(ctx, *levels_[i].conv, levels_[i].conv->output_shape(pictures.current().shape));
         }
         affine(ctx, as_dtype(ctx, pictures.current(), DType::f32), 2.0, -1.0, rgb);  // from TAESD's [0, 1]

@@ -15,13 +15,15 @@ struct Conv2dConfig {
     std::int64_t stride = 1;
     std::array<std::int64_t, 4> padding{1, 1, 1, 1};  // top, left, bottom, right
     Bias bias = Bias::yes;
+    bool upsample = false;  // nearest neighbour, to twice the height and width, before it
     std::int64_t keep = 0;  // only the first so many of the output channels; 0: all
 };
 
-// What follows the convolution, as in Conv2dArgs.
-struct ConvEpilogue {
+// What goes along with the convolution, as in Conv2dArgs.
+struct ConvExtras {
     Activation activation = Activation::none;
     std::optional<TensorView> residual{};
+    std::optional<InputNorm> norm{};
 };
 
 class Conv2d {
@@ -32,12 +34,12 @@ class Conv2d {
     [[nodiscard]] Shape output_shape(const Shape& x) const;  // [B, H, W, in] → [B, H', W', out]
     // Both in the compute dtype.
     void forward(const ExecContext& ctx, const TensorView& x, const TensorView& out,
-                 const ConvEpilogue& epilogue = {}) const;
+                 const ConvExtras& extras = {}) const;
 
   private:
     std::unique_ptr<PackedWeight> weight_;
     Tensor bias_;  // empty: none
-    std::int64_t stride_;
+    Conv2dUse use_;
     std::array<std::int64_t, 4> padding_;
 };
 

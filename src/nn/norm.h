@@ -25,6 +25,10 @@ class GroupNorm {
     // x [B, H, W, channels] → out, the same shape and dtype; out may be x
     void forward(const ExecContext& ctx, const TensorView& x, const TensorView& out,
                  Activation activation) const;
+    // For a convolution that applies it to its input.
+    [[nodiscard]] InputNorm before_conv(Activation activation) const {
+        return {weight_, bias_, groups_, eps_, activation};
+    }
 
   private:
     Tensor weight_, bias_;

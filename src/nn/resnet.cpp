@@ -22,17 +22,14 @@ ResnetBlock::ResnetBlock(const LoadContext& load, const Scope& scope, std::int64
 void ResnetBlock::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out) const {
     const TraceSpan span(ctx, "resnet", x.shape);
     const Arena::Mark mark(ctx.scratch);
-    const TensorView normed = ctx.scratch.take(x.shape, x.dtype);
     const TensorView hidden = ctx.scratch.take(out.shape, x.dtype);
-    norm1_.forward(ctx, x, normed, Activation::silu);
-    conv1_.forward(ctx, normed, hidden);
-    norm2_.forward(ctx, hidden, hidden, Activation::silu);
+    conv1_.forward(ctx, x, hidden, {.norm = norm1_.before_conv(Activation::silu)});
     TensorView residual = x;
     if (shortcut_) {
         residual = ctx.scratch.take(out.shape, x.dtype);
         shortcut_->forward(ctx, x, residual);
     }
-    conv2_.forward(ctx, hidden, out, {.residual = residual});
+    conv2_.forward(ctx, hidden, out, {.residual = residual, .norm = norm2_.before_conv(Activation::silu)});
 }
 
 PixelAttention::PixelAttention(const LoadContext& load, const Scope& scope, std::int64_t channels,

@@ -100,9 +100,26 @@ struct GroupNormArgs {
     TensorView out;           // as x
 };
 
-// Channels-last convolution (cross-correlation): out = activation(conv(x) + bias + residual).
+// GroupNorm and an activation, as in GroupNormArgs, that a convolution's input goes through first.
+struct InputNorm {
+    TensorView weight, bias;  // [Cin] f32
+    std::int64_t groups = 32;
+    float eps = 1e-6F;
+    Activation activation = Activation::none;  // none or silu
+};
+
+// What a filter is packed for: all calls with it must be alike in this.
+struct Conv2dUse {
+    std::int64_t stride = 1;
+    bool upsample = false;
+};
+
+// Channels-last convolution (cross-correlation): out = activation(conv(upsample2x(norm(x))) + bias + residual).
 struct Conv2dArgs {
     TensorView x;  // [B, H, W, Cin] f32 or bf16 (weight->compute)
+    std::optional<InputNorm> norm{};
+    // Each pixel four times, as upsample2x; H and W below are then the doubled ones, the filter 3x3, stride and padding 1.
+    bool upsample = false;
     const PackedWeight* weight = nullptr;
     std::optional<TensorView> bias;      // [Cout] f32
     std::int64_t stride = 1;
@@ -174,7 +191,7 @@ class Backend {
 
     // `weight` (f32, f16 or bf16, possibly unaligned host memory) is read during the call only.
     [[nodiscard]] virtual std::unique_ptr<PackedWeight> pack_linear(const TensorView& weight, DType compute) = 0;  // [N, K]
-    [[nodiscard]] virtual std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& weight, DType compute) = 0;  // [Cout, Cin, KH, KW]
+    [[nodiscard]] virtual std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& weight, DType compute, const Conv2dUse& use) = 0;  // [Cout, Cin, KH, KW]
 
     virtual void linear(const LinearArgs& a) = 0;
     virtual void attention(const AttentionArgs& a) = 0;
@@ -183,6 +200,9 @@ class Backend {
     virtual void rms_norm(const TensorView& x, const TensorView& weight, float eps, const TensorView& out) = 0;
     virtual void group_norm(const GroupNormArgs& a) = 0;
     virtual void conv2d(const Conv2dArgs& a) = 0;
+    // Whether conv2d makes its input, `norm` and `upsample`, by itself. Where not, ops::conv2d makes it first, in scratch
+    // memory, and conv2d is called with neither.
+    [[nodiscard]] virtual bool makes_conv2d_input(const Conv2dArgs&) const { return false; }
     // Nearest neighbour.  x [B, H, W, C] → out [B, 2H, 2W, C], same dtype
     virtual void upsample2x(const TensorView& x, const TensorView& out) = 0;
     virtual void unary(Unary f, const TensorView& x, const TensorView& out) = 0;  // same shape and dtype; out may be x

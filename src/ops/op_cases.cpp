@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "ops/conv2d_cases.h"
 #include "ops/ops.h"
 
 namespace t2i {
@@ -215,48 +216,6 @@ OpCase group_norm(const Shape& shape, std::int64_t groups, Activation activation
     return out;
 }
 
-struct Conv {
-    Shape x;       // [B, H, W, Cin]
-    Shape filter;  // [Cout, Cin, KH, KW]
-    std::int64_t stride = 1;
-    std::array<std::int64_t, 4> padding{};
-    Activation activation = Activation::none;
-    bool bias = true;
-    int residual = 0;  // 1: apart, 2: in place
-    Purpose purpose = Purpose::both;
-};
-
-OpCase make(const Conv& c) {
-    const std::int64_t height = (c.x[1] + c.padding[0] + c.padding[2] - c.filter[2]) / c.stride + 1;
-    const std::int64_t width = (c.x[2] + c.padding[1] + c.padding[3] - c.filter[3]) / c.stride + 1;
-    const Shape shape{c.x[0], height, width, c.filter[0]};
-    OpCase out{.op = Op::conv2d,
-               .name = "conv2d " + c.x.text() + " with " + c.filter.text(),
-               .purpose = c.purpose,
-               .terms = c.filter.elements() / c.filter[0] + 2};
-    if (c.stride > 1) out.name += " stride " + std::to_string(c.stride);
-    if (c.activation == Activation::relu) out.name += " relu";
-    if (!c.bias) out.name += " unbiased";
-    if (c.residual) out.name += c.residual == 1 ? " residual" : " in place";
-    out.flops = 2 * real(shape.elements()) * real(c.filter.elements() / c.filter[0]);
-    out.set_up = [=](PreparedOp& p) {
-        Conv2dArgs a;
-        a.x = p.input(c.x, p.dtype());
-        a.weight = p.conv2d_weight(c.filter);
-        if (c.bias) a.bias = p.input({c.filter[0]}, DType::f32);
-        a.stride = c.stride;
-        a.padding = c.padding;
-        a.activation = c.activation;
-        if (c.residual == 1) a.residual = p.input(shape, p.dtype());
-        if (c.residual == 2)
-            a.residual = a.out = p.in_place(shape, p.dtype());
-        else
-            a.out = p.output(shape, p.dtype());
-        p.set_call([a](const ExecContext& ctx) { ops::conv2d(ctx, a); });
-    };
-    return out;
-}
-
 // An op that maps one tensor of activations to another.
 OpCase mapped(Op op, const std::string& name, const Shape& from, const Shape& to, float amplitude,
               void (*call)(const ExecContext&, const TensorView&, const TensorView&)) {
@@ -430,27 +389,6 @@ std::vector<OpCase> attention_cases() {
         {2, 16, 256, 120, 72, false, {17, 120}, false, Purpose::time},
         {1, 64, 120, 120, 64, true, {}, false, Purpose::time},
         {1, 1, 1024, 1024, 512, false, {}, false, Purpose::time},
-    };
-    std::vector<OpCase> out;
-    for (const auto& c : cases) out.push_back(make(c));
-    return out;
-}
-
-std::vector<OpCase> conv2d_cases() {
-    using enum Activation;
-    constexpr std::array<std::int64_t, 4> same{1, 1, 1, 1};
-    const Conv cases[] = {
-        {{1, 1, 1, 1}, {1, 1, 1, 1}},
-        {{2, 5, 17, 3}, {17, 3, 3, 3}, 1, same, none, false},
-        {{1, 17, 5, 7}, {5, 7, 2, 4}, 3, {0, 2, 1, 0}, relu, true, 1},
-        {{1, 16, 16, 32}, {32, 32, 3, 3}, 2, {0, 0, 1, 1}},
-        {{2, 32, 32, 4}, {4, 4, 1, 1}, 1, {}, none, true, 2},
-        {{2, 32, 32, 4}, {64, 4, 3, 3}, 1, same},
-        {{2, 32, 32, 64}, {64, 64, 3, 3}, 1, same, relu, true, 1},
-        {{1, 64, 64, 64}, {3, 64, 3, 3}, 1, same},
-        {{1, 256, 256, 64}, {64, 64, 3, 3}, 1, same, relu, true, 0, Purpose::time},
-        {{1, 128, 128, 256}, {256, 256, 3, 3}, 1, same, none, true, 2, Purpose::time},
-        {{1, 64, 64, 512}, {512, 512, 3, 3}, 1, same, none, true, 0, Purpose::time},
     };
     std::vector<OpCase> out;
     for (const auto& c : cases) out.push_back(make(c));

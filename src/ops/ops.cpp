@@ -1,6 +1,7 @@
 #include "ops/ops.h"
 
 #include <initializer_list>
+#include <utility>
 
 namespace t2i::ops {
 namespace {
@@ -100,6 +101,33 @@ void count_flops(const ExecContext& ctx, double each, std::initializer_list<std:
     ctx.tracer->add_flops(each);
 }
 
+void check_norm(Op op, const InputNorm& norm, const TensorView& x) {
+    const std::int64_t channels = x.shape[3];
+    T2I_CHECK(norm.groups >= 1 && channels % norm.groups == 0,
+              std::string(name_of(op)) + ": " + std::to_string(norm.groups) + " groups of " + text(x));
+    T2I_CHECK(norm.activation == Activation::none || norm.activation == Activation::silu,
+              std::string(name_of(op)) + ": activation of the norm");
+    check_vector(op, norm.weight, channels);
+    check_vector(op, norm.bias, channels);
+}
+
+// The same convolution of an input that is normalised and doubled already, unless the backend does that itself.
+Conv2dArgs with_input_made(const ExecContext& ctx, Conv2dArgs a) {
+    if ((!a.norm && !a.upsample) || ctx.backend.makes_conv2d_input(a)) return a;
+    if (const auto norm = std::exchange(a.norm, std::nullopt)) {
+        const TensorView normed = ctx.scratch.take(a.x.shape, a.x.dtype);
+        ctx.backend.group_norm({a.x, norm->weight, norm->bias, norm->groups, norm->eps, norm->activation, normed});
+        a.x = normed;
+    }
+    if (std::exchange(a.upsample, false)) {
+        const Shape& s = a.x.shape;
+        const TensorView doubled = ctx.scratch.take({s[0], 2 * s[1], 2 * s[2], s[3]}, a.x.dtype);
+        ctx.backend.upsample2x(a.x, doubled);
+        a.x = doubled;
+    }
+    return a;
+}
+
 std::int64_t convolved(std::int64_t size, std::int64_t before, std::int64_t after, std::int64_t kernel,
                        std::int64_t stride) {
     return (size + before + after - kernel) / stride + 1;
@@ -187,11 +215,7 @@ void group_norm(const ExecContext& ctx, const GroupNormArgs& a) {
     check_activation(Op::group_norm, a.x);
     T2I_CHECK(a.x.shape.rank() == 4 && a.out.shape == a.x.shape && a.out.dtype == a.x.dtype,
               "group_norm: " + text(a.x) + " to " + text(a.out));
-    T2I_CHECK(a.groups >= 1 && a.x.shape[3] % a.groups == 0,
-              "group_norm: " + std::to_string(a.groups) + " groups of " + text(a.x));
-    T2I_CHECK(a.activation == Activation::none || a.activation == Activation::silu, "group_norm: activation");
-    check_vector(Op::group_norm, a.weight, a.x.shape[3]);
-    check_vector(Op::group_norm, a.bias, a.x.shape[3]);
+    check_norm(Op::group_norm, {a.weight, a.bias, a.groups, a.eps, a.activation}, a.x);
     if (a.out.data != a.x.data) check_apart(Op::group_norm, a.out, a.x);
     ctx.backend.group_norm(a);
 }
@@ -203,13 +227,16 @@ void conv2d(const ExecContext& ctx, const Conv2dArgs& a) {
     const Shape& w = a.weight->shape;
     T2I_CHECK(a.x.dtype == a.weight->compute && a.x.shape.rank() == 4 && a.x.shape[3] == w[1],
               "conv2d: x " + text(a.x) + " with a filter of " + w.text());
+    if (a.norm) check_norm(Op::conv2d, *a.norm, a.x);
+    T2I_CHECK(!a.upsample || (w[2] == 3 && w[3] == 3 && a.stride == 1 && a.padding == std::array<std::int64_t, 4>{1, 1, 1, 1}),
+              "conv2d: a doubled picture with a filter of " + w.text());
+    const std::int64_t factor = a.upsample ? 2 : 1, rows = factor * a.x.shape[1], columns = factor * a.x.shape[2];
     T2I_CHECK(a.stride >= 1, "conv2d: stride " + std::to_string(a.stride));
     for (const auto p : a.padding) T2I_CHECK(p >= 0, "conv2d: padding " + std::to_string(p));
-    T2I_CHECK(a.x.shape[1] + a.padding[0] + a.padding[2] >= w[2] &&
-                  a.x.shape[2] + a.padding[1] + a.padding[3] >= w[3],
+    T2I_CHECK(rows + a.padding[0] + a.padding[2] >= w[2] && columns + a.padding[1] + a.padding[3] >= w[3],
               "conv2d: filter " + w.text() + " is larger than " + text(a.x));
-    const std::int64_t height = convolved(a.x.shape[1], a.padding[0], a.padding[2], w[2], a.stride);
-    const std::int64_t width = convolved(a.x.shape[2], a.padding[1], a.padding[3], w[3], a.stride);
+    const std::int64_t height = convolved(rows, a.padding[0], a.padding[2], w[2], a.stride);
+    const std::int64_t width = convolved(columns, a.padding[1], a.padding[3], w[3], a.stride);
     T2I_CHECK(a.out.dtype == a.x.dtype && same_dims(a.out, {a.x.shape[0], height, width, w[0]}),
               "conv2d: out " + text(a.out) + " for x " + text(a.x) + " and filter " + w.text());
     T2I_CHECK(a.activation == Activation::none || a.activation == Activation::relu, "conv2d: activation");
@@ -222,7 +249,8 @@ void conv2d(const ExecContext& ctx, const Conv2dArgs& a) {
         if (a.residual->data != a.out.data) check_apart(Op::conv2d, a.out, *a.residual);
     }
     count_flops(ctx, 2.0, {a.out.elements(), w[1], w[2], w[3]});
-    ctx.backend.conv2d(a);
+    const Arena::Mark mark(ctx.scratch);
+    ctx.backend.conv2d(with_input_made(ctx, a));
 }
 
 void upsample2x(const ExecContext& ctx, const TensorView& x, const TensorView& out) {
@@ -403,14 +431,15 @@ std::unique_ptr<PackedWeight> pack_linear(Backend& backend, const TensorView& we
     return backend.pack_linear(weight, compute);
 }
 
-std::unique_ptr<PackedWeight> pack_conv2d(Backend& backend, const TensorView& weight, DType compute) {
+std::unique_ptr<PackedWeight> pack_conv2d(Backend& backend, const TensorView& weight, DType compute,
+                                          const Conv2dUse& use) {
     check_filled(Op::conv2d, {&weight});
     T2I_CHECK(weight.shape.rank() == 4 && weight.device == Device::host &&
                   (is_activation(weight.dtype) || weight.dtype == DType::f16),
               "pack_conv2d: " + text(weight));
     T2I_CHECK(backend.supports(Op::conv2d, compute),
               "conv2d in " + std::string(name_of(compute)) + " on " + backend.description());
-    return backend.pack_conv2d(weight, compute);
+    return backend.pack_conv2d(weight, compute, use);
 }
 
 }  // namespace t2i::ops

@@ -37,6 +37,6 @@ void to_channels_first(const ExecContext& ctx, const TensorView& x, const Tensor
 [[nodiscard]] std::unique_ptr<PackedWeight> pack_linear(Backend& backend, const TensorView& weight,
                                                         DType compute);
 [[nodiscard]] std::unique_ptr<PackedWeight> pack_conv2d(Backend& backend, const TensorView& weight,
-                                                        DType compute);
+                                                        DType compute, const Conv2dUse& use = {});
 
 }  // namespace t2i::ops

@@ -85,9 +85,9 @@ const PackedWeight* PreparedOp::linear_weight(std::int64_t n, std::int64_t k) {
     return weights_.back().get();
 }
 
-const PackedWeight* PreparedOp::conv2d_weight(const Shape& shape) {
+const PackedWeight* PreparedOp::conv2d_weight(const Shape& shape, const Conv2dUse& use) {
     traffic_bytes_ += shape.elements() * static_cast<std::int64_t>(size_of(dtype_));
-    weights_.push_back(ops::pack_conv2d(backend_, Tensor::from(numbers(shape.elements()), shape), dtype_));
+    weights_.push_back(ops::pack_conv2d(backend_, Tensor::from(numbers(shape.elements()), shape), dtype_, use));
     return weights_.back().get();
 }
 

@@ -34,7 +34,7 @@ class PreparedOp {
     std::vector<float> numbers(std::int64_t count, float amplitude = 1.0F);
     std::vector<std::int32_t> indices(std::int64_t count, std::int32_t below);
     const PackedWeight* linear_weight(std::int64_t n, std::int64_t k);
-    const PackedWeight* conv2d_weight(const Shape& shape);
+    const PackedWeight* conv2d_weight(const Shape& shape, const Conv2dUse& use = {});
 
     // The output lies between guards and starts as NaN, or holds a fill where the op works in place.
     TensorView output(const Shape& shape, DType dtype);

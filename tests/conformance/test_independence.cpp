@@ -127,6 +127,10 @@ TEST_CASE("a picture of conv2d does not depend on its batch") {
         Conv2dArgs a;
         a.weight = tensors.conv2d_weight({24, 20, 3, 3});
         a.padding = {1, 1, 1, 1};
+        a.norm = {.weight = tensors.input({20}, DType::f32),
+                  .bias = tensors.input({20}, DType::f32),
+                  .groups = 5,
+                  .activation = Activation::silu};
         const Tensor whole = allocate(ctx.backend, {3, 11, 13, 24}, dtype),
                      alone = allocate(ctx.backend, {1, 11, 13, 24}, dtype);
         a.x = x;

@@ -149,6 +149,16 @@ TEST_CASE("conv2d rejects bad arguments") {
          },
          [](Conv2dArgs& a, Fixture&) { a.activation = Activation::silu; },
          [](Conv2dArgs& a, Fixture& g) { a.bias = g.make({2}); },
+         [](Conv2dArgs& a, Fixture&) { a.upsample = true; },
+         [](Conv2dArgs& a, Fixture& g) {
+             a.norm = {.weight = g.make({2}), .bias = g.make({2}), .groups = 3};
+         },
+         [](Conv2dArgs& a, Fixture& g) {
+             a.norm = {.weight = g.make({3}), .bias = g.make({2}), .groups = 1};
+         },
+         [](Conv2dArgs& a, Fixture& g) {
+             a.norm = {.weight = g.make({2}), .bias = g.make({2}), .groups = 1, .activation = Activation::relu};
+         },
          [](Conv2dArgs& a, Fixture& g) {
              a.residual = g.make({1, 4, 4, 4});
          },

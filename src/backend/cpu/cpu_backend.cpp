@@ -1,12 +1,14 @@
 #include "backend/cpu/cpu_backend.h"
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "backend/cpu/attention.h"
+#include "backend/cpu/elements.h"
+#include "backend/cpu/group_norm.h"
 #include "backend/cpu/layout.h"
 #include "backend/cpu/products.h"
+#include "backend/cpu/winograd.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/ref/ref_kernels.h"
 #include "ops/composed.h"
@@ -14,46 +16,15 @@
 namespace t2i {
 namespace {
 
-using cpu::Elements;
+using cpu::floats;
+using cpu::from;
 using cpu::Function;
-using cpu::MutableElements;
+using cpu::function;
+using cpu::to;
 
 // Elements of one part of a pointwise loop: 32 KB of f32 in and out stays in the first cache levels.
 constexpr std::int64_t elements_per_part = 8192;
 
-const float* floats(const TensorView& t) {
-    return static_cast<const float*>(t.data);
-}
-const float* floats(const std::optional<TensorView>& t) {
-    return t ? floats(*t) : nullptr;
-}
-
-// Elements from `offset` on.
-MutableElements to(const TensorView& t, std::int64_t offset = 0) {
-    return {static_cast<std::byte*>(t.data) + static_cast<std::size_t>(offset) * size_of(t.dtype),
-            t.dtype == DType::bf16};
-}
-Elements from(const TensorView& t, std::int64_t offset = 0) {
-    const MutableElements e = to(t, offset);
-    return {e.data, e.is_bf16};
-}
-Elements from(const std::optional<TensorView>& t) {
-    return t ? from(*t) : Elements{};
-}
-
-Function function(Activation a) {
-    switch (a) {
-        case Activation::none:
-            return Function::identity;
-        case Activation::relu:
-            return Function::relu;
-        case Activation::silu:
-            return Function::silu;
-        case Activation::gelu_tanh:
-            return Function::gelu_tanh;
-    }
-    return Function::identity;
-}
 Function function(Unary f) {
     switch (f) {
         case Unary::silu:
@@ -70,7 +41,7 @@ Function function(Unary f) {
 
 class CpuBackend final : public Backend {
   public:
-    explicit CpuBackend(int threads) : workers_(threads), products_(workers_), attention_(workers_) {}
+    explicit CpuBackend(int threads) : workers_(threads), products_(workers_), winograd_(workers_), attention_(workers_) {}
 
     std::string_view name() const override { return "cpu"; }
     std::string description() const override {
@@ -91,7 +62,9 @@ class CpuBackend final : public Backend {
     std::unique_ptr<PackedWeight> pack_linear(const TensorView& weight, DType compute) override {
         return products_.pack_linear(weight, compute);
     }
-    std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& weight, DType compute) override {
+    std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& weight, DType compute,
+                                              const Conv2dUse& use) override {
+        if (cpu::Winograd::suits(weight.shape, compute, use)) return winograd_.pack(weight, use);
         return products_.pack_conv2d(weight, compute);
     }
 
@@ -108,7 +81,9 @@ class CpuBackend final : public Backend {
                             .after_rows = a.residual ? a.residual->shape.rows() : 1,
                             .out = to(a.out)});
     }
+    bool makes_conv2d_input(const Conv2dArgs& a) const override { return cpu::Winograd::takes(a); }
     void conv2d(const Conv2dArgs& a) override {
+        if (cpu::Winograd::takes(a)) return winograd_.run(a);
         products_.multiply(cpu::Windows::of_picture(a), *a.weight,
                            {.columns = a.weight->shape[0],
                             .bias = floats(a.bias),
@@ -146,7 +121,7 @@ class CpuBackend final : public Backend {
             cpu::rms_norm_row(floats(x) + row * c, floats(weight), c, eps, to(out, row * c));
         });
     }
-    void group_norm(const GroupNormArgs& a) override;
+    void group_norm(const GroupNormArgs& a) override { cpu::group_norm(workers_, a); }
 
     void upsample2x(const TensorView& x, const TensorView& out) override {
         cpu::upsample2x(workers_, x, out);
@@ -179,7 +154,7 @@ class CpuBackend final : public Backend {
     void sampler_update(const SamplerUpdateArgs& a) override { sampler_update_by_sums(*this, a); }
     void to_rgb8(const TensorView& x, const TensorView& out) override {
         workers_.run_ranges(x.elements(), elements_per_part, [&](std::int64_t begin, std::int64_t count) {
-            ref::to_rgb8(floats(x) + begin, count, static_cast<std::uint8_t*>(out.data) + begin);
+            cpu::to_rgb8(floats(x) + begin, count, static_cast<std::uint8_t*>(out.data) + begin);
         });
     }
     void gather(const TensorView& table, std::span<const std::int32_t> ids, const TensorView& out) override {
@@ -230,48 +205,9 @@ class CpuBackend final : public Backend {
 
     cpu::Workers workers_;
     cpu::Products products_;
+    cpu::Winograd winograd_;
     cpu::Attention attention_;
 };
-
-// Moments of runs of pixels, in parallel; then of each picture, by the rule of Chan, Golub and LeVeque (1983)
-// for joining two samples, in the order of the runs; then the normalisation, in parallel.
-void CpuBackend::group_norm(const GroupNormArgs& a) {
-    constexpr std::int64_t run = 64;  // pixels whose sum f32 holds well
-    const std::int64_t batch = a.x.shape[0], pixels = a.x.shape[1] * a.x.shape[2], channels = a.x.shape[3];
-    const std::int64_t runs = (pixels + run - 1) / run, width = channels / a.groups;
-    std::vector<cpu::Moments> parts(static_cast<std::size_t>(batch * runs * a.groups));
-    workers_.reserve(static_cast<std::size_t>(2 * channels) * sizeof(float));
-    workers_.run(batch * runs, [&](std::int64_t part, void* scratch) {
-        const std::int64_t begin = part % runs * run, count = std::min(run, pixels - begin);
-        cpu::group_moments(from(a.x, (part / runs * pixels + begin) * channels), count, channels, a.groups,
-                           static_cast<float*>(scratch), parts.data() + part * a.groups);
-    });
-
-    std::vector<float> mean(static_cast<std::size_t>(batch * channels)), gain(mean.size());
-    workers_.run(batch * a.groups, [&](std::int64_t part, void*) {
-        const std::int64_t b = part / a.groups, g = part % a.groups;
-        cpu::Moments total{0, 0, 0};
-        for (std::int64_t r = 0; r < runs; ++r) {
-            const cpu::Moments& next = parts[static_cast<std::size_t>((b * runs + r) * a.groups + g)];
-            const double count = total.count + next.count, apart = next.mean - total.mean;
-            total.mean += apart * next.count / count;
-            total.squares += next.squares + apart * apart * total.count * next.count / count;
-            total.count = count;
-        }
-        const double inverse = 1.0 / std::sqrt(total.squares / total.count + static_cast<double>(a.eps));
-        for (std::int64_t c = g * width; c < (g + 1) * width; ++c) {
-            mean[static_cast<std::size_t>(b * channels + c)] = static_cast<float>(total.mean);
-            gain[static_cast<std::size_t>(b * channels + c)] =
-                static_cast<float>(inverse * static_cast<double>(floats(a.weight)[c]));
-        }
-    });
-    workers_.run(batch * runs, [&](std::int64_t part, void*) {
-        const std::int64_t b = part / runs, begin = part % runs * run, at = (b * pixels + begin) * channels;
-        cpu::group_apply(from(a.x, at), mean.data() + b * channels, gain.data() + b * channels,
-                         floats(a.bias), std::min(run, pixels - begin), channels, function(a.activation),
-                         to(a.out, at));
-    });
-}
 
 }  // namespace
 

@@ -375,7 +375,7 @@ std::unique_ptr<PackedWeight> CudaBackend::pack_linear(const TensorView& weight,
     return packed;
 }
 
-std::unique_ptr<PackedWeight> CudaBackend::pack_conv2d(const TensorView& weight, DType compute) {
+std::unique_ptr<PackedWeight> CudaBackend::pack_conv2d(const TensorView& weight, DType compute, const Conv2dUse&) {
     const Shape& s = weight.shape;
     const std::int64_t outs = s[0], ins = s[1], taps = s[2] * s[3], padded_ins = padded(ins);
     std::vector<float> values(static_cast<std::size_t>(s.elements()));

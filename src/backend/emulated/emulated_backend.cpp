@@ -80,7 +80,9 @@ class EmulatedBackend final : public cuda::DeviceOps {
         std::memcpy(to.data, from.data, from.bytes());
     }
     std::unique_ptr<PackedWeight> pack_linear(const TensorView& weight, DType compute) override { return pack(weight, compute); }
-    std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& weight, DType compute) override { return pack(weight, compute); }
+    std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& weight, DType compute, const Conv2dUse&) override {
+        return pack(weight, compute);
+    }
 
   protected:
     // Called once for each operation, before its kernels run.

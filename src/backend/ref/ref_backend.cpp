@@ -77,7 +77,7 @@ class RefBackend final : public Backend {
     std::unique_ptr<PackedWeight> pack_linear(const TensorView& w, DType compute) override {
         return pack(w, compute);
     }
-    std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& w, DType compute) override {
+    std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& w, DType compute, const Conv2dUse&) override {
         return pack(w, compute);
     }
 

@@ -1,0 +1,77 @@
+#include "backend/cpu/group_norm.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "backend/cpu/elements.h"
+
+namespace t2i::cpu {
+namespace {
+
+// How pixels are cut: into runs whose sums f32 holds well and whose data the first-level cache holds, and parts
+// of several runs for the threads.
+struct Runs {
+    explicit Runs(const TensorView& x) : pixels(x.shape[1] * x.shape[2]) {
+        constexpr std::int64_t run_elements = 4096, shortest = 16, longest = 256, part_elements = 16384;
+        run = std::clamp(run_elements / x.shape[3], shortest, longest);
+        runs = (pixels + run - 1) / run;
+        each = std::max<std::int64_t>(1, part_elements / (run * x.shape[3]));
+    }
+    std::int64_t pixels;
+    std::int64_t run = 0, runs = 0;  // pixels of a run, runs of a picture
+    std::int64_t each = 0;           // runs of a part
+};
+
+}  // namespace
+
+// Moments of runs of pixels, in parallel; then of each picture, by the rule of Chan, Golub and LeVeque (1983)
+// for joining two samples, in the order of the runs.
+GroupScales group_scales(Workers& workers, const TensorView& x, const InputNorm& norm) {
+    const Runs k(x);
+    const std::int64_t batch = x.shape[0], channels = x.shape[3], width = channels / norm.groups;
+    std::vector<Moments> moments(static_cast<std::size_t>(batch * k.runs * norm.groups));
+    workers.reserve(static_cast<std::size_t>(2 * channels) * sizeof(float));
+    workers.run((batch * k.runs + k.each - 1) / k.each, [&](std::int64_t part, void* scratch) {
+        for (std::int64_t r = part * k.each; r < std::min(batch * k.runs, (part + 1) * k.each); ++r) {
+            const std::int64_t begin = r % k.runs * k.run, count = std::min(k.run, k.pixels - begin);
+            group_moments(from(x, (r / k.runs * k.pixels + begin) * channels), count, channels, norm.groups,
+                          static_cast<float*>(scratch), moments.data() + r * norm.groups);
+        }
+    });
+
+    GroupScales scales;
+    scales.mean.resize(static_cast<std::size_t>(batch * channels));
+    scales.gain.resize(scales.mean.size());
+    workers.run(batch * norm.groups, [&](std::int64_t part, void*) {
+        const std::int64_t b = part / norm.groups, g = part % norm.groups;
+        Moments total{0, 0, 0};
+        for (std::int64_t r = 0; r < k.runs; ++r) {
+            const Moments& next = moments[static_cast<std::size_t>((b * k.runs + r) * norm.groups + g)];
+            const double count = total.count + next.count, apart = next.mean - total.mean;
+            total.mean += apart * next.count / count;
+            total.squares += next.squares + apart * apart * total.count * next.count / count;
+            total.count = count;
+        }
+        const double inverse = 1.0 / std::sqrt(total.squares / total.count + static_cast<double>(norm.eps));
+        for (std::int64_t c = g * width; c < (g + 1) * width; ++c) {
+            scales.mean[static_cast<std::size_t>(b * channels + c)] = static_cast<float>(total.mean);
+            scales.gain[static_cast<std::size_t>(b * channels + c)] =
+                static_cast<float>(inverse * static_cast<double>(floats(norm.weight)[c]));
+        }
+    });
+    return scales;
+}
+
+void group_norm(Workers& workers, const GroupNormArgs& a) {
+    const Runs k(a.x);
+    const std::int64_t channels = a.x.shape[3], length = k.run * k.each, parts = (k.pixels + length - 1) / length;
+    const GroupScales scales = group_scales(workers, a.x, {a.weight, a.bias, a.groups, a.eps, a.activation});
+    workers.run(a.x.shape[0] * parts, [&](std::int64_t part, void*) {
+        const std::int64_t b = part / parts, begin = part % parts * length, at = (b * k.pixels + begin) * channels;
+        group_apply(from(a.x, at), scales.mean.data() + b * channels, scales.gain.data() + b * channels,
+                    floats(a.bias), std::min(length, k.pixels - begin), channels, function(a.activation),
+                    to(a.out, at));
+    });
+}
+
+}  // namespace t2i::cpu

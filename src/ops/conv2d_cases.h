@@ -1,0 +1,10 @@
+// The convolutions that are tested and timed (ops/op_cases.h).
+#pragma once
+
+#include "ops/op_cases.h"
+
+namespace t2i {
+
+[[nodiscard]] std::vector<OpCase> conv2d_cases();
+
+}  // namespace t2i
