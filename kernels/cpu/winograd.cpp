@@ -4,8 +4,8 @@
 //   Bᵀ = 0  1  1  0    G =  1/2  1/2 1/2    Aᵀ = 1 1  1  0
 //        0 -1  1  0         1/2 -1/2 1/2         0 1 -1 -1
 //        0  1  0 -1          0    0   1
-// The product ⊙ is one small matrix product over the channels for each of the 16 components, so that an output
-// takes 4 multiplications a channel instead of 9.
+// The product ⊙ is one small matrix product over the channels for each of the 16 components, so that an
+// output takes 4 multiplications a channel instead of 9.
 //
 // Of a picture that is doubled first (nearest neighbour) a tile at an even pixel sees (p, q, q, r) along each
 // axis. The third component, q - q, is then zero; without it, and with the factor 2 of the second one moved
@@ -89,8 +89,8 @@ struct Blocks {
           step(tile_step(b.doubled)),
           channels(rounded_up(b.channels, kLanes)),
           tiles_x((b.out_width + 1) / 2) {
-        // Few tiles: with few channels their components and products nearly fit the first-level cache, with many
-        // the components fit the second. Enough tiles that fetching a panel pays.
+        // Few tiles: with few channels their components and products nearly fit the first-level cache, with
+        // many the components fit the second. Enough tiles that fetching a panel pays.
         constexpr std::int64_t wanted_floats = 32 * 1024, fewest = 2 * kRows, highest = 4 * kRows;
         std::int64_t most = wanted_floats / (n * n * channels) / kRows * kRows;
         most = HWY_MAX(fewest, HWY_MIN(most, highest));
@@ -102,7 +102,9 @@ struct Blocks {
         slots = n + (tile_rows - 1) * step;
     }
     [[nodiscard]] std::int64_t ring_floats() const { return slots * row_pixels * channels; }
-    [[nodiscard]] std::int64_t component_floats() const { return tiles / kRows * n * n * component_of_group(channels); }
+    [[nodiscard]] std::int64_t component_floats() const {
+        return tiles / kRows * n * n * component_of_group(channels);
+    }
     [[nodiscard]] std::int64_t floats() const {
         return ring_floats() + component_floats() + tiles * products_of_tile(n);
     }
@@ -131,7 +133,8 @@ void fill_row(const WinogradBand& b, const Blocks& k, std::int64_t y, float* HWY
     to += left * k.channels;
     if (b.mean)
         return with_function(b.input_function, [&](auto f) HWY_ATTR {
-            normalise_pixels(from, b.channels, to, k.channels, b.width, b.channels, b.mean, b.gain, b.shift, f);
+            normalise_pixels(from, b.channels, to, k.channels, b.width, b.channels, b.mean, b.gain, b.shift,
+                             f);
         });
     const std::int64_t together = b.channels == k.channels ? b.width : 1;  // pixels of one copy
     for (std::int64_t x = 0; x < b.width; x += together)
@@ -286,7 +289,8 @@ void write_tiles(const WinogradBand& b, const float* HWY_RESTRICT products, cons
         float* const out = b.out;
         VF bias[Vectors];
         for (int v = 0; v < Vectors; ++v)
-            bias[v] = b.bias ? load_some(b.bias + o.column + v * kLanes, o.columns - v * kLanes) : hn::Zero(F32());
+            bias[v] =
+                b.bias ? load_some(b.bias + o.column + v * kLanes, o.columns - v * kLanes) : hn::Zero(F32());
         std::int64_t at = o.pixel * channels + o.column;
         for (std::int64_t j = 0; j < o.count; ++j, at += 2 * channels, products += products_of_tile(N)) {
             const bool second = 2 * j + 1 < o.width;
@@ -321,10 +325,10 @@ void write_tiles(const WinogradBand& b, const float* HWY_RESTRICT products, cons
 
 // A block times one panel, and where it goes: rows of outputs[.].count tiles.
 template <int N, int Vectors>
-void make_outputs(const WinogradBand& b, const Blocks& k, const float* components, Outputs o, std::int64_t tile_rows,
-                  float* products) {
-    multiply_block<N, Vectors>(k, b.channels, tile_rows * o.count, components, b.filter + o.column * N * N * b.channels,
-                               products);
+void make_outputs(const WinogradBand& b, const Blocks& k, const float* components, Outputs o,
+                  std::int64_t tile_rows, float* products) {
+    multiply_block<N, Vectors>(k, b.channels, tile_rows * o.count, components,
+                               b.filter + o.column * N * N * b.channels, products);
     for (std::int64_t y = o.pixel / b.out_width; tile_rows > 0; --tile_rows, y += 2) {
         o.second_row = y + 1 < b.out_height;
         if (o.columns == Vectors * kLanes)

@@ -36,8 +36,9 @@ OpCase make(const Conv& c) {
     out.curved = c.groups > 0;
     out.flops = 2 * static_cast<double>(shape.elements() * c.filter.elements() / c.filter[0]);
     out.set_up = [=](PreparedOp& p) {
-        // Sums of magnitudes bound the rounding. In place of what a norm makes of small numbers they take eight times the
-        // fill, more than the norm's parameters (at most 2) and the filter (at most 2, where the fill is at most 1) bring in.
+        // Sums of magnitudes bound the rounding. In place of what a norm makes of small numbers they take
+        // eight times the fill, more than the norm's parameters (at most 2) and the filter (at most 2, where
+        // the fill is at most 1) bring in.
         constexpr float above_norm = 8.0F;
         const bool is_bound = p.fill() == Fill::magnitudes;
         Conv2dArgs a;

@@ -20,7 +20,7 @@ class Queue final : public cuda::DeviceOps {
     [[nodiscard]] Buffer allocate(std::size_t bytes) override { return Buffer::host(bytes); }
     void copy(const TensorView&, const TensorView&) override {}
     [[nodiscard]] std::unique_ptr<PackedWeight> pack_linear(const TensorView&, DType) override { return nullptr; }
-    [[nodiscard]] std::unique_ptr<PackedWeight> pack_conv2d(const TensorView&, DType) override { return nullptr; }
+    [[nodiscard]] std::unique_ptr<PackedWeight> pack_conv2d(const TensorView&, DType, const Conv2dUse&) override { return nullptr; }
 
   protected:
     [[nodiscard]] cudaStream_t stream() const override { return nullptr; }

@@ -26,8 +26,8 @@ std::unique_ptr<PackedWeight> Winograd::pack(const TensorView& weight, const Con
     auto filter = std::make_unique<Filter>();
     filter->shape = weight.shape;
     filter->use = use;
-    filter->packed = Buffer::host(static_cast<std::size_t>(winograd_filter_floats(out, in, use.upsample)) *
-                                  sizeof(float));
+    filter->packed =
+        Buffer::host(static_cast<std::size_t>(winograd_filter_floats(out, in, use.upsample)) * sizeof(float));
     auto* packed = static_cast<float*>(filter->packed.data());
     const std::int64_t width = panel_width();
     workers_.run_ranges(out, width, [&](std::int64_t begin, std::int64_t count) {
@@ -49,10 +49,11 @@ void Winograd::run(const Conv2dArgs& a) {
     GroupScales scales;
     if (a.norm) scales = group_scales(workers_, a.x, *a.norm);
 
-    // About 16 bands a picture: their first two rows of input are made twice, which counts most where there are
-    // few channels, and such pictures are high. Many columns are cut, too.
+    // About 16 bands a picture: their first two rows of input are made twice, which counts most where there
+    // are few channels, and such pictures are high. Many columns are cut, too.
     constexpr std::int64_t bands_wanted = 16, columns_wanted = 128;
-    const std::int64_t tile_rows = (out[1] + 1) / 2, each = std::max<std::int64_t>(1, tile_rows / bands_wanted);
+    const std::int64_t tile_rows = (out[1] + 1) / 2,
+                       each = std::max<std::int64_t>(1, tile_rows / bands_wanted);
     const std::int64_t bands = (tile_rows + each - 1) / each,
                        column_parts = (out[3] + columns_wanted - 1) / columns_wanted;
     const auto band = [&](std::int64_t part) {
@@ -84,7 +85,8 @@ void Winograd::run(const Conv2dArgs& a) {
             .column_end = std::min(out[3], column + columns_wanted),
         };
     };
-    workers_.reserve(static_cast<std::size_t>(winograd_scratch(band(0))) * sizeof(float));  // the first is largest
+    workers_.reserve(static_cast<std::size_t>(winograd_scratch(band(0))) *
+                     sizeof(float));  // the first is largest
     workers_.run(column_parts * batch * bands, [&](std::int64_t part, void* scratch) {
         winograd_band(band(part), static_cast<float*>(scratch));
     });
