@@ -132,7 +132,9 @@ def train(config, device):
     checkpoint.save(path, state())
     average.copy_to(vae)
     vae.eval()
-    fold(vae, pictures, chosen, colours, device)
+    before = config["work"] / "vae"
+    earlier = AutoencoderKL.from_pretrained(before).to(device).eval() if before.exists() else None
+    print("vae latents' correlation with those of before", fold(vae, pictures, chosen, colours, device, earlier), flush=True)
     finish(config, vae, pictures, held_out, colours, device, {"steps": step, "minutes": round(clock.elapsed / 60, 1)})
 
 
@@ -146,22 +148,38 @@ def finish(config, vae, pictures, held_out, colours, device, facts):
 
 
 @torch.no_grad()
-def fold(vae, pictures, chosen, colours, device, count=384):
+def fold(vae, pictures, chosen, colours, device, earlier=None, count=384):
     """Makes the latents zero-mean and white (4x4) over the training canvases, inside quant_conv/post_quant_conv.
 
     With z the latent and W, m chosen so that W(z - m) has unit covariance, quant_conv's mean rows become
     W(. - m), its log-variance rows keep the spread of the transformed channels approximately, and
     post_quant_conv first undoes the map. The decoder's output is unchanged.
+
+    White latents stay white when rotated: with an `earlier` autoencoder the rotation is the one nearest to its latents
+    (orthogonal Procrustes, Schönemann 1966), so that a denoiser trained on those can go on. Returns the mean correlation
+    with them over the channels, None without.
     """
     generator = torch.Generator().manual_seed(0)
-    latents = []
+    latents, known = [], []
     for start in range(0, count, 8):
         x = sample_batch(pictures, chosen, {"crop": data.CANVAS, "size": 8}, colours, generator)
-        latents.append(vae.encode(x.to(device, memory_format=torch.channels_last)).latent_dist.mean.cpu())
-    z = torch.cat(latents).permute(1, 0, 2, 3).reshape(4, -1).double()
+        x = x.to(device, memory_format=torch.channels_last)
+        latents.append(vae.encode(x).latent_dist.mean.cpu())
+        if earlier:
+            known.append(earlier.encode(x).latent_dist.mean.cpu())
+    rows = lambda maps: torch.cat(maps).permute(1, 0, 2, 3).reshape(4, -1).double()
+    z = rows(latents)
     mean = z.mean(1)
     values, vectors = torch.linalg.eigh(torch.cov(z))
     forward = vectors @ torch.diag(values.rsqrt()) @ vectors.T
+    correlation = None
+    if earlier:
+        white = forward @ (z - mean[:, None])
+        before = rows(known)
+        left, _, right = torch.linalg.svd(before @ white.T)
+        forward = left @ right @ forward
+        turned = left @ right @ white
+        correlation = round(torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(before, turned)]).mean().item(), 3)
     backward = torch.linalg.inv(forward)
     quant, post = vae.quant_conv, vae.post_quant_conv
     weight, bias = quant.weight.double().cpu()[:, :, 0, 0], quant.bias.double().cpu()
@@ -173,6 +191,7 @@ def fold(vae, pictures, chosen, colours, device, count=384):
     for layer, w, b in ((quant, weight, bias), (post, undo, undo_bias)):
         layer.weight.copy_(w[:, :, None, None].float())
         layer.bias.copy_(b.float())
+    return correlation
 
 
 @torch.no_grad()
