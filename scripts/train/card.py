@@ -57,12 +57,15 @@ def adherence(scores):
     """The table of scores of generated pictures: `scores` is what score.py prints."""
     if not scores:
         return "Generated pictures: not scored yet."
-    kinds = [key for key, value in scores.items() if isinstance(value, dict)]
+    kinds = [key for key, value in scores.items() if isinstance(value, dict) and "n" in value]
     measures = list(dict.fromkeys(key for kind in kinds for key in scores[kind]))
     lines = [f"\nGenerated pictures ({scores['steps']} steps, guidance {scores['cfg_scale']}), read by their nearest sticker of the whole data"
              " folder; made by `scripts/train/score.py`:\n",
              "| prompts | " + " | ".join(measures) + " |", "| --- |" + " --: |" * len(measures)]
     lines += [f"| {kind} | " + " | ".join(str(scores[kind].get(m, "")) for m in measures) + " |" for kind in kinds]
+    if variety := scores.get("different_stickers"):
+        lines.append(f"\nOver {variety['seeds']} seeds a prompt without a style is read as {variety['mean']} different stickers (mean of"
+                     f" {variety['prompts']} prompts; the least {variety['least']}).")
     return "\n".join(lines)
 
 
