@@ -34,6 +34,10 @@ OpCase make(const Conv& c) {
     if (c.groups) out.name += " after norm " + std::to_string(c.groups);
     if (c.upsample) out.name += " doubled";
     out.curved = c.groups > 0;
+    // The CPU's form of doubled pictures has no fractions, and with few channels it sums directly.
+    constexpr std::int64_t least_channels = 8;
+    if (c.filter[2] == 3 && c.filter[3] == 3 && c.stride == 1 && !c.upsample && c.x[3] >= least_channels)
+        out.winograd_channels = c.x[3];
     out.flops = 2 * static_cast<double>(shape.elements() * c.filter.elements() / c.filter[0]);
     out.set_up = [=](PreparedOp& p) {
         // Sums of magnitudes bound the rounding. In place of what a norm makes of small numbers they take
