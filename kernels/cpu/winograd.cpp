@@ -213,6 +213,10 @@ void write_tiles(const WinogradBand& b, const float* HWY_RESTRICT products, cons
         for (int v = 0; v < Vectors; ++v)
             bias[v] =
                 b.bias ? load_some(b.bias + o.column + v * kLanes, o.columns - v * kLanes) : hn::Zero(F32());
+        // Where pixels have few channels and nothing lies between them, a whole vector is stored: what goes
+        // past a pixel, its neighbour overwrites, which comes later. Not in place, where it is still to be
+        // read, and not at the end of a row, after which other rows come.
+        const bool may_spill = Vectors == 1 && channels == o.columns && !residual;
         std::int64_t at = o.pixel * channels + o.column;
         for (std::int64_t j = 0; j < o.count;
              ++j, at += outputs * channels, products += products_of_tile(N)) {
@@ -224,7 +228,8 @@ void write_tiles(const WinogradBand& b, const float* HWY_RESTRICT products, cons
                     const std::int64_t to = at + v * kLanes + row * below + column * channels;
                     y = hn::Add(y, bias[v]);
                     if (residual) y = hn::Add(y, load_some(residual + to, some));
-                    store_some(f(y), out + to, some);
+                    const bool spills = may_spill && (width - column) * channels >= kLanes;
+                    store_some(f(y), out + to, spills ? kLanes : some);
                 };
                 transform_outputs<Form>(products + v * kLanes, Vectors * kLanes, o.height, put);
             }
