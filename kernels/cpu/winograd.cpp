@@ -65,7 +65,8 @@ struct Blocks {
           channels(rounded_up(b.channels, kLanes)),
           tiles_x((b.out_width + Form::outputs - 1) / Form::outputs) {
         // Few tiles, so that their components and products stay in the second-level cache (with 16 channels
-        // some 110 KB; with several hundred even the fewest do not fit), and enough that fetching a panel pays.
+        // some 110 KB; with several hundred even the fewest do not fit), and enough that fetching a panel
+        // pays.
         constexpr std::int64_t wanted_floats = 32 * 1024, fewest = 2 * kRows, highest = 4 * kRows;
         std::int64_t most = wanted_floats / (n * n * channels) / kRows * kRows;
         most = HWY_MAX(fewest, HWY_MIN(most, highest));
