@@ -75,7 +75,7 @@ std::int64_t winograd_filter_floats(std::int64_t out_channels, std::int64_t in_c
 void pack_winograd(const float* w, std::int64_t out_channels, std::int64_t in_channels, bool doubled,
                    float* packed);
 
-// Some pairs of output rows, and some of the output channels, of
+// Some rows of output tiles, and some of the output channels, of
 //   out[y, x, o] = function(conv(input)[y, x, o] + bias[o] + residual[y, x, o])
 // where input = input_function((x - mean[c]) · gain[c] + shift[c]), each pixel four times if `doubled`.
 // An output's sums do not depend on how a picture is cut into bands.
@@ -92,9 +92,10 @@ struct WinogradBand {
     Function function;
     float* out;  // [H', W', Cout]
     std::int64_t out_height, out_width, out_channels;
-    std::int64_t tile_row_begin, tile_row_end;  // pairs of output rows; the last may be half outside
+    std::int64_t tile_row_begin, tile_row_end;  // each winograd_tile() output rows; the last may end outside
     std::int64_t column_begin, column_end;      // of Cout, column_begin a multiple of panel_width()
 };
+std::int64_t winograd_tile(bool doubled);                 // outputs of a tile along one axis
 std::int64_t winograd_scratch(const WinogradBand& band);  // floats
 void winograd_band(const WinogradBand& band, float* scratch);
 
@@ -152,6 +153,6 @@ void gated_gelu_row(Elements x, std::int64_t f, MutableElements out);  // x [2F]
 void lincomb(const double* coefficients, const float* const* x, std::int64_t terms, std::int64_t count,
              float* out);
 void to_rgb8(const float* x, std::int64_t count, std::uint8_t* out);  // ref::to_rgb8
-void convert(Elements x, std::int64_t count, MutableElements out);  // copies, rounding to nearest even
+void convert(Elements x, std::int64_t count, MutableElements out);    // copies, rounding to nearest even
 
 }  // namespace t2i::cpu

@@ -34,6 +34,10 @@ OpCase make(const Conv& c) {
     if (c.groups) out.name += " after norm " + std::to_string(c.groups);
     if (c.upsample) out.name += " doubled";
     out.curved = c.groups > 0;
+    // The CPU's form of doubled pictures has no fractions, and with few channels it sums directly.
+    constexpr std::int64_t least_channels = 8;
+    if (c.filter[2] == 3 && c.filter[3] == 3 && c.stride == 1 && !c.upsample && c.x[3] >= least_channels)
+        out.winograd_channels = c.x[3];
     out.flops = 2 * static_cast<double>(shape.elements() * c.filter.elements() / c.filter[0]);
     out.set_up = [=](PreparedOp& p) {
         // Sums of magnitudes bound the rounding. In place of what a norm makes of small numbers they take
@@ -81,6 +85,7 @@ std::vector<OpCase> conv2d_cases() {
         {{1, 1, 1, 8}, {1, 8, 3, 3}, 1, same},
         {{2, 5, 17, 9}, {17, 9, 3, 3}, 1, same, none, false},
         {{1, 7, 6, 16}, {3, 16, 3, 3}, 1, {0, 2, 1, 0}, relu, true, 1},
+        {{2, 9, 7, 8}, {3, 8, 3, 3}, 1, same, none, false},
         {{2, 3, 133, 33}, {40, 33, 3, 3}, 1, {2, 0, 0, 1}, none, true, 2},
         {{1, 9, 11, 16}, {140, 16, 3, 3}, 1, {}, none, true, 1},
         {{1, 5, 7, 4}, {6, 4, 3, 3}, 2, {1, 1, 0, 0}, none, true, 0, Purpose::both, 2},

@@ -17,6 +17,21 @@ inline double product_tolerance(const OpCase& c, double magnitude) {
     return (4 * std::sqrt(static_cast<double>(c.terms)) + 8) * unit * 1.2 * magnitude;
 }
 
+// A 3x3 convolution by F(4x4, 3x3) (kernels/cpu/winograd-inl.h) of inputs |d| ≤ x and filters |g| ≤ w, both 2
+// among the small integers. A component, at the points p and q, sums Cin products of a transformed input, at
+// most β_p·β_q·x, and a transformed filter, at most γ_p·γ_q·w, where β_p = Σⱼ|B_pj| and γ_p = Σⱼ|G_pj|; an
+// output is a sum of components times A_kp·A_lq. So all terms behind one have magnitudes of at most
+// Cin·x·w·(max_k Σ_p |A_kp|·β_p·γ_p)² in sum, and with the points 0, ±5/8, ±3/2 and ∞ the square is 563.9.
+// Each term is rounded 6 times on its way in (3 fused steps an axis), once in the filter, Cin times in the
+// sum, 8 times on its way out (4 an axis) and twice for bias and residual. As above, errors that do not
+// conspire grow as 4·√Cin, and the other 17 are counted in full. The result stays below 1/2 up to 64
+// channels, so that a wrong integer is seen.
+inline double winograd_tolerance(const OpCase& c) {
+    constexpr double x = 2, w = 2, growth = 563.9;
+    const auto channels = static_cast<double>(c.winograd_channels);
+    return (4 * std::sqrt(channels) + 17) * unit * channels * x * w * growth;
+}
+
 // Attention with |q|, |k|, |v| ≤ a: a score is a sum of D products below a², scaled by 1/√D, so it errs by
 // 4·√D·u·√D·a²; exp turns that into a relative error of a weight, and the output is a mean of v ≤ a. The sums
 // over keys, below T + D = terms, add 8·√terms, exp and the division the rest.

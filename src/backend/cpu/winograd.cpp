@@ -52,7 +52,7 @@ void Winograd::run(const Conv2dArgs& a) {
     // About 16 bands a picture: their first two rows of input are made twice, which counts most where there
     // are few channels, and such pictures are high. Many columns are cut, too.
     constexpr std::int64_t bands_wanted = 16, columns_wanted = 128;
-    const std::int64_t tile_rows = (out[1] + 1) / 2,
+    const std::int64_t tile = winograd_tile(a.upsample), tile_rows = (out[1] + tile - 1) / tile,
                        each = std::max<std::int64_t>(1, tile_rows / bands_wanted);
     const std::int64_t bands = (tile_rows + each - 1) / each,
                        column_parts = (out[3] + columns_wanted - 1) / columns_wanted;
