@@ -22,7 +22,8 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int separate_runs = 3;
-constexpr int timed_pictures = 20;  // of the denoiser alone, at least
+// What is compared takes turns, so that a machine whose speed drifts slows all of it: ratios are medians over the turns.
+constexpr int turns = 6;
 
 class TemporaryFolder {
   public:
@@ -82,8 +83,8 @@ BatchTime time_batch(Engine& engine, const GenerateRequest& request, int n, int 
     return {elapsed_ms(start) / made, status.denoise_s * 1e3 / made, status.together};
 }
 
-// The loop alone, without text, decoding and files, as the engine's own clock has it.
-BenchRow time_denoiser(Engine& engine, const GenerateRequest& request, int together) {
+// The loop alone for n pictures or a few more, without text, decoding and files, as the engine's own clock has it.
+BenchRow time_denoiser(Engine& engine, const GenerateRequest& request, int n, int together) {
     const ResolvedRequest settings = engine.resolve(request);
     PictureJob job;
     job.prompt = engine.tokenize(numbered_prompt(request.prompt, engine.info(), 0), "--prompt").ids;
@@ -91,11 +92,10 @@ BenchRow time_denoiser(Engine& engine, const GenerateRequest& request, int toget
     std::vector<PictureJob> jobs(static_cast<std::size_t>(together), job);
     for (std::size_t i = 0; i < jobs.size(); ++i) jobs[i].seed = i;
     BenchRow row{"denoiser alone, " + std::to_string(settings.plan.steps.size()) + " steps, " + std::to_string(together) + " together", {}};
-    for (int run = -1; run * together < timed_pictures; ++run) {  // the first warms up
+    for (int made = 0; made < n; made += together) {
         engine.times() = {};
         engine.make(settings, jobs, {[](std::size_t, Engine::Picture) {}, {}});
         engine.flush();
-        if (run < 0) continue;
         row.times_ms.push_back(engine.times().denoise_ms / together);
         row.flops = engine.times().denoise_flops / together;
     }
@@ -124,6 +124,10 @@ double time_separate_run(const PipelineOptions& model, const GenerateRequest& re
     return elapsed_ms(start);
 }
 
+double mean(const std::vector<double>& values) {
+    return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
 std::string ratio(double value) {
     std::array<char, 32> text{};
     std::snprintf(text.data(), text.size(), "%.2f", value);
@@ -143,29 +147,37 @@ BenchReport bench_batch(const PipelineOptions& model, const GenerateRequest& req
     if (r.prompt.empty()) r.prompt = default_prompt(engine.info());
     const batch::Interrupt interrupt;
     static_cast<void>(time_batch(engine, r, std::min(pictures, 4), model.engine_batch, interrupt));  // warms up
-    // The denoiser alone in the middle of the file: a machine whose speed drifts would favour one of them otherwise.
-    const int half = std::max(pictures / 2, 1);
-    const BatchTime before = time_batch(engine, r, half, model.engine_batch, interrupt);
-    const int together = model.engine_batch > 0 ? std::min(model.engine_batch, half) : before.together;
-    const BenchRow denoiser = time_denoiser(engine, r, together);
-    const BatchTime after = time_batch(engine, r, half, together, interrupt);
-    const BatchTime whole{(before.ms + after.ms) / 2, (before.denoise_ms + after.denoise_ms) / 2, together};
-    const BatchTime single = together == 1 ? whole : time_batch(engine, r, pictures, 1, interrupt);
+    const int each = std::max((pictures + turns - 1) / turns, 4);
+    const int together = model.engine_batch > 0 ? std::min(model.engine_batch, each)
+                                                : time_batch(engine, r, each, 0, interrupt).together;  // measures and chooses
+    BenchRow denoiser{"", {}}, whole{"", {}}, own{"", {}}, single{"", {}};
+    std::vector<double> of_denoiser, of_own, over_single;
+    for (int turn = 0; turn < turns; ++turn) {
+        const BatchTime batch = time_batch(engine, r, each, together, interrupt);
+        const BenchRow alone = time_denoiser(engine, r, each, together);
+        const BatchTime one = together == 1 ? batch : time_batch(engine, r, each, 1, interrupt);
+        denoiser.what = alone.what;
+        denoiser.flops = alone.flops;
+        denoiser.times_ms.push_back(mean(alone.times_ms));
+        whole.times_ms.push_back(batch.ms);
+        own.times_ms.push_back(batch.denoise_ms);
+        single.times_ms.push_back(one.ms);
+        of_denoiser.push_back(denoiser.times_ms.back() / batch.ms);
+        of_own.push_back(batch.denoise_ms / batch.ms);
+        over_single.push_back(one.ms / batch.ms);
+    }
     BenchRow separate{"", {}};
     const TemporaryFolder folder;
     for (int i = 0; i < separate_runs; ++i) separate.times_ms.push_back(time_separate_run(model, r, folder.path() + "/a.png"));
 
-    // A mean, as that of the batch is one.
-    const double own_ms = std::accumulate(denoiser.times_ms.begin(), denoiser.times_ms.end(), 0.0) / static_cast<double>(denoiser.times_ms.size());
-    const double separate_ms = quantile(separate.times_ms, 0.5);
+    const double separate_ms = quantile(separate.times_ms, 0.5), whole_ms = quantile(whole.times_ms, 0.5);
     const auto backend = make_backend(engine.info().device, {.threads = model.threads});
-    separate.what = "separate runs of t2i (the batch is " + ratio(separate_ms / whole.ms) + " times as fast)";
-    return {{denoiser,
-             {"batch of " + std::to_string(2 * half) + ", end to end (" + ratio(own_ms / whole.ms) + " of the denoiser's rate)", {whole.ms}},
-             // Of the same seconds, so that a busy machine slows both: what a backend without a queue is judged by.
-             {"its denoiser (" + ratio(whole.denoise_ms / whole.ms) + " of the batch's time)", {whole.denoise_ms}},
-             {"batch, one at a time (the batch is " + ratio(single.ms / whole.ms) + " times as fast)", {single.ms}},
-             separate},
+    whole.what = "batch of " + std::to_string(turns * each) + ", end to end (" + ratio(quantile(of_denoiser, 0.5)) + " of the denoiser's rate)";
+    // Of the same seconds: what a backend without a queue is judged by.
+    own.what = "its denoiser (" + ratio(quantile(of_own, 0.5)) + " of the batch's time)";
+    single.what = "batch, one at a time (the batch is " + ratio(quantile(over_single, 0.5)) + " times as fast)";
+    separate.what = "separate runs of t2i (the batch is " + ratio(separate_ms / whole_ms) + " times as fast)";
+    return {{denoiser, whole, own, single, separate},
             machine_name(engine.info().runs_on),
             {.matrix_gflops = measure_matrix_peak_gflops(*backend, engine.info().dtype == name_of(DType::bf16) ? DType::bf16 : DType::f32)}};
 }

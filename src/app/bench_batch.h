@@ -9,8 +9,8 @@ namespace t2i::app {
 // What is drawn where nobody says: a text, or of a class-conditional model its first class.
 [[nodiscard]] std::string default_prompt(const ModelInfo& info);
 
-// Times `pictures` prompts (an even number of them) of one kind through the batch runner into temporary folders, in two halves, and
-// the denoiser alone between them. Every row is per picture: the denoiser
+// Times at least `pictures` prompts of one kind through the batch runner into temporary folders, in turns with what they are
+// compared with. Every row is per picture: the denoiser
 // alone at the same engine batch, the batch end to end, the batch at one picture at a time, and separate runs of this program;
 // the rows' names say the ratios that matter. model.engine_batch 0: chosen by measurement. request: prompt (not read by a
 // class-conditional model, which draws class after class), steps, guidance.
