@@ -34,38 +34,38 @@ Attentions::Attentions(std::shared_ptr<DeviceMemory> memory)
       cache_(AlgorithmCache::path_for("cudnn-attention", memory_->name(), driver_version(), dnn_.about.version),
              [](const std::string& line) { std::fprintf(stderr, "t2i: warning: %s\n", line.c_str()); }) {}
 
-void Attentions::run(const AttentionPlan& plan, const AttentionShape& shape, const AttentionArgs& a) {
-    plan.execute(session_.handle(),
-                 {.q = begin_of(a.q),
-                  .k = begin_of(a.k),
-                  .v = begin_of(a.v),
-                  .scale = a.scale,
-                  .out = a.out.data,
-                  .logarithms = logarithms_.at(shape).data()},
-                 workspaces_.at(shape).data());
+void Attentions::run(const Choice& choice, const AttentionArgs& a) {
+    choice.plan.execute(session_.handle(),
+                        {.q = begin_of(a.q),
+                         .k = begin_of(a.k),
+                         .v = begin_of(a.v),
+                         .scale = a.scale,
+                         .out = a.out.data,
+                         .logarithms = choice.logarithms.data()},
+                        choice.workspace.data());
 }
 
-std::optional<AttentionPlan> Attentions::faster_plan(const AttentionShape& shape, const AttentionArgs& a,
-                                                     const std::function<void()>& ours) {
+std::optional<Attentions::Choice> Attentions::faster_choice(const AttentionShape& shape, const AttentionArgs& a,
+                                                            const std::function<void()>& ours) {
     const auto kept = cache_.find(shape.text());  // 1: cuDNN, 0: ours
     if (kept && kept->algorithm[0] == 0) return std::nullopt;
     std::string why;  // not said: our kernel is no worse an answer
     auto plan = AttentionPlan::find(dnn_, {.handle = session_.handle()}, shape, workspace_limit, why);
     if (!plan) return std::nullopt;
-    logarithms_.insert_or_assign(
-        shape, DeviceBlock(memory_, static_cast<std::size_t>(shape.batch * shape.heads * shape.queries) * sizeof(float)));
-    workspaces_.insert_or_assign(shape, plan->workspace_bytes() > 0 ? DeviceBlock(memory_, plan->workspace_bytes()) : DeviceBlock());
+    const std::size_t bytes = plan->workspace_bytes();
+    Choice choice{std::move(*plan), DeviceBlock(memory_, static_cast<std::size_t>(shape.batch * shape.heads * shape.queries) * sizeof(float)),
+                  bytes > 0 ? DeviceBlock(memory_, bytes) : DeviceBlock()};
     if (!kept) {
-        const float theirs_ms = time_ms(memory_->stream(), timed_calls, [&] { run(*plan, shape, a); });
+        const float theirs_ms = time_ms(memory_->stream(), timed_calls, [&] { run(choice, a); });
         const float ours_ms = time_ms(memory_->stream(), timed_calls, ours);
         const bool is_faster = theirs_ms < clearly_faster * ours_ms;
         AlgorithmCache::Entry entry;
         entry.algorithm[0] = is_faster ? 1 : 0;
-        entry.workspace_bytes = plan->workspace_bytes();
+        entry.workspace_bytes = bytes;
         cache_.put(shape.text(), entry);
         if (!is_faster) return std::nullopt;
     }
-    return plan;
+    return choice;
 }
 
 bool Attentions::attend(const AttentionArgs& a, bool is_recording, const std::function<void()>& ours) {
@@ -81,13 +81,13 @@ bool Attentions::attend(const AttentionArgs& a, bool is_recording, const std::fu
                                .q_stride = a.q.matrix.shape.columns(),
                                .k_stride = a.k.matrix.shape.columns(),
                                .v_stride = a.v.matrix.shape.columns()};
-    auto known = plans_.find(shape);
-    if (known == plans_.end()) {
+    auto known = choices_.find(shape);
+    if (known == choices_.end()) {
         if (is_recording) return false;
-        known = plans_.emplace(shape, faster_plan(shape, a, ours)).first;
+        known = choices_.emplace(shape, faster_choice(shape, a, ours)).first;
     }
     if (!known->second) return false;
-    run(*known->second, shape, a);
+    run(*known->second, a);
     return true;
 }
 

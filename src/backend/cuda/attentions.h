@@ -25,17 +25,20 @@ class Attentions {
     [[nodiscard]] bool attend(const AttentionArgs& a, bool is_recording, const std::function<void()>& ours);
 
   private:
-    [[nodiscard]] std::optional<AttentionPlan> faster_plan(const AttentionShape& shape, const AttentionArgs& a,
-                                                           const std::function<void()>& ours);
-    void run(const AttentionPlan& plan, const AttentionShape& shape, const AttentionArgs& a);
+    // A plan and its scratch, whose addresses recordings keep.
+    struct Choice {
+        AttentionPlan plan;
+        DeviceBlock logarithms, workspace;
+    };
+    [[nodiscard]] std::optional<Choice> faster_choice(const AttentionShape& shape, const AttentionArgs& a,
+                                                      const std::function<void()>& ours);
+    void run(const Choice& choice, const AttentionArgs& a);
 
     std::shared_ptr<DeviceMemory> memory_;
     const Cudnn& dnn_;
     CudnnSession session_;
     AlgorithmCache cache_;
-    std::map<AttentionShape, std::optional<AttentionPlan>> plans_;
-    // Scratch whose address recordings keep: one for each shape.
-    std::map<AttentionShape, DeviceBlock> logarithms_, workspaces_;
+    std::map<AttentionShape, std::optional<Choice>> choices_;  // nothing: our kernel
 };
 
 }  // namespace t2i::cuda
