@@ -41,7 +41,7 @@ struct Arguments {
 
 constexpr const char* footer =
     "Other commands: t2i batch FILE -o DIR (a prompt file), t2i inspect PATH (a model folder, a safetensors file or a PNG),\n"
-    "t2i bench, t2i doctor (what is on this machine and what is missing).\n"
+    "t2i verify PNG (makes the picture again and compares), t2i bench, t2i doctor (what is on this machine and what is missing).\n"
     "Each has --help. Exit codes: 0 done, 2 usage, 3 input or output, 4 device or memory, 130 interrupted.";
 
 void add_flags(CLI::App& app, Arguments& a) {

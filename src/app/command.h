@@ -11,6 +11,7 @@ namespace t2i::app {
 using Run = int (*)(const std::vector<std::string>& arguments);
 
 int run_generate(const std::vector<std::string>& arguments);
+int run_verify(const std::vector<std::string>& arguments);
 int run_inspect(const std::vector<std::string>& arguments);
 int run_bench(const std::vector<std::string>& arguments);
 int run_batch(const std::vector<std::string>& arguments);

@@ -5,6 +5,7 @@
 
 #include "batch/folder.h"
 #include "batch/runner.h"
+#include "pipeline/parameters.h"
 #include "pipeline/png.h"
 
 namespace t2i::batch {

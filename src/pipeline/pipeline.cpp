@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pipeline/engine.h"
+#include "pipeline/parameters.h"
 #include "t2i/error.h"
 
 namespace t2i {

@@ -1,21 +1,11 @@
 #include "pipeline/request.h"
 
-#include <charconv>
-#include <cmath>
-#include <nlohmann/json.hpp>
-
+#include "core/number_text.h"
 #include "t2i/error.h"
 
 namespace t2i {
 
 namespace {
-
-// Shortest decimal that reads back as the same double.
-std::string number_text(double x) {
-    char buffer[32];
-    const auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, x);
-    return {buffer, end};
-}
 
 void check_range(const char* flag, double value, double low, double high) {
     if (!(value >= low && value <= high))
@@ -30,12 +20,6 @@ void check_size(const char* flag, int size, std::int64_t multiple) {
                                           std::to_string(below) + ", " + std::to_string(below + multiple) + ")",
                     flag);
     }
-}
-
-// Values that hold a comma, colon or newline are JSON strings, so that a reader can split at commas.
-std::string field(const std::string& value) {
-    if (value.find_first_of(",:\n\"") == std::string::npos) return value;
-    return nlohmann::json(value).dump();
 }
 
 }  // namespace
@@ -63,18 +47,9 @@ ResolvedRequest resolve(const GenerateRequest& request, const ModelInfo& info, c
     if (!request.scheduler.empty()) override_scheduler(config, request.scheduler);
     const SamplerRow& row = sampler_for(config);
     r.sampler = row.name;
+    r.scheduler = request.scheduler;
     r.plan = row.make()->plan(config, steps);
     return r;
-}
-
-std::string parameters_text(const ResolvedRequest& r, const ModelInfo& info, std::uint64_t seed) {
-    std::string text = r.prompt;
-    if (!r.negative_prompt.empty()) text += "\nNegative prompt: " + r.negative_prompt;
-    text += "\nSteps: " + std::to_string(r.plan.steps.size()) + ", Sampler: " + field(r.sampler) +
-            ", CFG scale: " + number_text(r.cfg_scale) + ", Seed: " + std::to_string(seed) + ", Size: " + std::to_string(r.width) + "x" +
-            std::to_string(r.height) + ", Model hash: " + info.hash + ", Model: " + field(info.name) + ", Device: " + field(info.device) +
-            ", Dtype: " + info.dtype + ", Version: t2i " T2I_VERSION;
-    return text;
 }
 
 }  // namespace t2i

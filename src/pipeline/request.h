@@ -15,14 +15,12 @@ struct ResolvedRequest {
     double cfg_scale = 1.0;
     bool guided = false;     // cfg_scale > 1
     std::string sampler;     // row name
+    std::string scheduler;   // as asked for; empty: the model's own
     SamplerPlan plan;
 };
 
 // factor: pixels per latent; patch: latents per token. Throws Error{usage} naming the flag and the range.
 [[nodiscard]] ResolvedRequest resolve(const GenerateRequest& request, const ModelInfo& info, const ScheduleConfig& schedule,
                                       std::int64_t factor, std::int64_t patch);
-
-// The text of the PNG's `parameters` chunk, in AUTOMATIC1111's form.
-[[nodiscard]] std::string parameters_text(const ResolvedRequest& r, const ModelInfo& info, std::uint64_t seed);
 
 }  // namespace t2i

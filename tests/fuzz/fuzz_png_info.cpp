@@ -1,10 +1,10 @@
-// Any bytes are either a PNG whose texts can be read or an Error{input}.
+// Any bytes are either a PNG whose texts and pixels can be read or an Error{input}.
 #include <cstdint>
 
 #include "fuzz/fuzz_target.h"
 #include "pipeline/png.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    t2i::fuzz::expect_input_error_or_success([&] { (void)t2i::read_png_info({data, size}, "fuzz"); });
+    t2i::fuzz::expect_input_error_or_success([&] { (void)t2i::decode_png({data, size}, "fuzz"); });
     return 0;
 }

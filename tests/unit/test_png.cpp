@@ -28,6 +28,15 @@ TEST_CASE("png: ASCII parameters go into tEXt, others into iTXt, and both come b
     CHECK(read_png_info(encode_png(5, 3, pixels, ""), "a.png").text.empty());
 }
 
+TEST_CASE("png: the pixels that were written come back") {
+    std::vector<std::uint8_t> rgb(5 * 3 * 3);
+    for (std::size_t i = 0; i < rgb.size(); ++i) rgb[i] = static_cast<std::uint8_t>(i * 37);
+    const Image image = decode_png(encode_png(5, 3, rgb, "text"), "a.png");
+    CHECK(image.width == 5);
+    CHECK(image.height == 3);
+    CHECK(image.rgb == rgb);
+}
+
 TEST_CASE("png: every cut and every flipped byte is an error or harmless, never a crash") {
     const auto whole = encode_png(5, 3, pixels, "text");
     for (std::size_t n = 0; n < whole.size(); ++n) {

@@ -1,0 +1,24 @@
+// The text of a PNG's `parameters` chunk, in AUTOMATIC1111's form: the request that made a picture, and what it was made with.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "pipeline/request.h"
+
+namespace t2i {
+
+// "PROMPT\nNegative prompt: …\nSteps: 20, Sampler: dpm++2m, CFG scale: 4, Seed: 42, Size: 256x256, Model hash: …, …"
+[[nodiscard]] std::string parameters_text(const ResolvedRequest& r, const ModelInfo& info, std::uint64_t seed);
+
+struct Parameters {
+    GenerateRequest request;                     // one picture, with steps, width and height set
+    std::string model, hash, device, dtype;      // as written; "" where the text has none
+};
+
+// The reverse of parameters_text(); fields of other programs are passed over. The last line that begins with "Steps: " and the last
+// one before it that begins with "Negative prompt: " count. Throws Error{input}: no such line, no seed or size, a value that is no
+// number. `where` names the file.
+[[nodiscard]] Parameters read_parameters(std::string_view text, const std::string& where);
+
+}  // namespace t2i

@@ -1,0 +1,85 @@
+// The `parameters` chunk: what is written is read back, and what cannot be read is named.
+#include "pipeline/parameters.h"
+
+#include "support/catch.h"
+#include "unit/expect_error.h"
+
+namespace t2i::test {
+namespace {
+
+ResolvedRequest a_request() {
+    ResolvedRequest r;
+    r.prompt = "a red apple, noto style";
+    r.seed = 7;
+    r.width = 64;
+    r.height = 128;
+    r.cfg_scale = 2.5;
+    r.sampler = "dpm++2m";
+    r.plan.steps.resize(20);
+    return r;
+}
+
+}  // namespace
+
+TEST_CASE("parameters: a request comes back from its text") {
+    ModelInfo info;
+    info.name = "a model, with: a \"comma\"";
+    info.hash = "0123456789";
+    info.device = "cuda:0";
+    info.dtype = "bf16";
+    struct Case {
+        std::string prompt, negative, scheduler;
+    };
+    for (const Case& c : {Case{"a red apple, noto style", "", ""}, Case{"红苹果", "blurry: yes", "karras"}, Case{"", "", ""}, Case{"", "two\nlines", "flow"},
+                          Case{"two\nlines", "", ""}}) {
+        ResolvedRequest r = a_request();
+        r.prompt = c.prompt;
+        r.negative_prompt = c.negative;
+        r.scheduler = c.scheduler;
+        const std::string text = parameters_text(r, info, 18446744073709551615ULL);
+        INFO(text);
+        const Parameters p = read_parameters(text, "a.png");
+        CHECK(p.request.prompt == c.prompt);
+        CHECK(p.request.negative_prompt == c.negative);
+        CHECK(p.request.scheduler == c.scheduler);
+        CHECK(p.request.seed == 18446744073709551615ULL);
+        CHECK(p.request.steps == 20);
+        CHECK(p.request.cfg_scale == 2.5);
+        CHECK(p.request.width == 64);
+        CHECK(p.request.height == 128);
+        CHECK(p.request.sampler == "dpm++2m");
+        CHECK(p.model == info.name);
+        CHECK(p.hash == info.hash);
+        CHECK(p.device == "cuda:0");
+        CHECK(p.dtype == "bf16");
+    }
+}
+
+TEST_CASE("parameters: other programs' fields are passed over") {
+    const Parameters p = read_parameters("cat\nSteps: 20, Sampler: Euler a, Clip skip: 2, Seed: 1, Size: 512x512, Odd: \"a, b\", Model: x", "a.png");
+    CHECK(p.request.prompt == "cat");
+    CHECK(p.request.sampler == "Euler a");
+    CHECK_FALSE(p.request.cfg_scale.has_value());
+    CHECK(p.model == "x");
+    CHECK(p.hash.empty());
+}
+
+TEST_CASE("parameters: what cannot be read is named") {
+    struct Case {
+        const char *text, *says;
+    };
+    for (const Case& c : {Case{"", "Steps"}, Case{"a cat", "Steps"}, Case{"a\nSteps: x, Seed: 1, Size: 1x1", "Steps \"x\""},
+                          Case{"a\nSteps: 3, Size: 1x1", "no \"Seed\""}, Case{"a\nSteps: 3, Seed: -1, Size: 1x1", "Seed \"-1\""},
+                          Case{"a\nSteps: 3, Seed: 1", "no \"Size\""}, Case{"a\nSteps: 3, Seed: 1, Size: 64", "Size"},
+                          Case{"a\nSteps: 3, Seed: 1, Size: 64x", "Size"}, Case{"a\nSteps: 3, Seed: 1, Size: 64x64px", "Size"},
+                          Case{"a\nSteps: 99999999999, Seed: 1, Size: 1x1", "Steps"}, Case{"a\nSteps: 3, Model: \"no end, Seed: 1", "no end"},
+                          Case{"a\nSteps: 3, Seed: 1, Size: 1x1, CFG scale: four", "CFG scale \"four\""}}) {
+        const std::string message = message_of(ErrorCode::input, [&] { (void)read_parameters(c.text, "a.png"); });
+        INFO(message);
+        CHECK(contains(message, "a.png: "));
+        CHECK(contains(message, c.says));
+        CHECK_FALSE(contains(message, "\n"));
+    }
+}
+
+}  // namespace t2i::test
