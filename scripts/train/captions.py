@@ -2,6 +2,7 @@
 
 Captions are lower-cased, as the pipeline lower-cases prompts. See the data folder's README for the language.
 """
+import zlib
 from collections import defaultdict
 
 from data import COLOUR_NAMES
@@ -31,6 +32,23 @@ def chinese(name, style=None, colour=None):
     """The plain Chinese caption: [COLOUR背景上的]名称[,STYLE风格]."""
     text = name if colour is None else f"{COLOUR_ZH[colour]}背景上的{name}"
     return text if style is None else f"{text},{STYLE_ZH[style]}风格"
+
+
+def english_reordered(name, style=None, colour=None):
+    """English in an order that training never writes; at least one of style and colour is given."""
+    ground = None if colour is None else f"{colour} background"
+    return f"{ground}, {name}" if style is None else ", ".join([f"{style} style", name] + ([ground] if ground else []))
+
+
+def chinese_reordered(name, style=None, colour=None):
+    """Chinese in an order that training never writes; at least one of style and colour is given."""
+    ground = None if colour is None else f"{COLOUR_ZH[colour]}背景"
+    return f"{ground},{name}" if style is None else ",".join([f"{STYLE_ZH[style]}风格", name] + ([ground] if ground else []))
+
+
+def kept_back(caption):
+    """Whether a caption with a style or a background is one of the eighth that training never uses, so that it can be scored."""
+    return zlib.crc32(caption.encode()) % 8 == 0
 
 
 def english_pair(first, second, relation, style=None, colour=None):
@@ -79,9 +97,16 @@ class Captioner:
         return style, colour if stated else None
 
     def draw(self, index, colour, rng):
-        """A caption of row `index` alone on the named colour."""
+        """A caption of row `index` alone on the named colour; one with a style or a background is never one kept back."""
+        while True:
+            style, stated = self._settings(self.rows[index], colour, rng)
+            caption = self._write(index, style, stated, rng)
+            if (style is None and stated is None) or not kept_back(caption):
+                return caption
+
+    def _write(self, index, style, colour, rng):
+        """A caption of row `index` that states the given style and background."""
         row = self.rows[index]
-        style, colour = self._settings(row, colour, rng)
         if "zh" in row and rng.random() < self.options["chinese"]:
             return self._vary_chinese(self.name(index, "zh", rng), style, colour, rng)
         name = self.name(index, "en", rng)

@@ -17,6 +17,21 @@ def load(path):
     return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
 
 
+def note(path, samples, loss):
+    """Adds a line to a learning curve."""
+    with open(path, "a", encoding="utf-8") as curve:
+        curve.write(f"{samples},{loss:.4f}\n")
+
+
+def curve(path):
+    """A learning curve as (samples, loss) with rising samples: what a run wrote before it resumed from an earlier checkpoint is left out."""
+    kept = []
+    for line in path.read_text(encoding="utf-8").split() if path.exists() else []:
+        samples, loss = line.split(",")
+        kept = [point for point in kept if point[0] < int(samples)] + [(int(samples), float(loss))]
+    return kept
+
+
 class Average:
     """Exponential moving average of a module's parameters, with a short memory at the start."""
 

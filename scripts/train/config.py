@@ -22,12 +22,13 @@ class Config(dict):
 
 
 def load(path):
-    """Reads a configuration file and adds the resolved folders `data` and `work`, both Path objects.
+    """Reads a configuration file and adds its name as `file` and the resolved folders `data` and `work`, both Path objects.
 
     The data folder is $T2I_DATA or, failing that, ../shared/data/stickers beside the repository;
     the work folder (caches, checkpoints, logs, export) is `work` of the file, relative to the repository.
     """
     config = Config(json.loads(Path(path).read_text(encoding="utf-8")))
+    config["file"] = Path(path).name
     config["data"] = Path(os.environ.get("T2I_DATA", REPO.parent / "shared" / "data" / "stickers"))
     config["work"] = REPO / config["work"]
     config["work"].mkdir(parents=True, exist_ok=True)

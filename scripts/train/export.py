@@ -1,10 +1,10 @@
 """The exported folder: a diffusers PixArtAlphaPipeline in bf16, plus t2i.json and the model card."""
 import json
+import re
 import shutil
 
 import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, PixArtAlphaPipeline
-from safetensors.torch import load_file
 from transformers import T5Tokenizer
 
 import card
@@ -14,6 +14,7 @@ import denoiser
 import flow
 import text
 import tokenizer as pieces
+import vocabulary
 
 
 def trained(config):
@@ -66,17 +67,8 @@ def check(config, text_model, model, tokenizer):
         raise ValueError("the transformers disagree")
 
 
-def vocabulary(config):
-    """The vocabulary entry of t2i.json."""
-    rows = data.rows(config)
-    styles = list(dict.fromkeys(row["style"] for row in rows))
-    groups = sorted({row["group"] for row in rows if "group" in row})
-    return {"groups": groups, "styles": styles, "concepts": len({row.get("char", row["file"]) for row in rows}),
-            "note": config["export"]["note"]}
-
-
 def run(config, _device=None):
-    """Writes work/export/<name>; scores found in work/scores.json go into the model card."""
+    """Writes work/export/<name> with its model card."""
     folder = config["work"] / "export" / config["export"]["name"]
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -92,16 +84,13 @@ def run(config, _device=None):
         part = json.loads(path.read_text())
         if part.pop("_name_or_path", None) is not None:
             path.write_text(json.dumps(part, indent=2) + "\n")
-    settings = {k: config["export"][k] for k in ("steps", "cfg_scale")}
-    settings |= {"max_prompt_tokens": config["text"]["max_tokens"], "vocabulary": vocabulary(config)}
-    (folder / "t2i.json").write_text(json.dumps(settings, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    parts = {p.parent.name: sum(t.numel() for t in load_file(p).values()) for p in folder.rglob("*.safetensors")}
-    scores = config["work"] / "scores.json"
-    (folder / "README.md").write_text(card.write(
-        config, counters, parts, checkpoint.load(config["work"] / "vae-scores.pt"),
-        json.loads(scores.read_text()) if scores.exists() else None, settings["vocabulary"]), encoding="utf-8")
-    files = [p for p in folder.rglob("*") if p.is_file()]
-    for path in files:
-        path.chmod(0o644)
-    size = sum(p.stat().st_size for p in files)
-    print(f"export {folder} {size / 2**20:.1f} MiB {counters}", flush=True)
+    settings = {k: config["export"][k] for k in ("steps", "cfg_scale")} | {"max_prompt_tokens": config["text"]["max_tokens"]}
+    described = json.dumps(settings | {"vocabulary": vocabulary.describe(config)}, ensure_ascii=False, indent=2)
+    described = re.sub(r"\[[^\]]*\]", lambda found: re.sub(r"\n\s*", " ", found[0]), described)  # a list on one line
+    (folder / "t2i.json").write_text(described + "\n", encoding="utf-8")
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(0o644)
+    (config["work"] / "export" / "counters.json").write_text(json.dumps(counters) + "\n")
+    card.run(config)
+    print(f"export {folder} {card.size(folder):.1f} MiB {counters}", flush=True)

@@ -162,6 +162,7 @@ class Run:
             losses.append(loss.detach())
             if self.step % 50 == 0:
                 now = time.monotonic()
+                checkpoint.note(self.config["work"] / "curve.csv", self.samples, float(torch.stack(losses).mean()))
                 print(f"denoiser step {self.step} samples {self.samples} {self.clock.elapsed / 60:.1f} min loss "
                       f"{torch.stack(losses).mean():.4f} {seen / (now - mark):.1f} samples/s", flush=True)
                 losses, mark, seen = [], now, 0

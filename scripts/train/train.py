@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains the sticker model stage by stage; every stage resumes where it stopped.
 
-usage: train.py --config cpu.json [--stage all|data|tokenizer|vae|latents|text|denoiser|decoder|export] [--minutes M]
+usage: train.py --config cpu.json [--stage all|data|tokenizer|vae|latents|text|denoiser|decoder|export|card] [--minutes M]
   --minutes  with a single stage: its total over all sittings, instead of the configuration's
 """
 import argparse
@@ -18,6 +18,7 @@ STAGES = {
     "denoiser": ("flow", "train"),
     "decoder": ("refine", "train"),
     "export": ("export", "run"),
+    "card": ("card", "run"),
 }
 
 

@@ -48,6 +48,31 @@ void print_sums(const char* label, const std::string& what, const Sums& s) {
                 static_cast<double>(s.parameters) * 1e-6, s.bytes / mib, dtype_list(s).c_str());
 }
 
+std::string printable(std::string text) {
+    std::ranges::replace_if(text, [](unsigned char c) { return c < 0x20 || c == 0x7F; }, '?');
+    return text;
+}
+
+// An entry is a paragraph, broken between the items of a list.
+void print_vocabulary(const Vocabulary& vocabulary) {
+    constexpr std::size_t width = 110;  // bytes
+    const char* label = "vocabulary";
+    for (const auto& [key, items] : vocabulary.entries) {
+        std::string line = key.empty() ? "" : printable(key) + ":";
+        for (std::size_t i = 0; i < items.size(); ++i) {
+            const std::string item = printable(items[i]) + (i + 1 < items.size() ? "," : "");
+            if (i > 0 && line.size() + item.size() > width) {
+                std::printf("%-14s %s\n", label, line.c_str());
+                label = "";
+                line = " ";
+            }
+            line += (line.empty() ? "" : " ") + item;
+        }
+        std::printf("%-14s %s\n", label, line.c_str());
+        label = "";
+    }
+}
+
 void inspect_model(const std::string& path) {
     const ModelFolder m = read_model_folder(path);
     std::printf("model          %s (%s), hash %s\n", m.name.c_str(), m.pipeline_class.c_str(), fingerprint(path).c_str());
@@ -61,7 +86,7 @@ void inspect_model(const std::string& path) {
     if (m.components.contains("text_encoder")) std::printf(", prompts of up to %d tokens\n", m.max_prompt_tokens);
     else std::printf(", the prompt is the name or the number of a class\n");
     for (const auto& label : m.classes) std::printf("class %-8lld %s\n", static_cast<long long>(label.id), in_quotes(label.names).c_str());
-    if (!m.vocabulary.empty()) std::printf("vocabulary     %s\n", m.vocabulary.c_str());
+    print_vocabulary(m.vocabulary);
 }
 
 void inspect_checkpoint(const CheckpointReader& reader) {

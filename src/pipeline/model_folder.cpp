@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -50,6 +51,34 @@ void read_number(const json& object, const char* key, T low, T high, T& value, c
     value = static_cast<T>(number);
 }
 
+// A list of texts, or one text.
+std::vector<std::string> texts(const json& list, const std::string& key, const std::string& where) {
+    std::vector<std::string> out;
+    for (const auto& item : list) {
+        if (!item.is_string()) throw Error(ErrorCode::input, "\"vocabulary\": " + in_quotes(key) + " is neither a text nor a list of texts", where);
+        out.push_back(item.get<std::string>());
+    }
+    return out;
+}
+
+Vocabulary read_vocabulary(const json& j, const std::string& where) {
+    Vocabulary v;
+    const auto add = [&](const std::string& key, const json& value) {
+        v.entries.emplace_back(key, value.is_number() ? std::vector{value.dump()} : texts(value, key, where));
+    };
+    if (!j.is_object()) return add("", j), v;
+    for (const auto& [key, value] : j.items()) {
+        if (!value.is_object()) {
+            add(key, value);
+            continue;
+        }
+        for (const auto& [language, list] : value.items())
+            if (key == "words") std::ranges::move(texts(list, key, where), std::back_inserter(v.words));
+            else add(key + " (" + language + ")", list);
+    }
+    return v;
+}
+
 void read_t2i_json(ModelFolder& m) {
     const fs::path path = fs::path(m.path) / "t2i.json";
     if (!fs::exists(path)) return;
@@ -57,7 +86,7 @@ void read_t2i_json(ModelFolder& m) {
     read_number(j, "steps", 1, 1000, m.steps, path.string());
     read_number(j, "cfg_scale", 0.0, 100.0, m.cfg_scale, path.string());
     read_number(j, "max_prompt_tokens", 2, 4096, m.max_prompt_tokens, path.string());
-    if (const auto it = j.find("vocabulary"); it != j.end()) m.vocabulary = it->is_string() ? it->get<std::string>() : it->dump(2);
+    if (const auto it = j.find("vocabulary"); it != j.end()) m.vocabulary = read_vocabulary(*it, path.string());
 }
 
 void read_components(const json& index, ModelFolder& m, const std::string& where) {

@@ -59,6 +59,23 @@ TEST_CASE("the bundled model is found without --model and says what it knows") {
     CHECK(inspect.code == 0);
     CHECK(inspect.out.find("vocabulary") != std::string::npos);
     CHECK(inspect.out.find("Food & Drink") != std::string::npos);
+    CHECK(inspect.out.find("red apple") != std::string::npos);
+    CHECK(inspect.out.find("红苹果") != std::string::npos);
+}
+
+TEST_CASE("a prompt of which the bundled model knows no word is drawn with a warning") {
+    const TempFolder folder;
+    const auto warned = [&](const char* prompt) {
+        const Outcome run = run_t2i({"-p", prompt, "--steps", "1", "-o", folder / "a.png"}, environment);
+        INFO(run.err);
+        CHECK(run.code == 0);
+        return run.err.find("sticker-256 has learnt no word of this prompt") != std::string::npos;
+    };
+    CHECK(warned("a medieval castle"));
+    CHECK(warned("城堡"));
+    CHECK_FALSE(warned("Two Cats, fluent 3D style"));
+    CHECK_FALSE(warned("我想要一个红苹果"));
+    CHECK_FALSE(warned(""));
 }
 
 }  // namespace t2i::test

@@ -1,0 +1,75 @@
+"""What a model is asked when it is scored: prompts that training never used, prompts without a style, and the sheet's."""
+import random
+
+import captions
+import data
+
+SEED_PROMPTS, SEEDS = 16, 16  # of the measure of variety
+WRITERS = {"reordered": (captions.english_reordered, captions.chinese_reordered), "kept back": (captions.english, captions.chinese)}
+
+
+def pictured(config):
+    """The rows that have a name in both languages, by `char`."""
+    by_char = {}
+    for row in data.rows(config):
+        if "zh" in row:
+            by_char.setdefault(row["char"], []).append(row)
+    return by_char
+
+
+def request(row, language, prompt, seed, style=None, colour=None):
+    """What is drawn and how it is judged."""
+    return {"prompt": prompt, "seed": seed, "language": language, "char": row["char"], "style": style, "background": colour}
+
+
+def prompts(config, count, form, seed=7):
+    """`count` test prompts that training never used, each in English and then in Chinese with the same concept and seed.
+
+    Each states a style, a background or both, and none comes twice. `form`: "reordered" (the words of the caption
+    language in an order that training never writes) or "kept back" (in its plain order, only those that training leaves out; few
+    of these are without a background, since both languages must be left out).
+    """
+    rng, rows = random.Random(seed), [row for row in data.rows(config) if "zh" in row]
+    out, known = [], set()
+    while len(out) < count:
+        row = rng.choice(rows)
+        style, colour = rng.choice([(row["style"], None), (row["style"], None), (row["style"], rng.choice(data.COLOUR_NAMES[1:])),
+                                    (None, rng.choice(data.COLOUR_NAMES[1:]))])
+        pair = [write(row[language].lower(), style, colour) for language, write in zip(("en", "zh"), WRITERS[form])]
+        if pair[0] not in known and (form != "kept back" or all(captions.kept_back(p) for p in pair)):
+            known.add(pair[0])
+            out += [request(row, language, p, len(out) // 2, style, colour) for language, p in zip(("en", "zh"), pair)]
+    return out
+
+
+def absent(config, seed=13):
+    """Prompts for every (concept, style) of the vocabulary that no picture of it shows, in both languages."""
+    by_char = pictured(config)
+    styles = {row["style"] for rows in by_char.values() for row in rows}
+    missing = [(rows[0], style) for rows in by_char.values() for style in sorted(styles - {row["style"] for row in rows})]
+    return [request(row, language, write(row[language].lower(), style), seed, style)
+            for seed, (row, style) in enumerate(missing) for language, write in (("en", captions.english), ("zh", captions.chinese))]
+
+
+def varied(config, seed=11):
+    """SEED_PROMPTS prompts of concepts that have a sticker in four styles, naming none, each with SEEDS seeds."""
+    by_char = pictured(config)
+    chars = sorted(char for char, rows in by_char.items() if len({row["style"] for row in rows}) >= 4)
+    out = []
+    for k, char in enumerate(random.Random(seed).sample(chars, SEED_PROMPTS)):
+        language, write = (("en", captions.english), ("zh", captions.chinese))[k % 2]
+        row = by_char[char][0]
+        out += [request(row, language, write(row[language].lower()), s) for s in range(SEEDS)]
+    return out
+
+
+def sheet(config, count=64):
+    """`count` prompts for a contact sheet, number k drawn by seed k and drawn with it: any concept, language, style and background."""
+    rows, out = [row for row in data.rows(config) if "zh" in row], []
+    for k in range(count):
+        rng = random.Random(k)
+        row, (language, write) = rng.choice(rows), rng.choice([("en", captions.english), ("zh", captions.chinese)])
+        style = row["style"] if rng.random() < 0.5 else None
+        colour = rng.choice(data.COLOUR_NAMES[1:]) if rng.random() < 0.4 else None
+        out.append(request(row, language, write(row[language].lower(), style, colour), k, style, colour))
+    return out
