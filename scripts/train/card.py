@@ -29,7 +29,7 @@ Row by row: {sheet}.*
 
 - English: `NAME` · `NAME, STYLE style` · `NAME on a COLOUR background` · `NAME, STYLE style, on a COLOUR background`;
   Chinese: `名称` · `名称,STYLE风格` · `COLOUR背景上的名称`; other orders of the same words, articles and many synonyms too.
-- Styles: {styles}. Without one the seed chooses.
+- Styles: {styles}. Without one the seed chooses, though often between no more than two or three readings of a concept (see Scores).
 - Backgrounds: {colours}.
 
 ## What it cannot draw
@@ -53,6 +53,7 @@ Machine: {machine}. Command, for every stage or one, each going on where it stop
 ```sh
 python scripts/train/train.py --config scripts/train/{config}
 ```
+{history}
 {curve}
 
 ## Scores
@@ -100,7 +101,9 @@ def adherence(scores):
              " and backgrounds with the same seeds.",
              "\nPrompts in an order of words that training never wrote (\"noto style, giraffe, navy background\"):\n"]
     lines += table("prompts", scores["reordered"])
-    lines.append("\nPrompts in the plain order that training left out for most of its length, nearly all with a background:\n")
+    lines.append("\nThe same with a style in each and no background:\n")
+    lines += table("prompts", scores["styled on white"])
+    lines.append("\nPrompts in the plain order that training keeps back (since when, see Training), nearly all with a background:\n")
     lines += table("prompts", scores["kept back"])
     if by_steps := scores.get("by steps"):
         lines.append("\nThe first kind at other numbers of steps:\n")
@@ -149,7 +152,8 @@ def run(config, _device=None):
         colours=", ".join(words["backgrounds"]), names=" · ".join(names), size=size(folder),
         sheet=" · ".join(request["prompt"] for request in questions.sheet(config)), config=config["file"],
         parts="\n".join(f"| {name} | {count:,} |" for name, count in sorted(parts.items())),
-        samples=counters["samples"], steps_done=counters["steps"], minutes=counters["minutes"], curve=learning(checkpoint.curve(work / "curve.csv")),
+        samples=counters["samples"], steps_done=counters["steps"], minutes=counters["minutes"], history=config["export"].get("history", ""),
+        curve=learning(checkpoint.curve(work / "curve.csv")),
         text_minutes=config["text"]["minutes"], vae_minutes=vae["minutes"], machine=config["export"]["machine"],
         psnr=vae["psnr"], worst_psnr=vae["worst_psnr"], background_error=vae["background_error"],
         worst_background_error=vae["worst_background_error"], scores=adherence(json.loads(scores.read_text()) if scores.exists() else None),

@@ -5,7 +5,8 @@ import captions
 import data
 
 SEED_PROMPTS, SEEDS = 16, 16  # of the measure of variety
-WRITERS = {"reordered": (captions.english_reordered, captions.chinese_reordered), "kept back": (captions.english, captions.chinese)}
+REORDERED, PLAIN = (captions.english_reordered, captions.chinese_reordered), (captions.english, captions.chinese)
+WRITERS = {"reordered": REORDERED, "styled on white": REORDERED, "kept back": PLAIN}
 
 
 def pictured(config):
@@ -26,15 +27,16 @@ def prompts(config, count, form, seed=7):
     """`count` test prompts that training never used, each in English and then in Chinese with the same concept and seed.
 
     Each states a style, a background or both, and none comes twice. `form`: "reordered" (the words of the caption
-    language in an order that training never writes) or "kept back" (in its plain order, only those that training leaves out; few
-    of these are without a background, since both languages must be left out).
+    language in an order that training never writes), "styled on white" (the same, each with a style and none with a background) or
+    "kept back" (in its plain order, only those that training leaves out; few of these are without a background, since both
+    languages must be left out).
     """
     rng, rows = random.Random(seed), [row for row in data.rows(config) if "zh" in row]
     out, known = [], set()
     while len(out) < count:
         row = rng.choice(rows)
         style, colour = rng.choice([(row["style"], None), (row["style"], None), (row["style"], rng.choice(data.COLOUR_NAMES[1:])),
-                                    (None, rng.choice(data.COLOUR_NAMES[1:]))])
+                                    (None, rng.choice(data.COLOUR_NAMES[1:]))] if form != "styled on white" else [(row["style"], None)])
         pair = [write(row[language].lower(), style, colour) for language, write in zip(("en", "zh"), WRITERS[form])]
         if pair[0] not in known and (form != "kept back" or all(captions.kept_back(p) for p in pair)):
             known.add(pair[0])

@@ -69,7 +69,8 @@ def main():
             for value in sorted({r[key] for r in read if r[key]}):
                 scores[form][value] = summary([r for r in read if r[key] == value])
         for name, coloured in (("white background", False), ("coloured background", True)):
-            scores[form][name] = summary([r for r in read if (r["background"] is not None) == coloured])
+            if some := [r for r in read if (r["background"] is not None) == coloured]:
+                scores[form][name] = summary(some)
     if len(all_steps) > 1:
         form = next(iter(questions.WRITERS))
         scores["by steps"] = {all_steps[0]: scores[form]["all"]}
