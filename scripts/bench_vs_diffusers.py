@@ -9,6 +9,7 @@ a further picture costs a quarter of their difference. Prints a table of medians
 Exit codes: 0 done, 1 a picture differs by more than one level of 255, 2 usage.
 """
 import argparse
+import importlib
 import os
 import statistics
 import subprocess
@@ -18,23 +19,18 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts" / "train"))
+render = importlib.import_module("render")
 MODEL = ROOT / "assets" / "sticker-256"
 PROMPT, SEED, MANY = "a red apple", 42, 5
 
 
 def draw(count, folder, steps, threads):
-    """Draws `count` pictures with diffusers, as a script of a few lines would, into folder/000.png …"""
-    import json
+    """Draws `count` pictures with diffusers, one after the other, into folder/000.png …"""
     import torch
-    from diffusers import PixArtAlphaPipeline
     torch.set_num_threads(threads)
-    settings = json.loads((MODEL / "t2i.json").read_text(encoding="utf-8"))
-    pipe = PixArtAlphaPipeline.from_pretrained(MODEL, torch_dtype=torch.float32)
-    pipe.set_progress_bar_config(disable=True)
-    for k in range(count):
-        pipe(PROMPT, num_inference_steps=steps, guidance_scale=settings["cfg_scale"], height=256, width=256, use_resolution_binning=False,
-             clean_caption=False, max_sequence_length=settings["max_prompt_tokens"],
-             generator=torch.Generator("cpu").manual_seed(SEED + k)).images[0].save(folder / f"{k:03}.png")
+    requests = [{"id": f"{k:03}", "prompt": PROMPT, "seed": SEED + k} for k in range(count)]
+    render.by_diffusers(MODEL, requests, folder, steps, render.defaults(MODEL)[1], batch=1)
 
 
 def measure(command):
@@ -53,8 +49,9 @@ def compare(first, second):
     """The largest difference of a pixel value between the pictures of two folders, in levels of 255."""
     import numpy as np
     from PIL import Image
-    read = lambda path: np.asarray(Image.open(path).convert("RGB")).astype(int)  # noqa: E731
-    return max(int(np.abs(read(first / f"{k:03}.png") - read(second / f"{k:03}.png")).max()) for k in range(MANY))
+    names = [f"{k:03}.png" for k in range(MANY)]
+    ours, theirs = (np.stack([np.asarray(Image.open(folder / name).convert("RGB")).astype(int) for name in names]) for folder in (first, second))
+    return int(np.abs(ours - theirs).max())
 
 
 def main():
@@ -89,7 +86,9 @@ def main():
             ours, theirs = (value(side) for side in folders)
             print(f"| {what} | {ours:.3g} {unit} | {theirs:.3g} {unit} | {theirs / ours:.1f} |")
 
-        middle = lambda side, count, which: statistics.median(sample[which] for sample in times[side, count])  # noqa: E731
+        def middle(side, count, which):
+            return statistics.median(sample[which] for sample in times[side, count])
+
         line(f"from the start of the program to the first picture, {a.steps} steps", "s", lambda side: middle(side, 1, 0))
         line("a further picture", "s", lambda side: (middle(side, MANY, 0) - middle(side, 1, 0)) / (MANY - 1))
         line("most memory", "MiB", lambda side: middle(side, MANY, 1))

@@ -144,6 +144,8 @@ def run(config, _device=None):
     words = json.loads((folder / "t2i.json").read_text(encoding="utf-8"))["vocabulary"]
     vae = checkpoint.load(work / "vae-scores.pt")
     parts = {path.parent.name: sum(t.numel() for t in load_file(path).values()) for path in folder.rglob("*.safetensors")}
+    # The stable run may have gone on since the export.
+    curve = [point for point in checkpoint.curve(work / "curve.csv") if point[0] <= counters["samples"]]
     names = [" ".join(pair) for pair in zip(words["names"]["en"], words["names"]["zh"])]
     (folder / "README.md").write_text(CARD.format(
         name=config["export"]["name"], steps=config["export"]["steps"], guidance=config["export"]["cfg_scale"],
@@ -153,7 +155,7 @@ def run(config, _device=None):
         sheet=" · ".join(request["prompt"] for request in questions.sheet(config)), config=config["file"],
         parts="\n".join(f"| {name} | {count:,} |" for name, count in sorted(parts.items())),
         samples=counters["samples"], steps_done=counters["steps"], minutes=counters["minutes"], history=config["export"].get("history", ""),
-        curve=learning(checkpoint.curve(work / "curve.csv")),
+        curve=learning(curve),
         text_minutes=config["text"]["minutes"], vae_minutes=vae["minutes"], machine=config["export"]["machine"],
         psnr=vae["psnr"], worst_psnr=vae["worst_psnr"], background_error=vae["background_error"],
         worst_background_error=vae["worst_background_error"], scores=adherence(json.loads(scores.read_text()) if scores.exists() else None),

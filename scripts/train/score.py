@@ -5,8 +5,9 @@ usage: score.py --model DIR --config FILE [--t2i BINARY] [--count 400] [--steps 
 Renders with the given binary (`BINARY batch`) or with diffusers. Prints one JSON object and leaves it in scores.json of the work
 folder. Over prompts that training never used, in an order that training never writes and in the plain order of the caption
 language (questions.py): the measure over all, by language (the same concepts, styles, backgrounds and seeds in both), by style and
-by background. Over the first kind also for every number of steps; the rest is of the first of them. Then every (concept, style) that the data lack, and
-how many different stickers a prompt without a style gives over its seeds. Pictures stay in the work folder's score/.
+by background. Over the first kind also for every number of steps; the rest is of the first of them. Then every (concept, style)
+that the data lack, and how many different stickers a prompt without a style gives over its seeds. Pictures stay in the work folder's
+score/.
 """
 import argparse
 import json

@@ -13,9 +13,6 @@
 #define STBI_MAX_DIMENSIONS 4096  // the largest picture that can be asked for
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-function"
-#pragma GCC diagnostic ignored "-Wold-style-cast"
-#pragma GCC diagnostic ignored "-Wshadow"
-#pragma GCC diagnostic ignored "-Wextra"
 #include <stb/stb_image.h>
 #pragma GCC diagnostic pop
 
