@@ -1,6 +1,8 @@
 // Attention of one head for a tile of queries: two products on panels (product-inl.h) around a softmax over
 // whole rows. At this project's lengths (up to a few thousand keys) a tile's scores fit the cache, so no
 // running softmax is needed.
+#include <algorithm>
+
 #include "kernels/cpu/targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -133,6 +135,30 @@ void attention_tile(const AttentionTile& t) {
     });
 }
 
+void softmax_tile(const SoftmaxTile& t) {
+    const F32 d;
+    for (std::int64_t i = 0; i < t.queries; ++i) {
+        float* scores = t.scores + i * t.stride;
+        t.inverse[i] = softmax_row(scores, t.bias ? t.bias + i * t.bias_stride : nullptr, t.scale, t.keys);
+        std::fill(scores + t.keys, scores + t.stride, 0.0F);
+        std::uint16_t *weights = t.weights + i * t.stride, *rests = t.rests + i * t.stride;
+        for (std::int64_t key = 0; key < t.stride; key += kLanes) {
+            const VF weight = hn::Load(d, scores + key);
+            store(weight, weights + key);
+            store(hn::Sub(weight, load(weights + key)), rests + key);
+        }
+    }
+}
+
+void scale_rows(const float* sums, std::int64_t sums_stride, const float* inverse, std::int64_t rows, std::int64_t columns,
+                MutableElements to, std::int64_t out_stride) {
+    with_type(to, [&](auto* out) HWY_ATTR {
+        for (std::int64_t i = 0; i < rows; ++i)
+            for (std::int64_t c = 0; c < columns; c += kLanes)
+                store_some(hn::Mul(load(sums + i * sums_stride + c), hn::Set(F32(), inverse[i])), out + i * out_stride + c, columns - c);
+    });
+}
+
 }  // namespace
 }  // namespace t2i::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -143,6 +169,8 @@ HWY_EXPORT(pack_keys);
 HWY_EXPORT(pack_values);
 HWY_EXPORT(attention_scratch);
 HWY_EXPORT(attention_tile);
+HWY_EXPORT(softmax_tile);
+HWY_EXPORT(scale_rows);
 
 void pack_keys(const HeadRows& k, std::int64_t tokens, std::int64_t head_size, float* panels) {
     HWY_DYNAMIC_DISPATCH(pack_keys)(k, tokens, head_size, panels);
@@ -155,6 +183,13 @@ std::int64_t attention_scratch(std::int64_t queries, std::int64_t keys, std::int
 }
 void attention_tile(const AttentionTile& tile) {
     HWY_DYNAMIC_DISPATCH(attention_tile)(tile);
+}
+void softmax_tile(const SoftmaxTile& tile) {
+    HWY_DYNAMIC_DISPATCH(softmax_tile)(tile);
+}
+void scale_rows(const float* sums, std::int64_t sums_stride, const float* inverse, std::int64_t rows, std::int64_t columns,
+                MutableElements out, std::int64_t out_stride) {
+    HWY_DYNAMIC_DISPATCH(scale_rows)(sums, sums_stride, inverse, rows, columns, out, out_stride);
 }
 }  // namespace t2i::cpu
 #endif

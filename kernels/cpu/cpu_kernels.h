@@ -68,6 +68,39 @@ void product_tile(const ProductTile& tile, const Epilogue& epilogue);
 void finish_tile(const float* sums, std::int64_t sums_stride, std::int64_t row_begin, std::int64_t row_count,
                  std::int64_t column_begin, std::int64_t column_end, const Epilogue& epilogue);
 
+// ---- bf16 products (bf16_product.cpp) ----
+
+// How the CPU multiplies bf16 with sums in f32: not at all, by AVX-512 BF16's dot products, or by AMX's tiles.
+enum class Bf16Kernel { none, avx512, amx };
+// The fastest that this CPU has and its system allows.
+Bf16Kernel bf16_kernel();
+
+// Columns that are made at a time, and elements of K; packed matrices are padded with zeros to a multiple of both.
+constexpr std::int64_t bf16_panel = 32, bf16_step = 32;
+
+// w [N, K], rows `stride` apart, or w [K, N], a matrix to multiply by from the left → panels [N / 32][K / 32][2][16][16][2]:
+// of 32 columns and 32 of K two tiles of 16 columns, each with pairs of neighbours in K side by side.
+void pack_bf16(const std::uint16_t* w, std::int64_t n, std::int64_t k, std::int64_t stride, std::uint16_t* panels);
+void pack_bf16_columns(const std::uint16_t* w, std::int64_t k, std::int64_t n, std::int64_t stride, std::uint16_t* panels);
+
+// Some rows of X times some panels. `more` may be null; else the sums are of (x + more) · panel. Rows are readable up to a
+// multiple of 32 elements, and what lies beyond K is finite.
+struct Bf16Rows {
+    const std::uint16_t* x;
+    const std::uint16_t* more;
+    std::int64_t stride, rows, steps;  // steps: of 32 elements of K
+    const std::uint16_t* panel;
+    std::int64_t panels, panel_stride;  // the stride spans all packed steps, also where fewer are asked for
+    std::int64_t sums_stride;
+    // Called after every step of every block of 32 rows (AVX-512: 12), or null: vector work that runs while the tiles
+    // multiply.
+    void (*beside)(void* context);
+    void* context;
+};
+// sums [rows, 32 · panels], rows `sums_stride` apart; a sum is one chain in the order of K, so that it depends neither on the other rows nor on their number.
+// `kernel` is not none, and one that bf16_kernel() offers or a lesser one.
+void multiply_bf16(Bf16Kernel kernel, const Bf16Rows& rows, float* sums);
+
 // ---- 3x3 convolutions of stride 1 (winograd.cpp) ----
 
 // w [Cout, Cin, 3, 3] → as winograd_band wants it, for a picture that is doubled first or not.
@@ -80,7 +113,7 @@ void pack_winograd(const float* w, std::int64_t out_channels, std::int64_t in_ch
 // where input = input_function((x - mean[c]) · gain[c] + shift[c]), each pixel four times if `doubled`.
 // An output's sums do not depend on how a picture is cut into bands.
 struct WinogradBand {
-    const float* x;  // the picture [H, W, Cin]
+    Elements x;  // the picture [H, W, Cin]
     std::int64_t height, width, channels;
     const float *mean, *gain, *shift;  // [Cin]; mean null: the input is x
     Function input_function;
@@ -88,9 +121,9 @@ struct WinogradBand {
     std::int64_t top, left;  // zeros before the first row and column
     const float* filter;     // packed, all of it
     const float* bias;       // [Cout] or null
-    const float* residual;   // as out, or null
+    const void* residual;    // as out, in its type, or null
     Function function;
-    float* out;  // [H', W', Cout]
+    MutableElements out;  // [H', W', Cout]
     std::int64_t out_height, out_width, out_channels;
     std::int64_t tile_row_begin, tile_row_end;  // each winograd_tile() output rows; the last may end outside
     std::int64_t column_begin, column_end;      // of Cout, column_begin a multiple of panel_width()
@@ -124,6 +157,22 @@ struct AttentionTile {
 };
 std::int64_t attention_scratch(std::int64_t queries, std::int64_t keys, std::int64_t head_size);
 void attention_tile(const AttentionTile& tile);
+
+// The softmax alone, around products made elsewhere. Scores [queries, stride] → weights e^(scale · score + bias - maximum) as
+// sums of two bf16 (so that they are as exact as f32 needs), zeros up to `stride`; inverse [queries], 1 / the sum of a row.
+struct SoftmaxTile {
+    float* scores;
+    std::int64_t stride, queries, keys;
+    float scale;
+    const float* bias;
+    std::int64_t bias_stride;
+    std::uint16_t *weights, *rests;
+    float* inverse;
+};
+void softmax_tile(const SoftmaxTile& tile);
+// out[i, c] = sums[i, c] · inverse[i], c < columns ≤ sums_stride
+void scale_rows(const float* sums, std::int64_t sums_stride, const float* inverse, std::int64_t rows, std::int64_t columns,
+                MutableElements out, std::int64_t out_stride);
 
 // ---- normalisation (norm.cpp) ----
 

@@ -92,14 +92,10 @@ void product_tile(const ProductTile& t, const Epilogue& e) {
 
 void finish_tile(const float* sums, std::int64_t sums_stride, std::int64_t row_begin, std::int64_t row_count,
                  std::int64_t column_begin, std::int64_t column_end, const Epilogue& e) {
-    HWY_ALIGN float values[kPanel];
     for (std::int64_t r = 0; r < row_count; ++r)
-        for (std::int64_t column = column_begin; column < column_end; column += kPanel) {
-            const std::int64_t columns = HWY_MIN(kPanel, column_end - column);
-            std::memcpy(values, sums + r * sums_stride + column - column_begin,
-                        static_cast<std::size_t>(columns) * sizeof(float));
-            finish_row(values, row_begin + r, column, columns, e);
-        }
+        for (std::int64_t column = column_begin; column < column_end; column += kPanel)
+            finish_row(sums + r * sums_stride + column - column_begin, row_begin + r, column,
+                       HWY_MIN(kPanel, column_end - column), e);
 }
 
 }  // namespace

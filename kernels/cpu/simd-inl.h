@@ -28,19 +28,22 @@ HWY_INLINE VF widen_bf16(const std::uint16_t* p) {
     return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(du, hn::LoadU(dh, p))));
 }
 
-// Rounds to nearest even; NaN stays NaN.
-HWY_INLINE void narrow_bf16(VF v, std::uint16_t* p) {
-    const F32 d;
+// The upper halves of binary32 rounded to bf16, to nearest even; NaN stays NaN.
+HWY_INLINE hn::Vec<hn::RebindToUnsigned<F32>> upper_halves(VF v) {
     const hn::RebindToUnsigned<F32> du;
-    const hn::RebindToSigned<F32> di;
-    const hn::Rebind<std::uint16_t, F32> dh;
     const auto bits = hn::BitCast(du, v);
     const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1U));
     const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7FFFU))));
     const auto quiet = hn::Or(hn::ShiftRight<16>(bits), hn::Set(du, 0x40U));
-    const auto chosen = hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), quiet, rounded);
-    hn::StoreU(hn::DemoteTo(dh, hn::BitCast(di, chosen)), dh, p);
-    static_cast<void>(d);
+    return hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), quiet, rounded);
+}
+HWY_INLINE void narrow_bf16(VF v, std::uint16_t* p) {
+    const hn::RebindToSigned<F32> di;
+    const hn::Rebind<std::uint16_t, F32> dh;
+    hn::StoreU(hn::DemoteTo(dh, hn::BitCast(di, upper_halves(v))), dh, p);
+}
+HWY_INLINE VF round_to_bf16(VF v) {
+    return hn::BitCast(F32(), hn::ShiftLeft<16>(upper_halves(v)));
 }
 
 HWY_INLINE VF load(const float* p) {
@@ -221,8 +224,8 @@ struct InStep : F {
 };
 template <int K, typename F>
 HWY_INLINE void apply_all(const F& f, VF* HWY_RESTRICT x) {
-    if constexpr (requires { F::template all<K>(x); })
-        F::template all<K>(x);
+    if constexpr (requires { f.template all<K>(x); })
+        f.template all<K>(x);
     else
         for (int i = 0; i < K; ++i) x[i] = f(x[i]);
 }
@@ -246,8 +249,8 @@ HWY_INLINE void with_function(Function function, Run run) {
 
 // to = f((from - mean[c]) · gain[c] + shift[c]) over [pixels, channels], pixels `from_stride` and `to_stride`
 // elements apart.
-template <typename T, typename F>
-HWY_INLINE void normalise_pixels(const T* from, std::int64_t from_stride, T* to, std::int64_t to_stride,
+template <typename T, typename U, typename F>
+HWY_INLINE void normalise_pixels(const T* from, std::int64_t from_stride, U* to, std::int64_t to_stride,
                                  std::int64_t pixels, std::int64_t channels, const float* mean,
                                  const float* gain, const float* shift, F f) {
     constexpr int K = 4;

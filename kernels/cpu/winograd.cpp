@@ -94,6 +94,17 @@ struct Blocks {
 
 // ---- the input ----
 
+template <typename F>
+struct Rounded {
+    F f;
+    template <int K>
+    HWY_INLINE void all(VF* HWY_RESTRICT x) const {
+        apply_all<K>(f, x);
+        for (int i = 0; i < K; ++i) x[i] = round_to_bf16(x[i]);
+    }
+    HWY_INLINE VF operator()(VF x) const { return round_to_bf16(f(x)); }
+};
+
 // One row of the ring: row y of the picture, normalised, between zeros.
 void fill_row(const WinogradBand& b, const Blocks& k, std::int64_t y, float* HWY_RESTRICT to) {
     const std::int64_t left = b.doubled ? 1 : b.left;
@@ -105,17 +116,23 @@ void fill_row(const WinogradBand& b, const Blocks& k, std::int64_t y, float* HWY
     const std::int64_t right = k.row_pixels - left - b.width;
     std::memset(to + (left + b.width) * k.channels, 0,
                 static_cast<std::size_t>(right * k.channels) * sizeof(float));
-    const float* from = b.x + y * b.width * b.channels;
     to += left * k.channels;
-    if (b.mean)
-        return with_function(b.input_function, [&](auto f) HWY_ATTR {
-            normalise_pixels(from, b.channels, to, k.channels, b.width, b.channels, b.mean, b.gain, b.shift,
-                             f);
-        });
-    const std::int64_t together = b.channels == k.channels ? b.width : 1;  // pixels of one copy
-    for (std::int64_t x = 0; x < b.width; x += together)
-        std::memcpy(to + x * k.channels, from + x * b.channels,
-                    static_cast<std::size_t>(together * b.channels) * sizeof(float));
+    with_type(b.x, [&](const auto* picture) HWY_ATTR {
+        const auto* from = picture + y * b.width * b.channels;
+        if (b.mean)
+            return with_function(b.input_function, [&](auto f) HWY_ATTR {
+                const auto normalise = [&](auto g) HWY_ATTR {
+                    normalise_pixels(from, b.channels, to, k.channels, b.width, b.channels, b.mean, b.gain, b.shift, g);
+                };
+                // In bf16 a normalised picture is one, written or not.
+                b.x.is_bf16 ? normalise(Rounded<decltype(f)>{f}) : normalise(f);
+            });
+        const std::int64_t together = b.channels == k.channels ? b.width : 1;  // pixels of one copy
+        const std::int64_t count = together * b.channels;
+        for (std::int64_t x = 0; x < b.width; x += together)
+            for (std::int64_t i = 0; i < count; i += kLanes)
+                store_some(load_some(from + x * b.channels + i, count - i), to + x * k.channels + i, count - i);
+    });
 }
 
 // Bᵀ d B of `count` neighbouring tiles, the first at rows[.]. Components lie as [tiles / kRows][component]
@@ -203,13 +220,12 @@ struct Outputs {
     std::int64_t column, columns;
 };
 
-template <typename Form, int Vectors, bool Whole>
-void write_tiles(const WinogradBand& b, const float* HWY_RESTRICT products, const Outputs& o) {
+template <typename Form, int Vectors, bool Whole, typename T>
+void write_tiles(const WinogradBand& b, const float* HWY_RESTRICT products, const Outputs& o, T* const out) {
     with_function(b.function, [&](auto f) HWY_ATTR {
         constexpr int N = Form::components, outputs = Form::outputs;
         const std::int64_t channels = b.out_channels, below = b.out_width * channels;
-        const float* residual = b.residual;
-        float* const out = b.out;
+        const auto* residual = static_cast<const T*>(b.residual);
         VF bias[Vectors];
         for (int v = 0; v < Vectors; ++v)
             bias[v] =
@@ -247,10 +263,12 @@ void make_outputs(const WinogradBand& b, const Blocks& k, const float* component
                                b.filter + o.column * N * N * b.channels, products);
     for (std::int64_t y = o.pixel / b.out_width; tile_rows > 0; --tile_rows, y += outputs) {
         o.height = HWY_MIN(outputs, b.out_height - y);
-        if (o.columns == Vectors * kLanes)
-            write_tiles<Form, Vectors, true>(b, products, o);
-        else
-            write_tiles<Form, Vectors, false>(b, products, o);
+        with_type(b.out, [&](auto* out) HWY_ATTR {
+            if (o.columns == Vectors * kLanes)
+                write_tiles<Form, Vectors, true>(b, products, o, out);
+            else
+                write_tiles<Form, Vectors, false>(b, products, o, out);
+        });
         products += o.count * products_of_tile(N);
         o.pixel += outputs * b.out_width;
     }

@@ -9,20 +9,20 @@ def defaults(model):
     return settings["steps"], settings["cfg_scale"]
 
 
-def by_program(binary, model, requests, folder, steps, guidance):
+def by_program(binary, model, requests, folder, steps, guidance, dtype="auto"):
     """Renders requests ({"id", "prompt", "seed"}) as folder/ID.png with the command-line tool, from one prompt file."""
     path = folder / "requests.jsonl"
     path.write_text("".join(json.dumps({"id": r["id"], "prompt": r["prompt"], "seed": r["seed"]}, ensure_ascii=False) + "\n"
                             for r in requests), encoding="utf-8")
     subprocess.run([binary, "batch", str(path), "--model", str(model), "-o", str(folder), "--steps", str(steps),
-                    "--cfg-scale", str(guidance), "-q"], check=True, stdout=subprocess.DEVNULL)
+                    "--cfg-scale", str(guidance), "--dtype", dtype, "-q"], check=True, stdout=subprocess.DEVNULL)
 
 
-def by_diffusers(model, requests, folder, steps, guidance, batch=20):
-    """Renders the requests with diffusers in float32, `batch` at a time."""
+def by_diffusers(model, requests, folder, steps, guidance, batch=20, dtype="float32"):
+    """Renders the requests with diffusers, `batch` at a time; `dtype` is PyTorch's name."""
     import torch
     from diffusers import PixArtAlphaPipeline
-    pipe = PixArtAlphaPipeline.from_pretrained(model, torch_dtype=torch.float32)
+    pipe = PixArtAlphaPipeline.from_pretrained(model, torch_dtype=getattr(torch, dtype))
     pipe.set_progress_bar_config(disable=True)
     if torch.cuda.is_available():
         pipe.to("cuda")

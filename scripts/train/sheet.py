@@ -53,7 +53,7 @@ def main():
     steps, guidance = render.defaults(MODEL)
 
     def by_program(requests, folder):
-        render.by_program(binary, MODEL, requests, folder, 50 if kind == "samples" else steps, guidance)
+        render.by_program(binary, MODEL, requests, folder, 50 if kind == "samples" else steps, guidance, "f32")
 
     requests = [{"prompt": p, "seed": 42} for p in SAMPLES] if kind == "samples" else contact()
     drawn = pictures(requests, by_program)

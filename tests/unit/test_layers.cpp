@@ -83,8 +83,8 @@ std::optional<std::string> include_problem(const std::string& path, const Includ
     const auto stands_in = [&](std::initializer_list<const char*> folders) {
         return starts_with_any(path, folders);
     };
-    if (starts_with_any(target, {"dnnl", "oneapi/"}) && !stands_in({"src/backend/cpu/"})) {
-        return "oneDNN belongs in src/backend/cpu";
+    if (starts_with_any(target, {"immintrin.h", "arm_neon.h"}) && !stands_in({"kernels/cpu/"})) {
+        return "intrinsics belong in kernels/cpu";
     }
     if (starts_with_any(
             target, {"cuda", "cublas", "cudnn", "nccl", "nvtx", "cutlass", "cooperative_groups", "mma.h"}) &&
@@ -110,7 +110,7 @@ std::optional<std::string> include_problem(const std::string& path, const Includ
 // A preprocessor condition that asks which backend is built, if the text has one.
 std::optional<std::string> backend_condition(const std::string& text) {
     static const std::regex pattern(
-        R"(^[ \t]*#[ \t]*(if|ifdef|ifndef|elif)\b.*(T2I_(WITH_|HAVE_|USE_|ENABLE_)?(CUDA|CPU|ONEDNN|REF|GPU|BACKEND)|__CUDACC__|__CUDA_ARCH__).*)");
+        R"(^[ \t]*#[ \t]*(if|ifdef|ifndef|elif)\b.*(T2I_(WITH_|HAVE_|USE_|ENABLE_)?(CUDA|CPU|REF|GPU|BACKEND)|__CUDACC__|__CUDA_ARCH__).*)");
     std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);)
         if (std::regex_match(line, pattern)) return line;
@@ -175,8 +175,8 @@ TEST_CASE("layers: the check notices made-up offences") {
     CHECK(count("src/models/x.cpp", "#include \"sampling/sampler.h\"\n") == 1);
     CHECK(count("src/pipeline/x.cpp", "  #  include \"backend/cpu/cpu_backend.h\"\n") == 1);
     CHECK(count("src/pipeline/x.cpp", "#include \"backend/registry.h\"\n") == 0);
-    CHECK(count("src/nn/x.cpp", "#include <dnnl.hpp>\n") == 1);
-    CHECK(count("src/backend/cpu/x.cpp", "#include <oneapi/dnnl/dnnl.hpp>\n") == 0);
+    CHECK(count("src/backend/cpu/x.cpp", "#include <immintrin.h>\n") == 1);
+    CHECK(count("kernels/cpu/x.cpp", "#include <immintrin.h>\n") == 0);
     CHECK(count("src/backend/cpu/x.cpp", "#include <cuda_runtime.h>\n") == 1);
     CHECK(count("kernels/cuda/x.cu", "#include <cuda_bf16.h>\n") == 0);
     CHECK(count("kernels/ref/x.h", "#include \"core/shape.h\"\n") == 1);

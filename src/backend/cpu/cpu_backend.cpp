@@ -41,17 +41,17 @@ Function function(Unary f) {
 
 class CpuBackend final : public Backend {
   public:
-    explicit CpuBackend(int threads) : workers_(threads), products_(workers_), winograd_(workers_), attention_(workers_) {}
+    explicit CpuBackend(int threads) : workers_(threads), products_(workers_, bf16_), winograd_(workers_), attention_(workers_, bf16_) {}
 
     std::string_view name() const override { return "cpu"; }
     std::string description() const override {
         return "CPU, " + std::to_string(workers_.threads()) +
                (workers_.threads() == 1 ? " thread, " : " threads, ") + cpu::simd_target_name() +
-               (cpu::multiplies_bf16() ? " with bf16 products" : "");
+               (bf16_ == cpu::Bf16Kernel::amx ? ", bf16 by AMX" : bf16_ == cpu::Bf16Kernel::avx512 ? ", bf16 by AVX-512" : "");
     }
     bool supports(Op op, DType dtype) const override {
         const bool product = op == Op::linear || op == Op::conv2d;
-        return dtype == DType::f32 || (dtype == DType::bf16 && (!product || cpu::multiplies_bf16()));
+        return dtype == DType::f32 || (dtype == DType::bf16 && (!product || bf16_ != cpu::Bf16Kernel::none));
     }
     Buffer allocate(std::size_t bytes) override { return Buffer::host(bytes); }
     void copy(const TensorView& source, const TensorView& target) override {
@@ -64,7 +64,7 @@ class CpuBackend final : public Backend {
     }
     std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& weight, DType compute,
                                               const Conv2dUse& use) override {
-        if (cpu::Winograd::suits(weight.shape, compute, use)) return winograd_.pack(weight, use);
+        if (cpu::Winograd::suits(weight.shape, compute, use)) return winograd_.pack(weight, compute, use);
         return products_.pack_conv2d(weight, compute);
     }
 
@@ -203,6 +203,7 @@ class CpuBackend final : public Backend {
         });
     }
 
+    cpu::Bf16Kernel bf16_ = cpu::bf16_kernel();
     cpu::Workers workers_;
     cpu::Products products_;
     cpu::Winograd winograd_;

@@ -1,5 +1,4 @@
-// The CPU backend: own SIMD kernels (kernels/cpu) in f32, oneDNN for bf16 products where the CPU multiplies
-// bf16.
+// The CPU backend: our own SIMD kernels (kernels/cpu) in f32, and in bf16 where the CPU multiplies it.
 #pragma once
 
 #include <memory>

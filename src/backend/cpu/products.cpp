@@ -64,8 +64,8 @@ struct Products::F32Weight final : PackedWeight {
 };
 
 struct Products::Bf16Weight final : PackedWeight {
-    std::vector<Bf16Matmul::WeightTile>
-        tiles;  // each of Bf16Matmul::tile_columns columns, the last of what is left
+    Buffer panels;
+    std::int64_t k = 0;  // padded
 };
 
 std::unique_ptr<PackedWeight> Products::pack_linear(const TensorView& weight, DType compute) {
@@ -112,14 +112,19 @@ std::unique_ptr<PackedWeight> Products::pack(const TensorView& weight, DType com
     }
     auto packed = std::make_unique<Bf16Weight>();
     packed->compute = DType::bf16;
-    for (std::int64_t begin = 0; begin < n; begin += Bf16Matmul::tile_columns) {
-        const std::int64_t columns = std::min(Bf16Matmul::tile_columns, n - begin);
-        std::vector<float> values(static_cast<std::size_t>(columns * k));
-        std::vector<std::uint16_t> rounded(values.size());
-        convert_to_f32(from_row(begin), weight.dtype, values.size(), values.data());
-        convert({values.data(), false}, columns * k, {rounded.data(), true});
-        packed->tiles.push_back(bf16_.pack(rounded.data(), columns, k));
-    }
+    packed->k = round_up(k, bf16_step);
+    const std::int64_t panel_elements = bf16_panel * packed->k;
+    packed->panels = Buffer::host(static_cast<std::size_t>(divide_up(n, bf16_panel) * panel_elements) * sizeof(std::uint16_t));
+    const auto values_bytes = static_cast<std::size_t>(bf16_panel * k) * sizeof(float);
+    workers_.reserve(values_bytes + values_bytes / 2);
+    workers_.run(divide_up(n, bf16_panel), [&](std::int64_t panel, void* scratch) {
+        const std::int64_t begin = panel * bf16_panel, rows = std::min(bf16_panel, n - begin);
+        auto* values = static_cast<float*>(scratch);
+        auto* rounded = reinterpret_cast<std::uint16_t*>(static_cast<std::byte*>(scratch) + values_bytes);
+        convert_to_f32(from_row(begin), weight.dtype, static_cast<std::size_t>(rows * k), values);
+        convert({values, false}, rows * k, {rounded, true});
+        pack_bf16(rounded, rows, k, k, static_cast<std::uint16_t*>(packed->panels.data()) + panel * panel_elements);
+    });
     return packed;
 }
 
@@ -164,45 +169,104 @@ void Products::multiply_f32(const Windows& w, const F32Weight& weight, const Epi
     });
 }
 
+// What a thread does while its tiles multiply: it finishes the sums of the panel before, and asks for weights that are
+// wanted later.
+struct Products::Beside {
+    const Epilogue& epilogue;
+    std::int64_t row_begin;
+    std::int64_t rows_a_call;
+    const std::byte* ahead;
+    std::int64_t lines_a_call;
+    const float* sums = nullptr;
+    std::int64_t rows = 0, rows_left = 0, column = 0, column_end = 0;
+    std::byte* out = nullptr;  // of the panel that is multiplied
+    std::int64_t out_left = 0, out_stride = 0;
+
+    void finish(std::int64_t count) {
+        if (count == 0) return;
+        const std::int64_t row = rows - rows_left;
+        finish_tile(sums + row * bf16_panel, bf16_panel, row_begin + row, count, column, column_end, epilogue);
+        rows_left -= count;
+    }
+    static void call(void* context) {
+        constexpr std::int64_t line = 64;
+        auto& self = *static_cast<Beside*>(context);
+        self.finish(std::min(self.rows_left, self.rows_a_call));
+        for (std::int64_t i = std::min(self.out_left, self.rows_a_call); i > 0; --i, --self.out_left, self.out += self.out_stride) {
+            __builtin_prefetch(self.out, 1, 2);
+            if (!self.epilogue.out.is_bf16) __builtin_prefetch(self.out + line, 1, 2);
+        }
+        for (std::int64_t i = 0; i < self.lines_a_call; ++i, self.ahead += line) __builtin_prefetch(self.ahead, 0, 2);
+    }
+};
+
 void Products::multiply_bf16(const Windows& w, const Bf16Weight& weight, const Epilogue& epilogue) {
-    constexpr std::int64_t tall = Bf16Matmul::tall_rows, low = Bf16Matmul::short_rows;
-    const std::int64_t k = w.taps() * w.channels;
-    const std::int64_t tall_tiles = w.rows / tall, low_tiles = divide_up(w.rows % tall, low);
-    const std::int64_t row_tiles = tall_tiles + low_tiles;
+    constexpr std::int64_t most_columns = 512, line = 64;
+    constexpr std::int64_t tile_rows = 64;          // sums of 64 x 32 stay in the first-level cache until they are finished
+    constexpr std::int64_t cached = 600 << 10;      // bytes of a tile's weights: in the second-level cache with its rows
+    const std::int64_t n = weight.shape[0], k = w.taps() * w.channels;
+    // Rows that do not lie in memory as one matrix, or do not end at a whole step, are gathered, once for all columns.
+    const bool gathers = w.taps() > 1 || w.stride > 1 || w.top > 0 || w.left > 0 || k != weight.k;
+    const std::int64_t column_bytes = weight.k * static_cast<std::int64_t>(sizeof(std::uint16_t));
+    const std::int64_t cut_columns = std::clamp(cached / column_bytes / bf16_panel, std::int64_t{1}, std::int64_t{4}) * bf16_panel;
+    const std::int64_t columns = gathers ? most_columns : cut_columns;
+    const std::int64_t row_tiles = divide_up(w.rows, tile_rows), column_tiles = divide_up(n, columns);
     const std::size_t pixel_bytes = static_cast<std::size_t>(w.channels) * sizeof(std::uint16_t);
-    const std::size_t gathered_bytes =
-        static_cast<std::size_t>(round_up(tall * k, 32)) * sizeof(std::uint16_t);
-    const std::size_t sums_bytes = static_cast<std::size_t>(tall * Bf16Matmul::tile_columns) * sizeof(float);
-    std::size_t library_bytes = 0;
-    for (const auto& tile : weight.tiles)
-        library_bytes = std::max(library_bytes, Bf16Matmul::scratch_bytes(tile));
-    workers_.reserve(gathered_bytes + sums_bytes + library_bytes);
+    const std::size_t gathered_bytes = gathers ? static_cast<std::size_t>(tile_rows * column_bytes) : 0;
+    workers_.reserve(gathered_bytes + 2 * static_cast<std::size_t>(tile_rows * bf16_panel) * sizeof(float));
+    // A large model's weights come from memory in every step. The threads go through a tile of columns side by side, and
+    // each asks for its share of the next one meanwhile.
+    const std::int64_t slices = divide_up(row_tiles, workers_.threads());
 
-    workers_.run(row_tiles * static_cast<std::int64_t>(weight.tiles.size()), [&](std::int64_t part,
-                                                                                 void* scratch) {
-        const std::int64_t i = part % row_tiles, column_tile = part / row_tiles;
-        const std::int64_t height = i < tall_tiles ? tall : low;
-        const std::int64_t row_begin = i < tall_tiles ? i * tall : tall_tiles * tall + (i - tall_tiles) * low;
-        const std::int64_t count = std::min(height, w.rows - row_begin),
-                           column_begin = column_tile * Bf16Matmul::tile_columns;
+    workers_.run(row_tiles * column_tiles, [&](std::int64_t part, void* scratch) {
+        const std::int64_t row_tile = part % row_tiles, row_begin = row_tile * tile_rows, count = std::min(tile_rows, w.rows - row_begin);
+        const std::int64_t column_begin = part / row_tiles * columns, column_end = std::min(n, column_begin + columns);
         auto* gathered = static_cast<std::byte*>(scratch);
-        auto* sums = reinterpret_cast<float*>(gathered + gathered_bytes);
-        const auto& tile = weight.tiles[static_cast<std::size_t>(column_tile)];
-
+        auto* both_sums = reinterpret_cast<float*>(gathered + gathered_bytes);
         const auto* x = static_cast<const std::uint16_t*>(w.x.data) + row_begin * k;
-        if (w.taps() > 1 || w.stride > 1 || w.top > 0 || w.left > 0 || count < height) {
-            // Rows that do not lie in memory as one matrix are gathered; rows that are not there are zero.
-            std::memset(gathered, 0, static_cast<std::size_t>(height * k) * sizeof(std::uint16_t));
+        if (gathers) {
+            std::memset(gathered, 0, static_cast<std::size_t>(count * column_bytes));
             for (std::int64_t r = 0; r < count; ++r)
                 visit_taps(w, row_begin + r, [&](std::int64_t tap, const void* pixel) {
-                    const auto at = static_cast<std::size_t>(r * w.taps() + tap) * pixel_bytes;
-                    if (pixel) std::memcpy(gathered + at, pixel, pixel_bytes);
+                    if (pixel) std::memcpy(gathered + r * column_bytes + static_cast<std::size_t>(tap) * pixel_bytes, pixel, pixel_bytes);
                 });
             x = reinterpret_cast<const std::uint16_t*>(gathered);
         }
-        bf16_.run(tile, x, height, sums, gathered + gathered_bytes + sums_bytes);
-        finish_tile(sums, tile.columns, row_begin, count, column_begin, column_begin + tile.columns,
-                    epilogue);
+        const auto* panels = static_cast<const std::byte*>(weight.panels.data());
+        const std::int64_t next_bytes = divide_up(std::min(n - column_end, columns), bf16_panel) * bf16_panel * column_bytes;
+        const std::int64_t calls_a_panel = weight.k / bf16_step * divide_up(count, bf16_panel),
+                           calls = divide_up(column_end - column_begin, bf16_panel) * calls_a_panel;
+        Beside beside{.epilogue = epilogue,
+                      .row_begin = row_begin,
+                      .rows_a_call = divide_up(count, calls_a_panel),
+                      .ahead = panels + column_end * column_bytes + row_tile / workers_.threads() * (next_bytes / slices),
+                      .lines_a_call = divide_up(next_bytes / line, slices * calls)};
+        for (std::int64_t column = column_begin; column < column_end; column += bf16_panel) {
+            const std::int64_t size = epilogue.out.is_bf16 ? sizeof(std::uint16_t) : sizeof(float);
+            beside.out = static_cast<std::byte*>(epilogue.out.data) + (row_begin * epilogue.columns + column) * size;
+            beside.out_stride = epilogue.columns * size;
+            beside.out_left = count;
+            float* sums = both_sums + column / bf16_panel % 2 * tile_rows * bf16_panel;
+            cpu::multiply_bf16(bf16_,
+                               {.x = x,
+                                .more = nullptr,
+                                .stride = weight.k,
+                                .rows = count,
+                                .steps = weight.k / bf16_step,
+                                .panel = reinterpret_cast<const std::uint16_t*>(panels + column * column_bytes),
+                                .panels = 1,
+                                .panel_stride = 0,
+                                .sums_stride = bf16_panel,
+                                .beside = Beside::call,
+                                .context = &beside},
+                               sums);
+            beside.finish(beside.rows_left);
+            beside.sums = sums;
+            beside.rows_left = beside.rows = count;
+            beside.column = column;
+            beside.column_end = std::min(column_end, column + bf16_panel);
+        }
+        beside.finish(beside.rows_left);
     });
 }
 

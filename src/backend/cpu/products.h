@@ -4,7 +4,6 @@
 #include <array>
 #include <memory>
 
-#include "backend/cpu/bf16_matmul.h"
 #include "backend/cpu/parallel.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "ops/backend.h"
@@ -28,7 +27,7 @@ struct Windows {
 
 class Products {
   public:
-    explicit Products(Workers& workers) : workers_(workers) {}
+    Products(Workers& workers, Bf16Kernel bf16) : workers_(workers), bf16_(bf16) {}
 
     [[nodiscard]] std::unique_ptr<PackedWeight> pack_linear(const TensorView& weight, DType compute);
     [[nodiscard]] std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& weight, DType compute);
@@ -38,13 +37,14 @@ class Products {
   private:
     struct F32Weight;
     struct Bf16Weight;
+    struct Beside;
     std::unique_ptr<PackedWeight> pack(const TensorView& weight, DType compute, std::int64_t n,
                                        std::int64_t k);
     void multiply_f32(const Windows& windows, const F32Weight& weight, const Epilogue& epilogue);
     void multiply_bf16(const Windows& windows, const Bf16Weight& weight, const Epilogue& epilogue);
 
     Workers& workers_;
-    Bf16Matmul bf16_;
+    Bf16Kernel bf16_;
     Buffer zeros_;  // what windows see outside the picture: one pixel's channels
 };
 

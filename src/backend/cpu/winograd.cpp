@@ -15,15 +15,23 @@ struct Winograd::Filter final : PackedWeight {
 
 bool Winograd::suits(const Shape& filter, DType compute, const Conv2dUse& use) {
     constexpr std::int64_t least_channels = 8;  // fewer are not worth the transforms
-    return compute == DType::f32 && filter[2] == 3 && filter[3] == 3 && use.stride == 1 &&
-           filter[1] >= least_channels;
+    // From so many on a bf16 product is quicker; below, it would fill its tiles with zeros.
+    constexpr std::int64_t bf16_channels = 64;
+    return filter[2] == 3 && filter[3] == 3 && use.stride == 1 && filter[1] >= least_channels &&
+           (compute == DType::f32 || std::min(filter[0], filter[1]) < bf16_channels);
 }
 
-std::unique_ptr<PackedWeight> Winograd::pack(const TensorView& weight, const Conv2dUse& use) const {
+std::unique_ptr<PackedWeight> Winograd::pack(const TensorView& weight, DType compute, const Conv2dUse& use) const {
     const std::int64_t out = weight.shape[0], in = weight.shape[1];
     std::vector<float> values(static_cast<std::size_t>(weight.elements()));
     convert_to_f32(weight.data, weight.dtype, values.size(), values.data());
+    if (compute == DType::bf16) {  // as a bf16 product would see them
+        std::vector<std::uint16_t> rounded(values.size());
+        convert({values.data(), false}, weight.elements(), {rounded.data(), true});
+        convert({rounded.data(), true}, weight.elements(), {values.data(), false});
+    }
     auto filter = std::make_unique<Filter>();
+    filter->compute = compute;
     filter->shape = weight.shape;
     filter->use = use;
     filter->packed =
@@ -60,7 +68,7 @@ void Winograd::run(const Conv2dArgs& a) {
         const std::int64_t b = part / bands % batch, row = part % bands * each,
                            column = part / (bands * batch) * columns_wanted;
         return WinogradBand{
-            .x = floats(a.x) + b * picture,
+            .x = from(a.x, b * picture),
             .height = x[1],
             .width = x[2],
             .channels = x[3],
@@ -73,9 +81,9 @@ void Winograd::run(const Conv2dArgs& a) {
             .left = a.padding[1],
             .filter = static_cast<const float*>(filter.packed.data()),
             .bias = floats(a.bias),
-            .residual = a.residual ? floats(a.residual) + b * result : nullptr,
+            .residual = a.residual ? from(*a.residual, b * result).data : nullptr,
             .function = function(a.activation),
-            .out = static_cast<float*>(a.out.data) + b * result,
+            .out = to(a.out, b * result),
             .out_height = out[1],
             .out_width = out[2],
             .out_channels = out[3],
