@@ -97,7 +97,8 @@ struct Bf16Rows {
     void (*beside)(void* context);
     void* context;
 };
-// sums [rows, 32 · panels], rows `sums_stride` apart; a sum is one chain in the order of K, so that it depends neither on the other rows nor on their number.
+// sums [rows, 32 · panels], rows `sums_stride` apart; a sum is one chain in the order of K, so that it depends neither on
+// the other rows nor on their number.
 // `kernel` is not none, and one that bf16_kernel() offers or a lesser one.
 void multiply_bf16(Bf16Kernel kernel, const Bf16Rows& rows, float* sums);
 

@@ -93,6 +93,7 @@ void make_pictures(Pipeline& pipeline, const Arguments& a, const std::vector<std
         return !interrupted;
     };
     const auto warn = [&](const std::string& line) {
+        if (a.quiet) return;
         const std::lock_guard lock(screen);
         bar.clear();
         std::fprintf(stderr, "t2i: warning: %s\n", line.c_str());

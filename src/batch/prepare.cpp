@@ -117,7 +117,7 @@ Preparation Preparer::prepare(const PromptEntry& entry) {
             ++result.others;
             continue;
         }
-        if (!text) text = std::make_shared<RequestText>(RequestText{request.prompt, request.negative_prompt, {}, {}, {}});
+        if (!text) text = std::make_shared<RequestText>(RequestText{.prompt = request.prompt, .negative_prompt = request.negative_prompt, .prompt_ids = {}, .negative_ids = {}, .cut = {}});
         const bool picks = line.picks_seed || (!line.seed && options_.picks_seed);
         Picture picture;
         picture.id = id;
@@ -135,6 +135,7 @@ Preparation Preparer::prepare(const PromptEntry& entry) {
     Tokens tokens = engine_.tokenize(text->prompt, "prompt");
     text->prompt_ids = std::move(tokens.ids);
     text->cut = std::move(tokens.cut);
+    text->unknown = !engine_.knows_a_word(text->prompt);
     if (settings->resolved.guided) text->negative_ids = engine_.tokenize(text->negative_prompt, "negative_prompt").ids;
     return result;
 }

@@ -27,6 +27,7 @@ struct RequestText {
     std::string prompt, negative_prompt;
     std::vector<std::int32_t> prompt_ids, negative_ids;
     std::string cut;         // what did not fit of the prompt
+    bool unknown = false;    // the model says what words it has learnt, and the prompt has none
 };
 
 struct Picture {

@@ -75,7 +75,7 @@ std::string status_json(const Status& s, const char* event) {
     const std::pair<const char*, std::int64_t> counts[]{{"lines", s.lines},     {"bad_lines", s.bad_lines}, {"asked", s.asked},
                                                         {"skipped", s.skipped}, {"made", s.made},           {"failed", s.failed},
                                                         {"changed", s.changed}, {"damaged", s.damaged},     {"cut", s.cut},
-                                                        {"together", s.together}};
+                                                        {"unknown", s.unknown}, {"together", s.together}};
     const std::pair<const char*, double> times[]{{"seconds", s.seconds},     {"rate", s.rate()},          {"text_s", s.text_s},
                                                  {"denoise_s", s.denoise_s}, {"decode_s", s.decode_s},    {"starved_s", s.starved_s},
                                                  {"blocked_s", s.blocked_s}};
@@ -185,6 +185,7 @@ void Reporter::summary(const Status& s, bool interrupted) {
     if (s.changed > 0) text += ", " + std::to_string(s.changed) + " made again because their request changed";
     if (s.damaged > 0) text += ", " + std::to_string(s.damaged) + " made again because their file was gone or damaged";
     if (s.cut > 0) text += ", " + std::to_string(s.cut) + " prompts were longer than the model takes and cut";
+    if (s.unknown > 0) text += ", " + std::to_string(s.unknown) + " prompts had no word that the model has learnt (t2i inspect lists them)";
     if (s.failed > 0) text += ", " + std::to_string(s.failed) + " failed (see failed.jsonl)";
     std::fprintf(stderr, "%s\n", text.c_str());
 }

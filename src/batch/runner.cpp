@@ -171,6 +171,7 @@ void Runner::read_entry(PromptEntry& entry, Preparer& preparer) {
         status_.changed += found.changed;
         status_.damaged += found.damaged;
         status_.cut += !found.pictures.empty() && !found.pictures.front().text->cut.empty();
+        status_.unknown += !found.pictures.empty() && found.pictures.front().text->unknown;
     }
     if (reports) {
         JournalRecord record;

@@ -7,6 +7,8 @@
 #include "ops/memory.h"
 #include "ops/ops.h"
 #include "t2i/error.h"
+#include "text/known_words.h"
+#include "text/unicode.h"
 
 namespace t2i {
 
@@ -99,6 +101,11 @@ int Engine::batch_size() const {
 
 Tokens Engine::tokenize(const std::string& prompt, const char* flag) const {
     return prompts_->tokenize(prompt, flag);
+}
+
+bool Engine::knows_a_word(const std::string& prompt) const {
+    const std::string asked = lower_and_strip(prompt);
+    return asked.empty() || has_known_word(asked, folder_.vocabulary.words);
 }
 
 void Engine::drop_caches() {

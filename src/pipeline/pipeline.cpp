@@ -5,8 +5,6 @@
 #include "pipeline/engine.h"
 #include "pipeline/parameters.h"
 #include "t2i/error.h"
-#include "text/known_words.h"
-#include "text/unicode.h"
 
 namespace t2i {
 
@@ -49,8 +47,7 @@ void Pipeline::generate(const GenerateRequest& request, const Callbacks& callbac
     PictureJob job;
     if (r.guided) job.negative = impl_->tokenize(r.negative_prompt, "--negative-prompt", callbacks.warning);
     job.prompt = impl_->tokenize(r.prompt, "--prompt", callbacks.warning);
-    const std::string asked = lower_and_strip(r.prompt);
-    if (callbacks.warning && !asked.empty() && !has_known_word(asked, engine.folder().vocabulary.words))
+    if (callbacks.warning && !engine.knows_a_word(r.prompt))
         callbacks.warning(engine.folder().name + " has learnt no word of this prompt; `t2i inspect` lists what it can draw");
 
     const int steps = static_cast<int>(r.plan.steps.size());

@@ -1,5 +1,6 @@
 // The model that ships, as a newcomer meets it: no --model, the README's prompts.
 #include <algorithm>
+#include <fstream>
 #include <vector>
 
 #include "support/catch.h"
@@ -76,6 +77,16 @@ TEST_CASE("a prompt of which the bundled model knows no word is drawn with a war
     CHECK_FALSE(warned("Two Cats, fluent 3D style"));
     CHECK_FALSE(warned("我想要一个红苹果"));
     CHECK_FALSE(warned(""));
+    CHECK(run_t2i({"-p", "a medieval castle", "--steps", "1", "-q", "-o", folder / "a.png"}, environment).err.empty());
+}
+
+TEST_CASE("a prompt file says at its end how many prompts have no word that the bundled model knows") {
+    const TempFolder folder;
+    std::ofstream(folder / "prompts.txt") << "a red apple\na medieval castle\n城堡\n";
+    const Outcome run = run_t2i({"batch", folder / "prompts.txt", "--steps", "1", "-o", folder / "out"}, environment);
+    INFO(run.err);
+    CHECK(run.code == 0);
+    CHECK(run.err.find("2 prompts had no word that the model has learnt") != std::string::npos);
 }
 
 }  // namespace t2i::test
