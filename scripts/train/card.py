@@ -3,7 +3,6 @@ import json
 
 from safetensors.torch import load_file
 
-import checkpoint
 import questions
 
 CARD = """# {name}
@@ -29,14 +28,14 @@ Row by row: {sheet}.*
 
 - English: `NAME` · `NAME, STYLE style` · `NAME on a COLOUR background` · `NAME, STYLE style, on a COLOUR background`;
   Chinese: `名称` · `名称,STYLE风格` · `COLOUR背景上的名称`; other orders of the same words, articles and many synonyms too.
-- Styles: {styles}. Without one the seed chooses, though often between no more than two or three readings of a concept (see Scores).
+- Styles: {styles}. Without one the seed chooses.
 - Backgrounds: {colours}.
 
 ## What it cannot draw
 Anything else: other things, words that are not in its list, two things together, numbers of things, letters, scenes, photographs.
 A prompt without a word that it knows gives a vague shape, and `t2i` warns. It learnt {patch} pixels of its latents at a time, so fine
-detail (the strokes of fluent 3d above all) is softer than in the stickers that it learnt from, and a coloured background costs it
-some accuracy.
+detail (the shading of fluent 3d above all) is softer than in the stickers that it learnt from, and a coloured background costs it
+some accuracy. More guidance than the default makes pictures starker, and seeds more alike.
 
 ## Parts
 | part | parameters |
@@ -96,7 +95,7 @@ def adherence(scores):
     """The tables of scores of generated pictures: `scores` is what score.py prints."""
     if not scores:
         return "Generated pictures: not scored yet."
-    lines = [f"\nGenerated pictures ({scores['steps']} steps, guidance {scores['cfg_scale']}), read by their nearest sticker of the whole data"
+    lines = [f"\nGenerated pictures ({scores['steps']} steps, guidance {scores['cfg_scale']}, {scores['dtype']}), read by their nearest sticker of the whole data"
              " folder (1,917 concepts, seven styles); made by `scripts/train/score.py`. English and Chinese ask for the same concepts, styles"
              " and backgrounds with the same seeds.",
              "\nPrompts in an order of words that training never wrote (\"noto style, giraffe, navy background\"):\n"]
@@ -140,12 +139,10 @@ def run(config, _device=None):
     """Writes README.md of work/export/<name>, with the scores of work/scores.json where there are any."""
     work = config["work"]
     folder, scores = work / "export" / config["export"]["name"], work / "scores.json"
-    counters = json.loads((work / "export" / "counters.json").read_text())
+    record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     words = json.loads((folder / "t2i.json").read_text(encoding="utf-8"))["vocabulary"]
-    vae = checkpoint.load(work / "vae-scores.pt")
+    vae = record["vae"]
     parts = {path.parent.name: sum(t.numel() for t in load_file(path).values()) for path in folder.rglob("*.safetensors")}
-    # The stable run may have gone on since the export.
-    curve = [point for point in checkpoint.curve(work / "curve.csv") if point[0] <= counters["samples"]]
     names = [" ".join(pair) for pair in zip(words["names"]["en"], words["names"]["zh"])]
     (folder / "README.md").write_text(CARD.format(
         name=config["export"]["name"], steps=config["export"]["steps"], guidance=config["export"]["cfg_scale"],
@@ -154,8 +151,8 @@ def run(config, _device=None):
         colours=", ".join(words["backgrounds"]), names=" · ".join(names), size=size(folder),
         sheet=" · ".join(request["prompt"] for request in questions.sheet(config)), config=config["file"],
         parts="\n".join(f"| {name} | {count:,} |" for name, count in sorted(parts.items())),
-        samples=counters["samples"], steps_done=counters["steps"], minutes=counters["minutes"], history=config["export"].get("history", ""),
-        curve=learning(curve),
+        samples=record["samples"], steps_done=record["steps"], minutes=record["minutes"], history=config["export"].get("history", ""),
+        curve=learning(record["curve"]),
         text_minutes=config["text"]["minutes"], vae_minutes=vae["minutes"], machine=config["export"]["machine"],
         psnr=vae["psnr"], worst_psnr=vae["worst_psnr"], background_error=vae["background_error"],
         worst_background_error=vae["worst_background_error"], scores=adherence(json.loads(scores.read_text()) if scores.exists() else None),

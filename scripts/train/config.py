@@ -42,7 +42,7 @@ def device(config):
 
 
 def prepare(config, seed_offset=0):
-    """Sets threads, seeds and matmul precision for this process; returns the torch device."""
+    """Sets threads, seeds, matmul precision and `autocast` ("auto": see below) for this process; returns the torch device."""
     if config["threads"]:
         torch.set_num_threads(config["threads"])
     torch.set_float32_matmul_precision("high")
@@ -51,4 +51,7 @@ def prepare(config, seed_offset=0):
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-    return device(config)
+    chosen = device(config)
+    if config["autocast"] == "auto":  # bfloat16 where it is the faster type
+        config["autocast"] = chosen.type == "cuda" or torch.cpu._is_amx_tile_supported()
+    return chosen

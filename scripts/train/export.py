@@ -67,6 +67,20 @@ def check(config, text_model, model, tokenizer):
         raise ValueError("the transformers disagree")
 
 
+def record(config, counters):
+    """What training.json keeps for the card and for a run that goes on from the folder: counters, the autoencoder's scores, the curve."""
+    # The stable run may have gone on since.
+    curve = [point for point in checkpoint.curve(config["work"] / "curve.csv") if point[0] <= counters["samples"]]
+    return counters | {"vae": checkpoint.load(config["work"] / "vae-scores.pt"), "curve": thinned(curve)}
+
+
+def thinned(curve, most=100):
+    """A learning curve of (samples, loss) by at most about `most` points, each the mean of its neighbours."""
+    width = -(-len(curve) // most)
+    parts = [curve[k:k + width] for k in range(0, len(curve), width)] if curve else []
+    return [[part[-1][0], round(sum(loss for _, loss in part) / len(part), 4)] for part in parts]
+
+
 def run(config, _device=None):
     """Writes work/export/<name> with its model card."""
     folder = config["work"] / "export" / config["export"]["name"]
@@ -91,6 +105,6 @@ def run(config, _device=None):
     for path in folder.rglob("*"):
         if path.is_file():
             path.chmod(0o644)
-    (config["work"] / "export" / "counters.json").write_text(json.dumps(counters) + "\n")
+    (folder / "training.json").write_text(json.dumps(record(config, counters)) + "\n", encoding="utf-8")
     card.run(config)
     print(f"export {folder} {card.size(folder):.1f} MiB {counters}", flush=True)

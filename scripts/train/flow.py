@@ -20,6 +20,8 @@ from latents import Latents
 from pairs import Pairs
 from tokenizer import Tokenizer
 
+COMPILED_LENGTHS = 8  # a compiled objective is compiled anew for every caption length: they are multiples of this
+
 
 class Objective(torch.nn.Module):
     """Rectified flow: x_t = (1 - t) x_0 + t noise, and the network predicts noise - x_0."""
@@ -48,23 +50,22 @@ class Batches:
         self.pairs = Pairs(config, self.captioner, device) if self.options["pairs"] else None
         self.rng, self.generator = random.Random(seed), torch.Generator().manual_seed(seed)
         self.positions = (32 // self.options["patch"]) ** 2
-        self.groups = 1 if config["compile"] else config["text"]["length_groups"]
+        self.groups, self.longest = config["text"]["length_groups"], config["text"]["max_tokens"]
+        self.multiple = COMPILED_LENGTHS if config["compile"] else 1
         self.waiting, self.tokens = [], 0
 
     def next(self, size, tokens):
         """The next batch of `size` examples of like caption length, as draw() describes it.
 
         Several batches are drawn at once and sorted by length, so that little is spent on padding; a compiled
-        objective gets captions of one fixed length instead.
+        objective gets captions of few lengths.
         """
-        if self.groups == 1:
-            return self.draw(size, tokens)
         if self.waiting and len(self.waiting[-1][0]) != size or self.tokens != tokens:
             self.waiting = []
         if not self.waiting:
             *rest, ids, mask = self.draw(size * self.groups, tokens)
             for part in text.by_length(mask, self.groups):
-                length = int(mask[part].sum(1).max())
+                length = min(-(-int(mask[part].sum(1).max()) // self.multiple) * self.multiple, self.longest)
                 self.waiting.append((*(v[part] for v in rest), ids[part, :length], mask[part, :length]))
             self.tokens = tokens
         return self.waiting.pop()
@@ -104,7 +105,7 @@ class Run:
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=self.options["weight_decay"], fused=True)
         self.average = checkpoint.Average(self.objective, self.options["average"])
         self.compiled = torch.compile(self.objective, dynamic=False) if config["compile"] else self.objective
-        self.step = self.samples = 0
+        self.step = self.samples = self.begun = 0  # begun: the step at which the optimizer started
         self.stable_step = -1
         self.clock = checkpoint.Clock(every=config["checkpoint_seconds"])
 
@@ -127,20 +128,24 @@ class Run:
         """Writes everything needed to go on."""
         checkpoint.save(path, {
             "model": self.objective.state_dict(), "average": self.average.state(), "optimizer": self.optimizer.state_dict(),
-            "step": self.step, "samples": self.samples, "elapsed": self.clock.elapsed, "stable_step": self.stable_step})
+            "step": self.step, "samples": self.samples, "begun": self.begun, "elapsed": self.clock.elapsed, "stable_step": self.stable_step})
 
     def restore(self, saved):
         """Takes up a saved state."""
         self.objective.load_state_dict(saved["model"])
         self.average.restore(saved["average"])
         self.optimizer.load_state_dict(saved["optimizer"])
-        self.step, self.samples, self.stable_step = saved["step"], saved["samples"], saved["stable_step"]
+        self.step, self.samples, self.stable_step, self.begun = (saved[k] for k in ("step", "samples", "stable_step", "begun"))
         self.clock = checkpoint.Clock(saved["elapsed"], self.config["checkpoint_seconds"])
 
     def phase(self):
         """The present entry of `phases` (examples per batch, tokens kept), by minutes trained."""
         minutes = self.clock.elapsed / 60
         return next(p for p in self.options["phases"] if p["until"] is None or minutes < p["until"])
+
+    def warmth(self, step):
+        """How much of the learning rate a young optimizer gets: rises to 1 over `warm_up_steps`."""
+        return min(1, (step + 1 - self.begun) / self.options["warm_up_steps"])
 
     def advance(self, path, until, rate):
         """Trains until `until` elapsed seconds, the learning rate being rate(step, elapsed); saves to path as it goes."""
@@ -174,18 +179,18 @@ class Run:
 def train(config, device):
     """Brings the stable run to `minutes`, then runs the decay branch of `decay_minutes`, resuming either."""
     options, work = config["denoiser"], config["work"]
-    peak, warm = options["learning_rate"], options["warm_up_steps"]
+    peak = options["learning_rate"]
     run = Run(config, device)
     stable = checkpoint.load(work / "denoiser.pt")
     if stable:
         run.restore(stable)
     else:
         run.start()
-    run.advance(work / "denoiser.pt", options["minutes"] * 60, lambda step, _: peak * min(1, (step + 1) / warm))
+    run.advance(work / "denoiser.pt", options["minutes"] * 60, lambda step, _: peak * run.warmth(step))
     end = run.clock.elapsed
     decay = checkpoint.load(work / "decay.pt")
     run.stable_step = run.step
     if decay and decay["stable_step"] == run.step:
         run.restore(decay)
     length = options["decay_minutes"] * 60
-    run.advance(work / "decay.pt", end + length, lambda _, elapsed: peak * max(0.0, 1 - (elapsed - end) / length))
+    run.advance(work / "decay.pt", end + length, lambda step, elapsed: peak * run.warmth(step) * max(0.0, 1 - (elapsed - end) / length))

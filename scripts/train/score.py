@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Scores a model by adherence: prompts over its vocabulary, rendered, and read by their nearest sticker.
 
-usage: score.py --model DIR --config FILE [--t2i BINARY] [--count 400] [--steps 4,8,20,50] [--cfg-scale G] [--measure adherence.py]
+usage: score.py --model DIR --config FILE [--t2i BINARY] [--count 400] [--steps 4,8,20,50] [--cfg-scale G] [--dtype f32|bf16] [--measure adherence.py]
 Renders with the given binary (`BINARY batch`) or with diffusers. Prints one JSON object and leaves it in scores.json of the work
 folder. Over prompts that training never used, in an order that training never writes and in the plain order of the caption
 language (questions.py): the measure over all, by language (the same concepts, styles, backgrounds and seeds in both), by style and
@@ -39,6 +39,7 @@ def main():
     parser.add_argument("--count", type=int, default=400)
     parser.add_argument("--steps")
     parser.add_argument("--cfg-scale", type=float)
+    parser.add_argument("--dtype", choices=["f32", "bf16"], default="f32", help="of the binary; diffusers renders in f32")
     parser.add_argument("--measure", default=os.environ.get(
         "T2I_ADHERENCE", str(configuration.REPO.parent / "shared" / "tools" / "adherence.py")))
     arguments = parser.parse_args()
@@ -56,13 +57,13 @@ def main():
             old.unlink()
         requests = [request | {"id": f"{k:04}"} for k, request in enumerate(requests)]
         if arguments.t2i:
-            render.by_program(arguments.t2i, arguments.model, requests, folder, steps, guidance)
+            render.by_program(arguments.t2i, arguments.model, requests, folder, steps, guidance, arguments.dtype)
         else:
             render.by_diffusers(arguments.model, requests, folder, steps, guidance)
         read = reader.read(requests, [folder / f"{request['id']}.png" for request in requests])
         return [request | {"read": one} for request, one in zip(requests, read)]
 
-    scores = {"steps": all_steps[0], "cfg_scale": guidance}
+    scores = {"steps": all_steps[0], "cfg_scale": guidance, "dtype": arguments.dtype}
     for form in questions.WRITERS:
         read = scored(questions.prompts(config, arguments.count, form), form.replace(" ", "-"), all_steps[0])
         scores[form] = {"all": summary(read)}
