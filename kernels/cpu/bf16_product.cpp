@@ -37,6 +37,10 @@ Bf16Kernel best_kernel() {
     return amx && amx_state_granted() ? Bf16Kernel::amx : Bf16Kernel::avx512;
 }
 
+bool is_amd() {
+    return __builtin_cpu_is("amd");
+}
+
 #define T2I_AMX __attribute__((target("avx512f,avx512bw,amx-tile,amx-bf16")))
 
 // The shapes of the eight tiles: 0 to 3 sums, 4 and 5 rows of X, 6 and 7 columns of W.
@@ -214,6 +218,9 @@ void avx512_rows(const Bf16Rows& a, float* sums) {
 Bf16Kernel best_kernel() {
     return Bf16Kernel::none;
 }
+bool is_amd() {
+    return false;
+}
 void pack_tile(const std::uint16_t*, std::int64_t, std::uint16_t*) {}
 void pack_pair(const std::uint16_t*, const std::uint16_t*, std::uint16_t*) {}
 void amx_rows(const Bf16Rows&, float*) {}
@@ -226,6 +233,10 @@ void avx512_rows(const Bf16Rows&, float*) {}
 Bf16Kernel bf16_kernel() {
     static const Bf16Kernel best = best_kernel();
     return best;
+}
+
+bool bf16_is_quick(Bf16Kernel kernel) {
+    return kernel == Bf16Kernel::amx || (kernel == Bf16Kernel::avx512 && is_amd());
 }
 
 void pack_bf16(const std::uint16_t* w, std::int64_t n, std::int64_t k, std::int64_t stride, std::uint16_t* panels) {

@@ -49,8 +49,7 @@ std::string cuda_unavailable_reason() {
 }
 
 DType default_compute_dtype(const Backend& backend) {
-    // The reference backend takes bf16 for tests, but nothing about it is faster in bf16.
-    return backend.name() != "ref" && backend.supports(Op::linear, DType::bf16) ? DType::bf16 : DType::f32;
+    return backend.is_quicker_in_bf16() ? DType::bf16 : DType::f32;
 }
 
 }  // namespace t2i

@@ -24,7 +24,7 @@ struct BackendOptions {
 [[nodiscard]] std::vector<std::string> backend_names();
 // Why "cuda" cannot make pictures here, one line; empty: it can.
 [[nodiscard]] std::string cuda_unavailable_reason();
-// What `--dtype auto` means: bf16 where the hardware multiplies bf16 matrices, else f32.
+// What `--dtype auto` means: bf16 where the hardware multiplies matrices faster in it, else f32.
 [[nodiscard]] DType default_compute_dtype(const Backend& backend);
 
 }  // namespace t2i

@@ -165,6 +165,7 @@ class Backend {
     [[nodiscard]] virtual std::string_view name() const = 0;          // "ref", "cpu"
     [[nodiscard]] virtual std::string description() const = 0;        // for the one line that says what runs where
     [[nodiscard]] virtual bool supports(Op op, DType dtype) const = 0;  // dtype: that of the activations
+    [[nodiscard]] virtual bool is_quicker_in_bf16() const { return supports(Op::linear, DType::bf16); }
     [[nodiscard]] virtual Device device() const { return Device::host; }  // of the memory that allocate() gives
     [[nodiscard]] virtual Buffer allocate(std::size_t bytes) = 0;     // throws Error{resource}
     virtual void copy(const TensorView& from, const TensorView& to) = 0;  // same shape and dtype, any devices it knows; done on return

@@ -53,6 +53,7 @@ class CpuBackend final : public Backend {
         const bool product = op == Op::linear || op == Op::conv2d;
         return dtype == DType::f32 || (dtype == DType::bf16 && (!product || bf16_ != cpu::Bf16Kernel::none));
     }
+    bool is_quicker_in_bf16() const override { return cpu::bf16_is_quick(bf16_); }
     Buffer allocate(std::size_t bytes) override { return Buffer::host(bytes); }
     void copy(const TensorView& source, const TensorView& target) override {
         T2I_CHECK(source.dtype == target.dtype && source.elements() == target.elements(),

@@ -69,6 +69,7 @@ class RefBackend final : public Backend {
     std::string_view name() const override { return "ref"; }
     std::string description() const override { return "reference (scalar, double accumulation)"; }
     bool supports(Op, DType dtype) const override { return dtype == DType::f32 || dtype == DType::bf16; }
+    bool is_quicker_in_bf16() const override { return false; }  // takes it for tests
     Buffer allocate(std::size_t bytes) override { return Buffer::host(bytes); }
     void copy(const TensorView& from, const TensorView& to) override {
         T2I_CHECK(from.dtype == to.dtype && from.elements() == to.elements(), "copy of unlike tensors");
