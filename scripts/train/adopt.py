@@ -29,15 +29,15 @@ def run(config, device):
     vae.finish(config, coder, pictures, vae.split(pictures, config["vae"]["held_out"])[1], data.palette(), device, record["vae"])
     parts = (T5EncoderModel.from_pretrained(folder / "text_encoder", torch_dtype=torch.float32),
              PixArtTransformer2DModel.from_pretrained(folder / "transformer", torch_dtype=torch.float32))
-    run = flow.Run(config, device)
-    for mine, theirs in zip((run.objective.encoder.model, run.objective.denoiser.model), parts):
+    state = flow.Run(config, device)
+    for mine, theirs in zip((state.objective.encoder.model, state.objective.denoiser.model), parts):
         mine.load_state_dict(theirs.state_dict())
-    run.average = checkpoint.Average(run.objective, config["denoiser"]["average"])
-    run.step = run.begun = record["steps"]
-    run.samples = record["samples"]
-    run.clock = checkpoint.Clock(record["minutes"] * 60)
+    state.average = checkpoint.Average(state.objective, config["denoiser"]["average"])
+    state.step = state.begun = record["steps"]
+    state.samples = record["samples"]
+    state.clock = checkpoint.Clock(record["minutes"] * 60)
     (work / "curve.csv").unlink(missing_ok=True)
     for samples, loss in record["curve"]:
         checkpoint.note(work / "curve.csv", samples, loss)
-    run.save(work / "denoiser.pt")
-    print(f"goes on from {folder}: {run.samples} samples, {record['minutes']} minutes", flush=True)
+    state.save(work / "denoiser.pt")
+    print(f"goes on from {folder}: {state.samples} samples, {record['minutes']} minutes", flush=True)

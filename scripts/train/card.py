@@ -95,8 +95,8 @@ def adherence(scores):
     """The tables of scores of generated pictures: `scores` is what score.py prints."""
     if not scores:
         return "Generated pictures: not scored yet."
-    lines = [f"\nGenerated pictures ({scores['steps']} steps, guidance {scores['cfg_scale']}, {scores['dtype']}), read by their nearest sticker of the whole data"
-             " folder (1,917 concepts, seven styles); made by `scripts/train/score.py`. English and Chinese ask for the same concepts, styles"
+    lines = [f"\nGenerated pictures ({scores['steps']} steps, guidance {scores['cfg_scale']}, {scores['dtype']}), read by their nearest sticker"
+             " of the whole data folder (1,917 concepts, seven styles); made by `scripts/train/score.py`. English and Chinese ask for the same concepts, styles"
              " and backgrounds with the same seeds.",
              "\nPrompts in an order of words that training never wrote (\"noto style, giraffe, navy background\"):\n"]
     lines += table("prompts", scores["reordered"])

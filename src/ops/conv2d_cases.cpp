@@ -1,5 +1,7 @@
 #include "ops/conv2d_cases.h"
 
+#include <algorithm>
+
 #include "ops/ops.h"
 
 namespace t2i {
@@ -38,6 +40,8 @@ OpCase make(const Conv& c) {
     constexpr std::int64_t least_channels = 8;
     if (c.filter[2] == 3 && c.filter[3] == 3 && c.stride == 1 && !c.upsample && c.x[3] >= least_channels)
         out.winograd_channels = c.x[3];
+    constexpr std::int64_t bf16_channels = 64;
+    out.few_channels = std::min(c.filter[0], c.filter[1]) < bf16_channels;
     out.flops = 2 * static_cast<double>(shape.elements() * c.filter.elements() / c.filter[0]);
     out.set_up = [=](PreparedOp& p) {
         // Sums of magnitudes bound the rounding. In place of what a norm makes of small numbers they take
