@@ -9,10 +9,10 @@ namespace t2i {
 
 // Values are the exit codes that the command line promises.
 enum class ErrorCode {
-    usage = 2,        // a flag's name, syntax or range
-    input = 3,        // anything that cannot be read or written, or is not what it should be
-    resource = 4,     // device missing, out of memory
-    partial = 5,      // some lines of a batch failed
+    usage = 2,     // a flag's name, syntax or range
+    input = 3,     // anything that cannot be read or written, or is not what it should be
+    resource = 4,  // device missing, out of memory
+    partial = 5,   // some lines of a batch failed
     interrupted = 130,
 };
 

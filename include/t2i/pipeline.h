@@ -25,28 +25,28 @@ struct PipelineOptions {
     int engine_batch = 0;         // pictures made at a time; 0: one on a CPU, up to 32 on a GPU. No picture depends on it
     int text_cache = 1024;        // encoded prompts kept for later requests
     std::string text_cache_folder{};  // where they are kept for later runs too; empty: nowhere
-    Tracer* tracer = nullptr;     // the caller's, which then outlives the pipeline; null: nobody reads the spans
+    Tracer* tracer = nullptr;         // the caller's, which then outlives the pipeline; null: nobody reads the spans
 };
 
 // Unset fields take the model's own defaults.
 struct GenerateRequest {
-    std::string prompt;           // UTF-8; of a class-conditional model a class's name or number, empty: no class
-    std::string negative_prompt;  // UTF-8
-    std::optional<int> steps;     // [1, 1000]
-    std::optional<double> cfg_scale;  // guidance is off at 1 and below
-    std::uint64_t seed = 42;      // picture i has seed + i
+    std::string prompt;                // UTF-8; of a class-conditional model a class's name or number, empty: no class
+    std::string negative_prompt;       // UTF-8
+    std::optional<int> steps;          // [1, 1000]
+    std::optional<double> cfg_scale;   // guidance is off at 1 and below
+    std::uint64_t seed = 42;           // picture i has seed + i
     std::optional<int> width, height;  // pixels
-    int count = 1;                // pictures
-    std::string sampler;          // "ddim", "dpm++2m", …
-    std::string scheduler;        // "discrete", "karras", "flow"
+    int count = 1;                     // pictures
+    std::string sampler;               // "ddim", "dpm++2m", …
+    std::string scheduler;             // "discrete", "karras", "flow"
 };
 
 struct Image {
-    int width = 0, height = 0;       // pixels
-    std::vector<std::uint8_t> rgb;   // [height, width, 3]
+    int width = 0, height = 0;      // pixels
+    std::vector<std::uint8_t> rgb;  // [height, width, 3]
     std::uint64_t seed = 0;
-    std::string parameters;          // the text of the PNG's `parameters` chunk
-    std::vector<float> latents;      // [channels, height / factor, width / factor], as the decoder received them
+    std::string parameters;      // the text of the PNG's `parameters` chunk
+    std::vector<float> latents;  // [channels, height / factor, width / factor], as the decoder received them
 };
 
 struct Progress {
@@ -55,15 +55,15 @@ struct Progress {
 };
 
 struct ModelInfo {
-    std::string name, hash;          // folder name; fingerprint of the weights, 10 hex digits
-    int steps = 20;                  // defaults
+    std::string name, hash;  // folder name; fingerprint of the weights, 10 hex digits
+    int steps = 20;          // defaults
     double cfg_scale = 4.5;
     int width = 256, height = 256;
-    int max_prompt_tokens = 120;     // with the end-of-sequence token
-    int classes = 0;                 // of a class-conditional model, whose prompt is a class's name or number; 0: it reads text
-    std::string sampler;             // default sampling method
-    std::string device, dtype;       // "cpu", "f32"
-    std::string runs_on;             // one line: what computes, threads, dtype
+    int max_prompt_tokens = 120;  // with the end-of-sequence token
+    int classes = 0;              // of a class-conditional model, whose prompt is a class's name or number; 0: it reads text
+    std::string sampler;          // default sampling method
+    std::string device, dtype;    // "cpu", "f32"
+    std::string runs_on;          // one line: what computes, threads, dtype
 };
 
 // Wall time of the last generate() by stage, milliseconds, and the work in the denoiser.

@@ -27,8 +27,7 @@ void pack_keys(const HeadRows& k, std::int64_t tokens, std::int64_t head_size, f
                 for (std::int64_t i = 0; i < head_size; i += kLanes) {
                     const std::int64_t count = HWY_MIN(kLanes, head_size - i);
                     const bool inside = begin + column < tokens;
-                    store(inside ? load_some(data + (begin + column) * k.stride + i, count) : hn::Zero(F32()),
-                          row);
+                    store(inside ? load_some(data + (begin + column) * k.stride + i, count) : hn::Zero(F32()), row);
                     for (std::int64_t j = 0; j < count; ++j) panel[(i + j) * kPanel + column] = row[j];
                 }
         }
@@ -40,15 +39,13 @@ void pack_values(const HeadRows& v, std::int64_t tokens, std::int64_t head_size,
         for (std::int64_t begin = 0; begin < head_size; begin += kPanel)
             for (std::int64_t t = 0; t < tokens; ++t)
                 for (std::int64_t i = begin; i < begin + kPanel; i += kLanes, panels += kLanes)
-                    store(i < head_size ? load_some(data + t * v.stride + i, head_size - i) : hn::Zero(F32()),
-                          panels);
+                    store(i < head_size ? load_some(data + t * v.stride + i, head_size - i) : hn::Zero(F32()), panels);
     });
 }
 
 // scores [count] → exp(scale · scores + bias - maximum); returns 1 / their sum. Maximum and sum run lane by
 // lane and then over the lanes, in an order that depends on `count` alone.
-float softmax_row(float* HWY_RESTRICT scores, const float* HWY_RESTRICT bias, float scale,
-                  std::int64_t count) {
+float softmax_row(float* HWY_RESTRICT scores, const float* HWY_RESTRICT bias, float scale, std::int64_t count) {
     const F32 d;
     const VF factor = hn::Set(d, scale);
     const std::int64_t whole = count / kLanes * kLanes;
@@ -119,8 +116,7 @@ void attention_tile(const AttentionTile& t) {
                 std::memcpy(scores + (i + r) * score_stride + key, sums + r * kPanel, kPanel * sizeof(float));
         }
     for (std::int64_t i = 0; i < t.queries; ++i)
-        inverse[i] = softmax_row(scores + i * score_stride, t.bias ? t.bias + i * t.bias_stride : nullptr,
-                                 t.scale, t.keys);
+        inverse[i] = softmax_row(scores + i * score_stride, t.bias ? t.bias + i * t.bias_stride : nullptr, t.scale, t.keys);
     with_type(t.out, [&](auto* out) HWY_ATTR {
         for (std::int64_t column = 0; column < t.head_size; column += kPanel)
             for (std::int64_t i = 0; i < t.queries; i += kRows) {
@@ -155,7 +151,8 @@ void scale_rows(const float* sums, std::int64_t sums_stride, const float* invers
     with_type(to, [&](auto* out) HWY_ATTR {
         for (std::int64_t i = 0; i < rows; ++i)
             for (std::int64_t c = 0; c < columns; c += kLanes)
-                store_some(hn::Mul(load(sums + i * sums_stride + c), hn::Set(F32(), inverse[i])), out + i * out_stride + c, columns - c);
+                store_some(hn::Mul(load(sums + i * sums_stride + c), hn::Set(F32(), inverse[i])), out + i * out_stride + c,
+                           columns - c);
     });
 }
 

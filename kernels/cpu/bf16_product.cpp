@@ -120,8 +120,8 @@ T2I_AMX void amx_rows(const Bf16Rows& a, float* sums) {
             for (const std::uint16_t* x : {a.x, a.more})
                 for (std::int64_t s = 0; x && s < a.steps; s += cached_steps, first = false)
                     for (std::int64_t row = begin; row < end; row += 2 * tile)
-                        block(x + row * a.stride + s * step, a.stride, w + s * 2 * tile_elements, std::min(cached_steps, a.steps - s),
-                              first, a, sums + row * a.sums_stride + p * bf16_panel);
+                        block(x + row * a.stride + s * step, a.stride, w + s * 2 * tile_elements,
+                              std::min(cached_steps, a.steps - s), first, a, sums + row * a.sums_stride + p * bf16_panel);
         }
     };
     if (whole > 0) {
@@ -154,7 +154,8 @@ T2I_AVX512 void pack_tile(const std::uint16_t* w, std::int64_t stride, std::uint
     // Now a[4 q + r] holds, in its lane l of 128 bits, pair 4 l + r of the rows 4 q to 4 q + 3.
     for (int r = 0; r < 4; ++r) {
         const __m512i even = _mm512_shuffle_i32x4(a[r], a[4 + r], 0x88), odd = _mm512_shuffle_i32x4(a[r], a[4 + r], 0xdd),
-                      even2 = _mm512_shuffle_i32x4(a[8 + r], a[12 + r], 0x88), odd2 = _mm512_shuffle_i32x4(a[8 + r], a[12 + r], 0xdd);
+                      even2 = _mm512_shuffle_i32x4(a[8 + r], a[12 + r], 0x88),
+                      odd2 = _mm512_shuffle_i32x4(a[8 + r], a[12 + r], 0xdd);
         const __m512i lanes[4] = {_mm512_shuffle_i32x4(even, even2, 0x88), _mm512_shuffle_i32x4(odd, odd2, 0x88),
                                   _mm512_shuffle_i32x4(even, even2, 0xdd), _mm512_shuffle_i32x4(odd, odd2, 0xdd)};
         for (int l = 0; l < 4; ++l) _mm512_storeu_si512(to + (4 * l + r) * 2 * tile, lanes[l]);
@@ -225,10 +226,18 @@ bool is_amd() {
     return false;
 }
 // bf16_kernel() offers none here, so that nobody may call these.
-void pack_tile(const std::uint16_t*, std::int64_t, std::uint16_t*) { std::abort(); }
-void pack_pair(const std::uint16_t*, const std::uint16_t*, std::uint16_t*) { std::abort(); }
-void amx_rows(const Bf16Rows&, float*) { std::abort(); }
-void avx512_rows(const Bf16Rows&, float*) { std::abort(); }
+void pack_tile(const std::uint16_t*, std::int64_t, std::uint16_t*) {
+    std::abort();
+}
+void pack_pair(const std::uint16_t*, const std::uint16_t*, std::uint16_t*) {
+    std::abort();
+}
+void amx_rows(const Bf16Rows&, float*) {
+    std::abort();
+}
+void avx512_rows(const Bf16Rows&, float*) {
+    std::abort();
+}
 
 #endif
 
@@ -247,8 +256,7 @@ void pack_bf16(const std::uint16_t* w, std::int64_t n, std::int64_t k, std::int6
     for (std::int64_t begin = 0; begin < n; begin += bf16_panel)
         for (std::int64_t s = 0; s < k; s += step)
             for (std::int64_t column = begin; column < begin + bf16_panel; column += tile, panels += tile_elements)
-                if (column + tile <= n && s + step <= k)
-                    pack_tile(w + column * stride + s, stride, panels);
+                if (column + tile <= n && s + step <= k) pack_tile(w + column * stride + s, stride, panels);
                 else
                     for (std::int64_t i = 0; i < step; ++i)
                         for (std::int64_t c = 0; c < tile; ++c)
@@ -265,7 +273,8 @@ void pack_bf16_columns(const std::uint16_t* w, std::int64_t k, std::int64_t n, s
                         pack_pair(w + i * stride + column, w + (i + 1) * stride + column, panels);
                     else
                         for (std::int64_t c = 0; c < 2 * tile; ++c)
-                            panels[c] = column + c / 2 < n && i + c % 2 < k ? w[(i + c % 2) * stride + column + c / 2] : std::uint16_t{0};
+                            panels[c] =
+                                column + c / 2 < n && i + c % 2 < k ? w[(i + c % 2) * stride + column + c / 2] : std::uint16_t{0};
 }
 
 void multiply_bf16(Bf16Kernel kernel, const Bf16Rows& rows, float* sums) {

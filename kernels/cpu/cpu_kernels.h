@@ -110,8 +110,7 @@ void multiply_bf16(Bf16Kernel kernel, const Bf16Rows& rows, float* sums);
 
 // w [Cout, Cin, 3, 3] → as winograd_band wants it, for a picture that is doubled first or not.
 std::int64_t winograd_filter_floats(std::int64_t out_channels, std::int64_t in_channels, bool doubled);
-void pack_winograd(const float* w, std::int64_t out_channels, std::int64_t in_channels, bool doubled,
-                   float* packed);
+void pack_winograd(const float* w, std::int64_t out_channels, std::int64_t in_channels, bool doubled, float* packed);
 
 // Some rows of output tiles, and some of the output channels, of
 //   out[y, x, o] = function(conv(input)[y, x, o] + bias[o] + residual[y, x, o])
@@ -182,8 +181,7 @@ void scale_rows(const float* sums, std::int64_t sums_stride, const float* invers
 // ---- normalisation (norm.cpp) ----
 
 // One row of ref::norm_modulate and ref::rms_norm.
-void norm_modulate_row(const float* x, const float* shift, const float* scale, std::int64_t c, float eps,
-                       MutableElements out);
+void norm_modulate_row(const float* x, const float* shift, const float* scale, std::int64_t c, float eps, MutableElements out);
 void rms_norm_row(const float* x, const float* weight, std::int64_t c, float eps, MutableElements out);
 
 // Mean and sum of squared deviations from it, per group, over x [pixels, channels]. `scratch`: 2 · channels
@@ -191,11 +189,10 @@ void rms_norm_row(const float* x, const float* weight, std::int64_t c, float eps
 struct Moments {
     double count, mean, squares;
 };
-void group_moments(Elements x, std::int64_t pixels, std::int64_t channels, std::int64_t groups,
-                   float* scratch, Moments* moments);
+void group_moments(Elements x, std::int64_t pixels, std::int64_t channels, std::int64_t groups, float* scratch, Moments* moments);
 // out = f((x - mean[c]) · gain[c] + bias[c]) over [pixels, channels]
-void group_apply(Elements x, const float* mean, const float* gain, const float* bias, std::int64_t pixels,
-                 std::int64_t channels, Function f, MutableElements out);
+void group_apply(Elements x, const float* mean, const float* gain, const float* bias, std::int64_t pixels, std::int64_t channels,
+                 Function f, MutableElements out);
 
 // ---- pointwise (pointwise.cpp) ----
 
@@ -204,8 +201,7 @@ void apply(Function f, Elements x, std::int64_t count, MutableElements out);
 void add_gated_row(Elements y, const float* gate, std::int64_t c, float* stream);
 void gated_gelu_row(Elements x, std::int64_t f, MutableElements out);  // x [2F] → out [F]
 // out[i] = Σ_t coefficients[t] · x[t][i] in double, terms in order.
-void lincomb(const double* coefficients, const float* const* x, std::int64_t terms, std::int64_t count,
-             float* out);
+void lincomb(const double* coefficients, const float* const* x, std::int64_t terms, std::int64_t count, float* out);
 void to_rgb8(const float* x, std::int64_t count, std::uint8_t* out);  // ref::to_rgb8
 void convert(Elements x, std::int64_t count, MutableElements out);    // copies, rounding to nearest even
 

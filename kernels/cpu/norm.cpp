@@ -24,16 +24,14 @@ HWY_INLINE float sum_over(std::int64_t c, F f) {
     return hn::GetLane(hn::SumOfLanes(d, hn::Add(even, odd)));
 }
 
-void norm_modulate_row(const float* x, const float* shift, const float* scale, std::int64_t c, float eps,
-                       MutableElements out) {
+void norm_modulate_row(const float* x, const float* shift, const float* scale, std::int64_t c, float eps, MutableElements out) {
     const F32 d;
     const auto count = static_cast<float>(c);
     const float mean = sum_over(c, [&](std::int64_t i) HWY_ATTR { return load_some(x + i, c - i); }) / count;
     const VF center = hn::Set(d, mean);
     const float squares = sum_over(c, [&](std::int64_t i) HWY_ATTR {
         VF deviation = hn::Sub(load_some(x + i, c - i), center);
-        if (c - i < kLanes)
-            deviation = hn::IfThenElseZero(hn::FirstN(d, static_cast<std::size_t>(c - i)), deviation);
+        if (c - i < kLanes) deviation = hn::IfThenElseZero(hn::FirstN(d, static_cast<std::size_t>(c - i)), deviation);
         return hn::Mul(deviation, deviation);
     });
     const VF inverse = hn::Set(d, 1.0F / std::sqrt(squares / count + eps)), one = hn::Set(d, 1.0F);
@@ -54,13 +52,12 @@ void rms_norm_row(const float* x, const float* weight, std::int64_t c, float eps
     const VF inverse = hn::Set(F32(), 1.0F / std::sqrt(squares / static_cast<float>(c) + eps));
     with_type(out, [&](auto* to) HWY_ATTR {
         for (std::int64_t i = 0; i < c; i += kLanes)
-            store_some(hn::Mul(hn::Mul(load_some(x + i, c - i), inverse), load_some(weight + i, c - i)),
-                       to + i, c - i);
+            store_some(hn::Mul(hn::Mul(load_some(x + i, c - i), inverse), load_some(weight + i, c - i)), to + i, c - i);
     });
 }
 
-void group_moments(Elements x, std::int64_t pixels, std::int64_t channels, std::int64_t groups,
-                   float* scratch, Moments* moments) {
+void group_moments(Elements x, std::int64_t pixels, std::int64_t channels, std::int64_t groups, float* scratch,
+                   Moments* moments) {
     const std::int64_t width = channels / groups;
     float* sums = scratch;              // [channels]
     float* means = scratch + channels;  // [channels], each group's mean repeated
@@ -71,9 +68,7 @@ void group_moments(Elements x, std::int64_t pixels, std::int64_t channels, std::
             const F32 d;
             for (std::int64_t c = 0; c < channels; c += kLanes) {
                 const std::int64_t left = channels - c;
-                const auto at = [&](std::int64_t p) HWY_ATTR {
-                    return term(load_some(data + p * channels + c, left), c);
-                };
+                const auto at = [&](std::int64_t p) HWY_ATTR { return term(load_some(data + p * channels + c, left), c); };
                 VF s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
                 std::int64_t p = 0;
                 for (; p + 4 <= pixels; p += 4) {
@@ -108,13 +103,12 @@ void group_moments(Elements x, std::int64_t pixels, std::int64_t channels, std::
     for (std::int64_t g = 0; g < groups; ++g) moments[g].squares = total(g);
 }
 
-void group_apply(Elements x, const float* mean, const float* gain, const float* bias, std::int64_t pixels,
-                 std::int64_t channels, Function function, MutableElements out) {
+void group_apply(Elements x, const float* mean, const float* gain, const float* bias, std::int64_t pixels, std::int64_t channels,
+                 Function function, MutableElements out) {
     with_function(function, [&](auto f) HWY_ATTR {
         with_type(x, [&](const auto* from) HWY_ATTR {
             using T = std::remove_const_t<std::remove_pointer_t<decltype(from)>>;
-            normalise_pixels(from, channels, static_cast<T*>(out.data), channels, pixels, channels, mean, gain,
-                             bias, f);
+            normalise_pixels(from, channels, static_cast<T*>(out.data), channels, pixels, channels, mean, gain, bias, f);
         });
     });
 }
@@ -130,19 +124,18 @@ HWY_EXPORT(rms_norm_row);
 HWY_EXPORT(group_moments);
 HWY_EXPORT(group_apply);
 
-void norm_modulate_row(const float* x, const float* shift, const float* scale, std::int64_t c, float eps,
-                       MutableElements out) {
+void norm_modulate_row(const float* x, const float* shift, const float* scale, std::int64_t c, float eps, MutableElements out) {
     HWY_DYNAMIC_DISPATCH(norm_modulate_row)(x, shift, scale, c, eps, out);
 }
 void rms_norm_row(const float* x, const float* weight, std::int64_t c, float eps, MutableElements out) {
     HWY_DYNAMIC_DISPATCH(rms_norm_row)(x, weight, c, eps, out);
 }
-void group_moments(Elements x, std::int64_t pixels, std::int64_t channels, std::int64_t groups,
-                   float* scratch, Moments* moments) {
+void group_moments(Elements x, std::int64_t pixels, std::int64_t channels, std::int64_t groups, float* scratch,
+                   Moments* moments) {
     HWY_DYNAMIC_DISPATCH(group_moments)(x, pixels, channels, groups, scratch, moments);
 }
-void group_apply(Elements x, const float* mean, const float* gain, const float* bias, std::int64_t pixels,
-                 std::int64_t channels, Function f, MutableElements out) {
+void group_apply(Elements x, const float* mean, const float* gain, const float* bias, std::int64_t pixels, std::int64_t channels,
+                 Function f, MutableElements out) {
     HWY_DYNAMIC_DISPATCH(group_apply)(x, mean, gain, bias, pixels, channels, f, out);
 }
 }  // namespace t2i::cpu

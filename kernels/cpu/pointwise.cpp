@@ -13,8 +13,7 @@ void apply(Function function, Elements x, std::int64_t count, MutableElements ou
     with_function(function, [&](auto f) HWY_ATTR {
         with_type(x, [&](const auto* from) HWY_ATTR {
             with_type(out, [&](auto* to) HWY_ATTR {
-                for (std::int64_t i = 0; i < count; i += kLanes)
-                    store_some(f(load_some(from + i, count - i)), to + i, count - i);
+                for (std::int64_t i = 0; i < count; i += kLanes) store_some(f(load_some(from + i, count - i)), to + i, count - i);
             });
         });
     });
@@ -40,8 +39,7 @@ void add_gated_row(Elements y, const float* gate, std::int64_t c, float* stream)
     });
 }
 
-void lincomb(const double* coefficients, const float* const* x, std::int64_t terms, std::int64_t count,
-             float* out) {
+void lincomb(const double* coefficients, const float* const* x, std::int64_t terms, std::int64_t count, float* out) {
     const hn::ScalableTag<double> d;
     const hn::Rebind<float, hn::ScalableTag<double>> df;
     constexpr auto lanes = static_cast<std::int64_t>(hn::MaxLanes(hn::ScalableTag<double>()));
@@ -49,8 +47,7 @@ void lincomb(const double* coefficients, const float* const* x, std::int64_t ter
     for (; i + lanes <= count; i += lanes) {
         auto sum = hn::Zero(d);
         for (std::int64_t t = 0; t < terms; ++t) {
-            const auto product =
-                hn::Mul(hn::Set(d, coefficients[t]), hn::PromoteTo(d, hn::LoadU(df, x[t] + i)));
+            const auto product = hn::Mul(hn::Set(d, coefficients[t]), hn::PromoteTo(d, hn::LoadU(df, x[t] + i)));
             sum = hn::Add(sum, product);
         }
         hn::StoreU(hn::DemoteTo(df, sum), df, out + i);
@@ -102,8 +99,7 @@ void gated_gelu_row(Elements x, std::int64_t f, MutableElements out) {
 void add_gated_row(Elements y, const float* gate, std::int64_t c, float* stream) {
     HWY_DYNAMIC_DISPATCH(add_gated_row)(y, gate, c, stream);
 }
-void lincomb(const double* coefficients, const float* const* x, std::int64_t terms, std::int64_t count,
-             float* out) {
+void lincomb(const double* coefficients, const float* const* x, std::int64_t terms, std::int64_t count, float* out) {
     HWY_DYNAMIC_DISPATCH(lincomb)(coefficients, x, terms, count, out);
 }
 void to_rgb8(const float* x, std::int64_t count, std::uint8_t* out) {

@@ -18,8 +18,8 @@ constexpr int kRows = HWY_TARGET == HWY_AVX3 ? 12 : 6;
 
 // sums[r][0 … kPanel) = Σ over taps and k of rows[t · tap_stride + r][k] · panel[t · k + k][.]  for r < R.
 template <int R>
-HWY_NOINLINE void multiply_rows(const float* const* rows, std::int64_t tap_stride, std::int64_t taps,
-                                std::int64_t k, const float* HWY_RESTRICT panel, float* HWY_RESTRICT sums) {
+HWY_NOINLINE void multiply_rows(const float* const* rows, std::int64_t tap_stride, std::int64_t taps, std::int64_t k,
+                                const float* HWY_RESTRICT panel, float* HWY_RESTRICT sums) {
     const F32 d;
     VF low[R], high[R];
     HWY_UNROLL(12)
@@ -48,9 +48,8 @@ HWY_NOINLINE void multiply_rows(const float* const* rows, std::int64_t tap_strid
 
 // multiply_rows for any `count` in [1, kRows]; each count has its own loop.
 template <int R = kRows>
-HWY_INLINE void multiply_up_to(std::int64_t count, const float* const* rows, std::int64_t tap_stride,
-                               std::int64_t taps, std::int64_t k, const float* HWY_RESTRICT panel,
-                               float* HWY_RESTRICT sums) {
+HWY_INLINE void multiply_up_to(std::int64_t count, const float* const* rows, std::int64_t tap_stride, std::int64_t taps,
+                               std::int64_t k, const float* HWY_RESTRICT panel, float* HWY_RESTRICT sums) {
     if constexpr (R > 1)
         if (count < R) return multiply_up_to<R - 1>(count, rows, tap_stride, taps, k, panel, sums);
     multiply_rows<R>(rows, tap_stride, taps, k, panel, sums);

@@ -28,8 +28,8 @@ void pack_panels(const float* w, std::int64_t n, std::int64_t k, std::int64_t st
 
 // One row of a tile through the epilogue: `count` columns, at most a panel, from `column` on.
 template <bool Whole>
-HWY_INLINE void finish_columns(const float* HWY_RESTRICT values, std::int64_t row, std::int64_t column,
-                               std::int64_t count, const Epilogue& e) {
+HWY_INLINE void finish_columns(const float* HWY_RESTRICT values, std::int64_t row, std::int64_t column, std::int64_t count,
+                               const Epilogue& e) {
     const std::int64_t at = row * e.columns + column, second = count - kLanes;
     const auto low = [&](const auto* p) HWY_ATTR { return Whole ? load(p) : load_some(p, count); };
     const auto high = [&](const auto* p) HWY_ATTR {
@@ -45,8 +45,7 @@ HWY_INLINE void finish_columns(const float* HWY_RESTRICT values, std::int64_t ro
             v[0] = hn::Add(v[0], low(before + at));
             v[1] = hn::Add(v[1], high(before + at));
         });
-    if (e.function != Function::identity)
-        with_function(e.function, [&](auto f) HWY_ATTR { apply_all<2>(f, v); });
+    if (e.function != Function::identity) with_function(e.function, [&](auto f) HWY_ATTR { apply_all<2>(f, v); });
     if (e.gate) {
         const float* gate = e.gate + row / e.rows_per_gate * e.columns + column;
         v[0] = hn::Mul(v[0], low(gate));
@@ -68,12 +67,9 @@ HWY_INLINE void finish_columns(const float* HWY_RESTRICT values, std::int64_t ro
     });
 }
 
-void finish_row(const float* HWY_RESTRICT values, std::int64_t row, std::int64_t column, std::int64_t count,
-                const Epilogue& e) {
-    if (count == kPanel)
-        finish_columns<true>(values, row, column, count, e);
-    else
-        finish_columns<false>(values, row, column, count, e);
+void finish_row(const float* HWY_RESTRICT values, std::int64_t row, std::int64_t column, std::int64_t count, const Epilogue& e) {
+    if (count == kPanel) finish_columns<true>(values, row, column, count, e);
+    else finish_columns<false>(values, row, column, count, e);
 }
 
 void product_tile(const ProductTile& t, const Epilogue& e) {
@@ -84,8 +80,7 @@ void product_tile(const ProductTile& t, const Epilogue& e) {
         for (std::int64_t row = 0; row < t.row_count; row += kRows) {
             const std::int64_t rows = HWY_MIN(kRows, t.row_count - row);
             multiply_up_to(rows, t.rows + row, t.row_count, t.taps, t.k, panel, sums);
-            for (std::int64_t r = 0; r < rows; ++r)
-                finish_row(sums + r * kPanel, t.row_begin + row + r, column, columns, e);
+            for (std::int64_t r = 0; r < rows; ++r) finish_row(sums + r * kPanel, t.row_begin + row + r, column, columns, e);
         }
     }
 }

@@ -101,17 +101,13 @@ HWY_INLINE void store_some(VF v, T* p, std::int64_t count) {
 // Calls f with the typed pointer of `e`.
 template <typename F>
 HWY_INLINE void with_type(Elements e, F f) {
-    if (e.is_bf16)
-        f(static_cast<const std::uint16_t*>(e.data));
-    else
-        f(static_cast<const float*>(e.data));
+    if (e.is_bf16) f(static_cast<const std::uint16_t*>(e.data));
+    else f(static_cast<const float*>(e.data));
 }
 template <typename F>
 HWY_INLINE void with_type(MutableElements e, F f) {
-    if (e.is_bf16)
-        f(static_cast<std::uint16_t*>(e.data));
-    else
-        f(static_cast<float*>(e.data));
+    if (e.is_bf16) f(static_cast<std::uint16_t*>(e.data));
+    else f(static_cast<float*>(e.data));
 }
 
 // e^x to about 1 ULP on [-87.3, 88]; outside, the value at the bound. Range reduction and coefficients of
@@ -133,8 +129,7 @@ HWY_INLINE void exp_all(VF* HWY_RESTRICT x) {
     HWY_UNROLL(4)
     for (int i = 0; i < K; ++i) r[i] = hn::NegMulAdd(hn::Sub(n[i], rounder), hn::Set(d, -2.12194440e-4F), r[i]);
     HWY_UNROLL(4)
-    for (int i = 0; i < K; ++i)
-        p[i] = hn::MulAdd(hn::Set(d, 1.9875691500e-4F), r[i], hn::Set(d, 1.3981999507e-3F));
+    for (int i = 0; i < K; ++i) p[i] = hn::MulAdd(hn::Set(d, 1.9875691500e-4F), r[i], hn::Set(d, 1.3981999507e-3F));
     HWY_UNROLL(4)
     for (int i = 0; i < K; ++i) p[i] = hn::MulAdd(p[i], r[i], hn::Set(d, 8.3334519073e-3F));
     HWY_UNROLL(4)
@@ -144,8 +139,7 @@ HWY_INLINE void exp_all(VF* HWY_RESTRICT x) {
     HWY_UNROLL(4)
     for (int i = 0; i < K; ++i) p[i] = hn::MulAdd(p[i], r[i], hn::Set(d, 5.0000001201e-1F));
     HWY_UNROLL(4)
-    for (int i = 0; i < K; ++i)
-        p[i] = hn::Add(hn::MulAdd(hn::Mul(r[i], r[i]), p[i], r[i]), hn::Set(d, 1.0F));
+    for (int i = 0; i < K; ++i) p[i] = hn::Add(hn::MulAdd(hn::Mul(r[i], r[i]), p[i], r[i]), hn::Set(d, 1.0F));
     HWY_UNROLL(4)
     for (int i = 0; i < K; ++i) {
         const auto power = hn::ShiftLeft<23>(hn::Add(hn::BitCast(di, n[i]), hn::Set(di, 127)));
@@ -224,8 +218,7 @@ struct InStep : F {
 };
 template <int K, typename F>
 HWY_INLINE void apply_all(const F& f, VF* HWY_RESTRICT x) {
-    if constexpr (requires { f.template all<K>(x); })
-        f.template all<K>(x);
+    if constexpr (requires { f.template all<K>(x); }) f.template all<K>(x);
     else
         for (int i = 0; i < K; ++i) x[i] = f(x[i]);
 }
@@ -250,9 +243,8 @@ HWY_INLINE void with_function(Function function, Run run) {
 // to = f((from - mean[c]) · gain[c] + shift[c]) over [pixels, channels], pixels `from_stride` and `to_stride`
 // elements apart.
 template <typename T, typename U, typename F>
-HWY_INLINE void normalise_pixels(const T* from, std::int64_t from_stride, U* to, std::int64_t to_stride,
-                                 std::int64_t pixels, std::int64_t channels, const float* mean,
-                                 const float* gain, const float* shift, F f) {
+HWY_INLINE void normalise_pixels(const T* from, std::int64_t from_stride, U* to, std::int64_t to_stride, std::int64_t pixels,
+                                 std::int64_t channels, const float* mean, const float* gain, const float* shift, F f) {
     constexpr int K = 4;
     constexpr std::int64_t block = 16;  // pixels that stay in the first-level cache for all channels
     for (std::int64_t begin = 0; begin < pixels; begin += block)

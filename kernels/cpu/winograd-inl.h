@@ -52,12 +52,10 @@ struct WholeForm {
         const VF both = number(a2 * b2), sum = number(a2 + b2);
         t[0] = hn::NegMulAdd(sum, d[2], hn::MulAdd(both, d[0], d[4]));
         t[5] = hn::NegMulAdd(sum, d[3], hn::MulAdd(both, d[1], d[5]));
-        const VF even_a = hn::NegMulAdd(number(b2), d[2], d[4]),
-                 odd_a = hn::NegMulAdd(number(b2), d[1], d[3]);
+        const VF even_a = hn::NegMulAdd(number(b2), d[2], d[4]), odd_a = hn::NegMulAdd(number(b2), d[1], d[3]);
         t[1] = hn::MulAdd(number(a), odd_a, even_a);
         t[2] = hn::NegMulAdd(number(a), odd_a, even_a);
-        const VF even_b = hn::NegMulAdd(number(a2), d[2], d[4]),
-                 odd_b = hn::NegMulAdd(number(a2), d[1], d[3]);
+        const VF even_b = hn::NegMulAdd(number(a2), d[2], d[4]), odd_b = hn::NegMulAdd(number(a2), d[1], d[3]);
         t[3] = hn::MulAdd(number(b), odd_b, even_b);
         t[4] = hn::NegMulAdd(number(b), odd_b, even_b);
     }
@@ -97,16 +95,15 @@ template <typename Form>
 HWY_INLINE float filter_component(const float* g, int i, int j) {
     double sum = 0;
     for (int y = 0; y < 3; ++y)
-        for (int x = 0; x < 3; ++x)
-            sum += Form::filter[i][y] * Form::filter[j][x] * static_cast<double>(g[y * 3 + x]);
+        for (int x = 0; x < 3; ++x) sum += Form::filter[i][y] * Form::filter[j][x] * static_cast<double>(g[y * 3 + x]);
     return static_cast<float>(sum);
 }
 
 // Bᵀ d B of up to kRows neighbouring tiles, one vector of channels: the first tile's first pixel is at
 // rows[.], pixels are `channels` floats apart. Component i of tile t goes to to[i · next + t · kLanes].
 template <typename Form>
-HWY_INLINE void transform_inputs(const float* const* rows, std::int64_t channels, std::int64_t tiles,
-                                 float* HWY_RESTRICT to, std::int64_t next) {
+HWY_INLINE void transform_inputs(const float* const* rows, std::int64_t channels, std::int64_t tiles, float* HWY_RESTRICT to,
+                                 std::int64_t next) {
     constexpr int N = Form::components, step = Form::step;
     if constexpr (step == 1) {  // two columns stay in registers
         VF d[N], before[N], middle[N], last[N];
@@ -159,8 +156,7 @@ HWY_INLINE void transform_inputs(const float* const* rows, std::int64_t channels
 
 // Aᵀ m A of one tile, components `next` floats apart; put(y, x, value) takes the first `height` rows.
 template <typename Form, typename Put>
-HWY_INLINE void transform_outputs(const float* HWY_RESTRICT m, std::int64_t next, std::int64_t height,
-                                  Put put) {
+HWY_INLINE void transform_outputs(const float* HWY_RESTRICT m, std::int64_t next, std::int64_t height, Put put) {
     constexpr int N = Form::components, outputs = Form::outputs;
     VF rows[outputs * N];
     HWY_UNROLL(6)

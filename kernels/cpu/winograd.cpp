@@ -32,14 +32,11 @@ void pack(const float* w, std::int64_t out_channels, std::int64_t in_channels, f
             for (int j = 0; j < Form::components; ++j)
                 for (std::int64_t c = 0; c < in_channels; ++c)
                     for (std::int64_t o = begin; o < begin + width; ++o)
-                        *packed++ = o < out_channels
-                                        ? filter_component<Form>(w + (o * in_channels + c) * 9, i, j)
-                                        : 0.0F;
+                        *packed++ = o < out_channels ? filter_component<Form>(w + (o * in_channels + c) * 9, i, j) : 0.0F;
     }
 }
 
-void pack_winograd(const float* w, std::int64_t out_channels, std::int64_t in_channels, bool doubled,
-                   float* packed) {
+void pack_winograd(const float* w, std::int64_t out_channels, std::int64_t in_channels, bool doubled, float* packed) {
     with_form(doubled, [&](auto form) { pack<decltype(form)>(w, out_channels, in_channels, packed); });
 }
 
@@ -78,12 +75,8 @@ struct Blocks {
         slots = n + (tile_rows - 1) * step;
     }
     [[nodiscard]] std::int64_t ring_floats() const { return slots * row_pixels * channels; }
-    [[nodiscard]] std::int64_t component_floats() const {
-        return tiles / kRows * n * n * component_of_group(channels);
-    }
-    [[nodiscard]] std::int64_t floats() const {
-        return ring_floats() + component_floats() + tiles * products_of_tile(n);
-    }
+    [[nodiscard]] std::int64_t component_floats() const { return tiles / kRows * n * n * component_of_group(channels); }
+    [[nodiscard]] std::int64_t floats() const { return ring_floats() + component_floats() + tiles * products_of_tile(n); }
 
     std::int64_t n, step, channels;
     std::int64_t tiles_x;               // of the picture
@@ -114,8 +107,7 @@ void fill_row(const WinogradBand& b, const Blocks& k, std::int64_t y, float* HWY
     }
     std::memset(to, 0, static_cast<std::size_t>(left * k.channels) * sizeof(float));
     const std::int64_t right = k.row_pixels - left - b.width;
-    std::memset(to + (left + b.width) * k.channels, 0,
-                static_cast<std::size_t>(right * k.channels) * sizeof(float));
+    std::memset(to + (left + b.width) * k.channels, 0, static_cast<std::size_t>(right * k.channels) * sizeof(float));
     to += left * k.channels;
     with_type(b.x, [&](const auto* picture) HWY_ATTR {
         const auto* from = picture + y * b.width * b.channels;
@@ -188,8 +180,8 @@ HWY_INLINE void multiply_groups(const float* HWY_RESTRICT tiles, std::int64_t gr
 
 // All components of a block times one panel: products [tile][component][Vectors · kLanes].
 template <int N, int Vectors>
-void multiply_block(const Blocks& k, std::int64_t channels, std::int64_t tiles, const float* components,
-                    const float* panel, float* products) {
+void multiply_block(const Blocks& k, std::int64_t channels, std::int64_t tiles, const float* components, const float* panel,
+                    float* products) {
     const std::int64_t component = component_of_group(k.channels), group = N * N * component;
     for (std::int64_t i = 0; i < N * N; ++i, panel += channels * Vectors * kLanes) {
         const float* from = components + i * component;
@@ -228,15 +220,13 @@ void write_tiles(const WinogradBand& b, const float* HWY_RESTRICT products, cons
         const auto* residual = static_cast<const T*>(b.residual);
         VF bias[Vectors];
         for (int v = 0; v < Vectors; ++v)
-            bias[v] =
-                b.bias ? load_some(b.bias + o.column + v * kLanes, o.columns - v * kLanes) : hn::Zero(F32());
+            bias[v] = b.bias ? load_some(b.bias + o.column + v * kLanes, o.columns - v * kLanes) : hn::Zero(F32());
         // Where pixels have few channels and nothing lies between them, a whole vector is stored: what goes
         // past a pixel, its neighbour overwrites, which comes later. Not in place, where it is still to be
         // read, and not at the end of a row, after which other rows come.
         const bool may_spill = Vectors == 1 && channels == o.columns && !residual;
         std::int64_t at = o.pixel * channels + o.column;
-        for (std::int64_t j = 0; j < o.count;
-             ++j, at += outputs * channels, products += products_of_tile(N)) {
+        for (std::int64_t j = 0; j < o.count; ++j, at += outputs * channels, products += products_of_tile(N)) {
             const std::int64_t width = o.width - j * outputs;
             for (int v = 0; v < Vectors; ++v) {
                 const std::int64_t some = Whole ? kLanes : o.columns - v * kLanes;
@@ -256,18 +246,16 @@ void write_tiles(const WinogradBand& b, const float* HWY_RESTRICT products, cons
 
 // A block times one panel, and where it goes: rows of outputs[.].count tiles.
 template <typename Form, int Vectors>
-void make_outputs(const WinogradBand& b, const Blocks& k, const float* components, Outputs o,
-                  std::int64_t tile_rows, float* products) {
+void make_outputs(const WinogradBand& b, const Blocks& k, const float* components, Outputs o, std::int64_t tile_rows,
+                  float* products) {
     constexpr int N = Form::components, outputs = Form::outputs;
-    multiply_block<N, Vectors>(k, b.channels, tile_rows * o.count, components,
-                               b.filter + o.column * N * N * b.channels, products);
+    multiply_block<N, Vectors>(k, b.channels, tile_rows * o.count, components, b.filter + o.column * N * N * b.channels,
+                               products);
     for (std::int64_t y = o.pixel / b.out_width; tile_rows > 0; --tile_rows, y += outputs) {
         o.height = HWY_MIN(outputs, b.out_height - y);
         with_type(b.out, [&](auto* out) HWY_ATTR {
-            if (o.columns == Vectors * kLanes)
-                write_tiles<Form, Vectors, true>(b, products, o, out);
-            else
-                write_tiles<Form, Vectors, false>(b, products, o, out);
+            if (o.columns == Vectors * kLanes) write_tiles<Form, Vectors, true>(b, products, o, out);
+            else write_tiles<Form, Vectors, false>(b, products, o, out);
         });
         products += o.count * products_of_tile(N);
         o.pixel += outputs * b.out_width;
@@ -296,8 +284,7 @@ void run_band(const WinogradBand& b, float* scratch) {
             const std::int64_t piece = HWY_MIN(k.piece, k.tiles_x - begin);
             for (std::int64_t r = 0; r < tile_rows; ++r) {
                 const float* rows[N];
-                for (int i = 0; i < N; ++i)
-                    rows[i] = slot((tile_row + r) * k.step - above + i) + begin * k.step * k.channels;
+                for (int i = 0; i < N; ++i) rows[i] = slot((tile_row + r) * k.step - above + i) + begin * k.step * k.channels;
                 transform_tiles<Form>(rows, piece, k.channels, r * piece, components);
             }
             for (std::int64_t column = b.column_begin; column < b.column_end; column += kPanel) {
@@ -307,10 +294,8 @@ void run_band(const WinogradBand& b, float* scratch) {
                                 .width = b.out_width - outputs * begin,
                                 .column = column,
                                 .columns = HWY_MIN(kPanel, b.column_end - column)};
-                if (o.columns > kLanes)
-                    make_outputs<Form, 2>(b, k, components, o, tile_rows, products);
-                else
-                    make_outputs<Form, 1>(b, k, components, o, tile_rows, products);
+                if (o.columns > kLanes) make_outputs<Form, 2>(b, k, components, o, tile_rows, products);
+                else make_outputs<Form, 1>(b, k, components, o, tile_rows, products);
             }
         }
     }
@@ -343,8 +328,7 @@ HWY_EXPORT(winograd_band);
 std::int64_t winograd_filter_floats(std::int64_t out_channels, std::int64_t in_channels, bool doubled) {
     return HWY_DYNAMIC_DISPATCH(winograd_filter_floats)(out_channels, in_channels, doubled);
 }
-void pack_winograd(const float* w, std::int64_t out_channels, std::int64_t in_channels, bool doubled,
-                   float* packed) {
+void pack_winograd(const float* w, std::int64_t out_channels, std::int64_t in_channels, bool doubled, float* packed) {
     HWY_DYNAMIC_DISPATCH(pack_winograd)(w, out_channels, in_channels, doubled, packed);
 }
 std::int64_t winograd_tile(bool doubled) {

@@ -23,7 +23,8 @@ dim3 grid_of(const Attention& a, int queries, std::int64_t slices = 1) {
 
 // Whether every row of every head begins at a multiple of 16 bytes.
 bool is_aligned(const HeadColumns& m, std::int64_t head_size) {
-    return reinterpret_cast<std::uintptr_t>(m.data) % 16 == 0 && m.stride % chunk_elements == 0 && head_size % chunk_elements == 0;
+    return reinterpret_cast<std::uintptr_t>(m.data) % 16 == 0 && m.stride % chunk_elements == 0 &&
+           head_size % chunk_elements == 0;
 }
 bool is_aligned(const Attention& a) {
     return is_aligned(a.q, a.head_size) && is_aligned(a.k, a.head_size) && is_aligned(a.v, a.head_size) &&
@@ -41,21 +42,40 @@ void launch_mma(const Attention& a, cudaStream_t stream) {
         launch(kernel, grid_of(a, 16 * warps), dim3(32 * warps), AttentionTiles<head_size>::shared_bytes, stream, a);
     };
     if (a.rounded_weights)
-        a.bias ? start(attention_mma_kernel<head_size, warps, true, true>) : start(attention_mma_kernel<head_size, warps, false, true>);
+        a.bias ? start(attention_mma_kernel<head_size, warps, true, true>)
+               : start(attention_mma_kernel<head_size, warps, false, true>);
     else
-        a.bias ? start(attention_mma_kernel<head_size, warps, true, false>) : start(attention_mma_kernel<head_size, warps, false, false>);
+        a.bias ? start(attention_mma_kernel<head_size, warps, true, false>)
+               : start(attention_mma_kernel<head_size, warps, false, false>);
 }
 bool launch_mma(const Attention& a, cudaStream_t stream) {
     switch (a.head_size) {
-        case 8: launch_mma<8>(a, stream); return true;
-        case 16: launch_mma<16>(a, stream); return true;
-        case 32: launch_mma<32>(a, stream); return true;
-        case 40: launch_mma<40>(a, stream); return true;
-        case 64: is_large(a) ? launch_mma<64, 8>(a, stream) : launch_mma<64>(a, stream); return true;
-        case 72: is_large(a) ? launch_mma<72, 8>(a, stream) : launch_mma<72>(a, stream); return true;
-        case 80: launch_mma<80>(a, stream); return true;
-        case 128: launch_mma<128>(a, stream); return true;
-        default: return false;
+        case 8:
+            launch_mma<8>(a, stream);
+            return true;
+        case 16:
+            launch_mma<16>(a, stream);
+            return true;
+        case 32:
+            launch_mma<32>(a, stream);
+            return true;
+        case 40:
+            launch_mma<40>(a, stream);
+            return true;
+        case 64:
+            is_large(a) ? launch_mma<64, 8>(a, stream) : launch_mma<64>(a, stream);
+            return true;
+        case 72:
+            is_large(a) ? launch_mma<72, 8>(a, stream) : launch_mma<72>(a, stream);
+            return true;
+        case 80:
+            launch_mma<80>(a, stream);
+            return true;
+        case 128:
+            launch_mma<128>(a, stream);
+            return true;
+        default:
+            return false;
     }
 }
 

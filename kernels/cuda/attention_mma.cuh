@@ -34,11 +34,11 @@ struct AttentionTiles {
     static_assert(head_size % 8 == 0);
     static constexpr int keys = 64;
     static constexpr int stride = tile_stride(head_size);
-    static constexpr int steps = head_size / 16;          // of q·k
+    static constexpr int steps = head_size / 16;  // of q·k
     static constexpr bool half_step = head_size % 16 != 0;
-    static constexpr int columns = head_size / 8;         // tiles of p·v
+    static constexpr int columns = head_size / 8;  // tiles of p·v
     static constexpr int tile_elements = keys * stride;
-    static constexpr int shared_bytes = 4 * tile_elements * 2;  // two stages of keys and values
+    static constexpr int shared_bytes = 4 * tile_elements * 2;      // two stages of keys and values
     static constexpr int warps_per_sm = head_size <= 80 ? 16 : 12;  // what registers should allow
 };
 
@@ -160,7 +160,8 @@ struct RunningRows {
 
     // o += p · values. Weights are made 16 keys at a time, between products, so that neither waits for the other.
     template <bool rounded>
-    __device__ __forceinline__ void add(const float (&s)[8][4], float factor, const float (&shift)[2], const std::uint16_t* values) {
+    __device__ __forceinline__ void add(const float (&s)[8][4], float factor, const float (&shift)[2],
+                                        const std::uint16_t* values) {
 #pragma unroll
         for (int step = 0; step < 4; ++step) {
             WeightPair<rounded> p[4];
@@ -173,7 +174,7 @@ struct RunningRows {
             }
             const std::uint32_t a[4] = {p[0].high_part, p[1].high_part, p[2].high_part, p[3].high_part};
             const std::uint32_t rest[4] = {p[0].rest, p[1].rest, p[2].rest, p[3].rest};
-            const auto multiply = [&](float (&sums)[4], std::uint32_t b0, std::uint32_t b1) {
+            const auto multiply = [&](float(&sums)[4], std::uint32_t b0, std::uint32_t b1) {
                 ptx::mma_m16n8k16(sums, a, b0, b1);
                 if constexpr (!rounded) ptx::mma_m16n8k16(sums, rest, b0, b1);
             };
@@ -204,14 +205,14 @@ __device__ __forceinline__ void store_rows(const RunningRows<head_size>& rows, c
         std::uint16_t* out = h.out + (row + 8 * r) * h.out_stride + 2 * pair;
 #pragma unroll
         for (int n = 0; n < head_size / 8; ++n)
-            *reinterpret_cast<std::uint32_t*>(out + 8 * n) = ptx::to_bf16x2(rows.o[n][2 * r] * inverse, rows.o[n][2 * r + 1] * inverse);
+            *reinterpret_cast<std::uint32_t*>(out + 8 * n) =
+                ptx::to_bf16x2(rows.o[n][2 * r] * inverse, rows.o[n][2 * r + 1] * inverse);
     }
 }
 
 // Needs: scale not so small that bias / scale overflows; q, k and v aligned to 16 bytes in every row, out to 4.
 template <int head_size, int warps, bool biased, bool rounded>
-__global__ void __launch_bounds__(32 * warps, AttentionTiles<head_size>::warps_per_sm / warps)
-    attention_mma_kernel(Attention a) {
+__global__ void __launch_bounds__(32 * warps, AttentionTiles<head_size>::warps_per_sm / warps) attention_mma_kernel(Attention a) {
     using Tiles = AttentionTiles<head_size>;
     std::uint16_t* const shared = dynamic_shared<std::uint16_t>();
     const auto h = head_of<std::uint16_t>(a, blockIdx.z, blockIdx.y);
@@ -222,7 +223,8 @@ __global__ void __launch_bounds__(32 * warps, AttentionTiles<head_size>::warps_p
     const auto copy = [&](int tile) {
         const int first = tile * Tiles::keys, count = h.keys - first;
         copy_tile<head_size, 32 * warps>(stage(tile), h.k + first * a.k.stride, static_cast<int>(a.k.stride), count);
-        copy_tile<head_size, 32 * warps>(stage(tile) + Tiles::tile_elements, h.v + first * a.v.stride, static_cast<int>(a.v.stride), count);
+        copy_tile<head_size, 32 * warps>(stage(tile) + Tiles::tile_elements, h.v + first * a.v.stride,
+                                         static_cast<int>(a.v.stride), count);
         ptx::cp_async_commit();
     };
     copy(0);

@@ -5,8 +5,8 @@
 // Grid     (⌈Tq / 32⌉, heads · ⌈D / (32 · columns)⌉, B) blocks of 8 warps. A warp owns 4 queries; tiles of 32 keys, a lane a key
 //          for the scores; then a lane owns every 32nd column of the output. Slices of more than 512 columns make the
 //          scores again.
-// Memory   shared: 32 · 36 + 32 · 33 + 8 · 32 · 4 floats, 12,928 bytes. Values come through the first-level cache, a row at a time.
-// Limits   one read of shared memory for 4 multiply-adds of a score, one of the cache for 4 of the output: about half the
+// Memory   shared: 32 · 36 + 32 · 33 + 8 · 32 · 4 floats, 12,928 bytes. Values come through the first-level cache, a row at a
+// time. Limits   one read of shared memory for 4 multiply-adds of a score, one of the cache for 4 of the output: about half the
 //          rate of multiply-adds at best.
 // Numerics f32 throughout, exp2f; each sum is one chain in the order of the columns or keys.
 // Measured not yet on a GPU
@@ -27,8 +27,8 @@ struct SimtShared {
 
 // s[r] = q_r · k for the warp's 4 rows and the lane's key of a tile.
 template <typename T>
-__device__ __forceinline__ void simt_scores(const Attention& a, const Head<T>& h, int first_row, int first_key, SimtShared& shared,
-                                            float (&s)[simt_rows]) {
+__device__ __forceinline__ void simt_scores(const Attention& a, const Head<T>& h, int first_row, int first_key,
+                                            SimtShared& shared, float (&s)[simt_rows]) {
     const int warp = warp_id(), lane = lane_id(), head_size = static_cast<int>(a.head_size);
     for (int r = 0; r < simt_rows; ++r) s[r] = 0.0F;
     for (int begin = 0; begin < head_size; begin += simt_depth) {

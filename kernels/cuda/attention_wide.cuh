@@ -34,7 +34,8 @@ struct WideRows {
     int head_size, columns, stride;  // columns: rounded up to 16
     bool aligned;
 
-    __device__ __forceinline__ void copy(std::uint16_t* tile, const std::uint16_t* from, std::int64_t from_stride, int count) const {
+    __device__ __forceinline__ void copy(std::uint16_t* tile, const std::uint16_t* from, std::int64_t from_stride,
+                                         int count) const {
         const int thread = static_cast<int>(threadIdx.x), threads = 32 * wide_warps;
         if (aligned) {
             const int chunks = columns / chunk_elements;
@@ -58,7 +59,7 @@ struct WideRows {
 __device__ __forceinline__ void wide_scores(const std::uint16_t* queries, const std::uint16_t* keys, const WideRows& rows,
                                             float* scores) {
     const int first_query = warp_id() / 4 * 16, first_key = warp_id() % 4 * 8;
-    const auto step = [&](float (&sums)[4], int column) {
+    const auto step = [&](float(&sums)[4], int column) {
         std::uint32_t a[4], b[2];
         load_a(a, queries + first_query * rows.stride + column, rows.stride);
         load_b_n8(b, keys + first_key * rows.stride + column, rows.stride);
@@ -81,8 +82,8 @@ struct WideSoftmax {
     float top[rows], sum[rows];
 
     template <bool rounded>
-    __device__ __forceinline__ void weigh(const float* scores, const Head<std::uint16_t>& h, std::int64_t bias_stride, float scale,
-                                          int first_row, int key, std::uint16_t* weights, float* keep) {
+    __device__ __forceinline__ void weigh(const float* scores, const Head<std::uint16_t>& h, std::int64_t bias_stride,
+                                          float scale, int first_row, int key, std::uint16_t* weights, float* keep) {
 #pragma unroll
         for (int i = 0; i < rows; ++i) {
             const int row = rows * warp_id() + i;

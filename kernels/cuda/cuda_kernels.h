@@ -36,34 +36,34 @@ struct MutableElements {
 // out = LayerNorm(x) ⊙ (1 + scale) + shift; row m uses row m / rows_per_group of shift and scale.
 struct NormModulate {
     std::int64_t rows = 0, columns = 0;
-    const float* x = nullptr;                             // [M, C]
-    const float *shift = nullptr, *scale = nullptr;       // [M / rows_per_group, C]
+    const float* x = nullptr;                        // [M, C]
+    const float *shift = nullptr, *scale = nullptr;  // [M / rows_per_group, C]
     std::int64_t rows_per_group = 1;
     float eps = 0;
-    MutableElements out = {};                             // [M, C]; may be x
+    MutableElements out = {};  // [M, C]; may be x
 };
 void launch_norm_modulate(const NormModulate& a, cudaStream_t stream);
 
 // stream_values += gate ⊙ y; then out = LayerNorm(stream_values) ⊙ (1 + scale) + shift, or, where shift is null, stream_values.
 struct ResidualNorm {
     std::int64_t rows = 0, columns = 0;
-    Elements y = {};                                      // [M, C]
-    const float* gate = nullptr;                          // [M / rows_per_gate, C]
+    Elements y = {};              // [M, C]
+    const float* gate = nullptr;  // [M / rows_per_gate, C]
     std::int64_t rows_per_gate = 1;
-    float* values = nullptr;                              // [M, C]: the residual stream, in place
-    const float *shift = nullptr, *scale = nullptr;       // [M / rows_per_group, C], both or neither
+    float* values = nullptr;                         // [M, C]: the residual stream, in place
+    const float *shift = nullptr, *scale = nullptr;  // [M / rows_per_group, C], both or neither
     std::int64_t rows_per_group = 1;
     float eps = 0;
-    MutableElements out = {};                             // [M, C]; may be y where the types are the same
+    MutableElements out = {};  // [M, C]; may be y where the types are the same
 };
 void launch_residual_norm(const ResidualNorm& a, cudaStream_t stream);
 
 // out = x / sqrt(mean(x²) + eps) ⊙ weight
 struct RmsNorm {
     std::int64_t rows = 0, columns = 0;
-    const float *x = nullptr, *weight = nullptr;          // [M, C], [C]
+    const float *x = nullptr, *weight = nullptr;  // [M, C], [C]
     float eps = 0;
-    MutableElements out = {};                             // [M, C]; may be x
+    MutableElements out = {};  // [M, C]; may be x
 };
 void launch_rms_norm(const RmsNorm& a, cudaStream_t stream);
 
@@ -71,11 +71,11 @@ void launch_rms_norm(const RmsNorm& a, cudaStream_t stream);
 
 struct GroupNorm {
     std::int64_t batch = 0, pixels = 0, channels = 0, groups = 0;
-    Elements x = {};                                      // [B, P, C]
-    const float *weight = nullptr, *bias = nullptr;       // [C]
+    Elements x = {};                                 // [B, P, C]
+    const float *weight = nullptr, *bias = nullptr;  // [C]
     float eps = 0;
     bool silu = false;
-    MutableElements out = {};                             // [B, P, C]; may be x
+    MutableElements out = {};  // [B, P, C]; may be x
 };
 // Bytes of `scratch` that launch_group_norm needs for a call of this shape.
 std::size_t group_norm_scratch_bytes(std::int64_t batch, std::int64_t pixels, std::int64_t channels, std::int64_t groups);
@@ -92,15 +92,15 @@ void launch_gated_gelu(Elements x, std::int64_t rows, std::int64_t columns, Muta
 // out[m, n] = value · gate[m / rows_per_gate, n] + after[m mod after_rows, n].
 struct ProductEpilogue {
     std::int64_t rows = 0, columns = 0;
-    const float* x = nullptr;                             // [M, N]: sums; may be out
-    const float* bias = nullptr;                          // [N]
-    Elements before = {};                                 // [M, N]; may be out
+    const float* x = nullptr;     // [M, N]: sums; may be out
+    const float* bias = nullptr;  // [N]
+    Elements before = {};         // [M, N]; may be out
     Function function = Function::identity;
-    const float* gate = nullptr;                          // [M / rows_per_gate, N]
+    const float* gate = nullptr;  // [M / rows_per_gate, N]
     std::int64_t rows_per_gate = 1;
-    const float* after = nullptr;                         // [after_rows, N]; may be out where after_rows = M
+    const float* after = nullptr;  // [after_rows, N]; may be out where after_rows = M
     std::int64_t after_rows = 1;
-    MutableElements out = {};                             // [M, N]
+    MutableElements out = {};  // [M, N]
 };
 void launch_product_epilogue(const ProductEpilogue& a, cudaStream_t stream);
 
@@ -126,12 +126,12 @@ void launch_lincomb(const Sum& sum, std::int64_t count, float* out, cudaStream_t
 struct SamplerUpdate {
     std::int64_t count = 0;
     Sum to_x0 = {}, to_x = {};
-    float *x0 = nullptr, *x = nullptr;                    // [count]
+    float *x0 = nullptr, *x = nullptr;  // [count]
     double input_scale = 1;
-    float* inputs = nullptr;                              // [copies, count]
+    float* inputs = nullptr;  // [copies, count]
     std::int64_t copies = 0;
     std::int32_t step = 0;
-    std::int32_t* first_bad = nullptr;                    // [1]
+    std::int32_t* first_bad = nullptr;  // [1]
 };
 void launch_sampler_update(const SamplerUpdate& a, cudaStream_t stream);
 
@@ -146,7 +146,7 @@ void launch_timestep_embed(const float* timesteps, std::int64_t count, std::int6
 
 struct Patches {
     std::int64_t batch = 0, channels = 0, height = 0, width = 0, patch = 1;
-    std::int64_t token_channels = 0;                      // of unpatchify's tokens, ≥ channels
+    std::int64_t token_channels = 0;  // of unpatchify's tokens, ≥ channels
 };
 // latents [B, C, H, W] → out [B·(H/p)·(W/p), C·p·p], column c·p² + y·p + x
 void launch_patchify(const Patches& p, const float* latents, MutableElements out, cudaStream_t stream);
@@ -177,14 +177,14 @@ struct HeadColumns {
 // out[b, i, h, :] = Σ_j softmax_j(scale · q·k_j + bias[h, i, j]) v_j, j < key_lengths[b]. batch and heads below 65,536.
 struct Attention {
     std::int64_t batch = 1, heads = 1, queries = 0, keys = 0, head_size = 0;
-    bool is_bf16 = false;                                 // of q, k, v and out
+    bool is_bf16 = false;  // of q, k, v and out
     // bf16 alone: weights meet the values rounded to bf16, 2^-8 off, instead of in two parts, 2^-16 off: two thirds of the work.
     bool rounded_weights = false;
-    HeadColumns q = {}, k = {}, v = {};                                  // [B·queries, ·], [B·keys, ·]
+    HeadColumns q = {}, k = {}, v = {};  // [B·queries, ·], [B·keys, ·]
     float scale = 1;
-    const float* bias = nullptr;                          // [heads, queries, keys]
-    const std::int32_t* key_lengths = nullptr;            // [B], in [1, keys]; null: all keys
-    void* out = nullptr;                                  // [B·queries, heads·head_size]
+    const float* bias = nullptr;                // [heads, queries, keys]
+    const std::int32_t* key_lengths = nullptr;  // [B], in [1, keys]; null: all keys
+    void* out = nullptr;                        // [B·queries, heads·head_size]
 };
 void launch_attention(const Attention& a, cudaStream_t stream);
 

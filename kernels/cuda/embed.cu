@@ -47,8 +47,8 @@ __global__ void __launch_bounds__(row_threads)
     store_chunk<aligned>(out + blockIdx.x * columns, column, columns, v);
 }
 
-__global__ void __launch_bounds__(row_threads) timestep_embed_kernel(const __grid_constant__ List<float> timesteps, std::int64_t half,
-                                                                     double divisor, MutableElements out) {
+__global__ void __launch_bounds__(row_threads)
+    timestep_embed_kernel(const __grid_constant__ List<float> timesteps, std::int64_t half, double divisor, MutableElements out) {
     constexpr double log_10000 = 9.210340371976184;
     const std::int64_t k = static_cast<std::int64_t>(blockIdx.y) * row_threads + threadIdx.x;
     if (k >= half) return;
@@ -100,7 +100,8 @@ dim3 latent_grid(const Patches& p) {
 }
 
 template <typename T>
-void launch_gather(const void* table, std::int64_t columns, const std::int32_t* ids, std::int64_t count, float* out, LaunchStream stream) {
+void launch_gather(const void* table, std::int64_t columns, const std::int32_t* ids, std::int64_t count, float* out,
+                   LaunchStream stream) {
     const auto* rows = static_cast<const T*>(table);
     const bool aligned = columns % chunk_width == 0 && is_aligned(rows, 4 * sizeof(T)) && is_aligned(out, 16);
     const auto kernel = aligned ? gather_kernel<T, true> : gather_kernel<T, false>;
@@ -115,9 +116,12 @@ void launch_gather(const void* table, std::int64_t columns, const std::int32_t* 
 void launch_gather(const void* table, Storage type, std::int64_t columns, const std::int32_t* ids, std::int64_t count, float* out,
                    cudaStream_t stream) {
     switch (type) {
-        case Storage::f32: return launch_gather<float>(table, columns, ids, count, out, stream);
-        case Storage::bf16: return launch_gather<std::uint16_t>(table, columns, ids, count, out, stream);
-        case Storage::f16: return launch_gather<Half>(table, columns, ids, count, out, stream);
+        case Storage::f32:
+            return launch_gather<float>(table, columns, ids, count, out, stream);
+        case Storage::bf16:
+            return launch_gather<std::uint16_t>(table, columns, ids, count, out, stream);
+        case Storage::f16:
+            return launch_gather<Half>(table, columns, ids, count, out, stream);
     }
 }
 
@@ -128,14 +132,18 @@ void launch_timestep_embed(const float* timesteps, std::int64_t count, std::int6
     in_parts(timesteps, count, [&](const List<float>& list, std::int64_t begin, std::int64_t part) {
         MutableElements to = out;
         to.data = static_cast<std::byte*>(out.data) + begin * columns * (out.is_bf16 ? 2 : 4);
-        launch(timestep_embed_kernel, dim3(static_cast<unsigned>(part), blocks_for(half, row_threads)), dim3(row_threads), 0, stream, list,
-               half, divisor, to);
+        launch(timestep_embed_kernel, dim3(static_cast<unsigned>(part), blocks_for(half, row_threads)), dim3(row_threads), 0,
+               stream, list, half, divisor, to);
     });
 }
 
 void launch_patchify(const Patches& p, const float* latents, MutableElements out, cudaStream_t stream) {
-    if (out.is_bf16) launch(patchify_kernel<std::uint16_t>, latent_grid(p), dim3(element_threads), 0, stream, p, latents, static_cast<std::uint16_t*>(out.data));
-    else launch(patchify_kernel<float>, latent_grid(p), dim3(element_threads), 0, stream, p, latents, static_cast<float*>(out.data));
+    if (out.is_bf16)
+        launch(patchify_kernel<std::uint16_t>, latent_grid(p), dim3(element_threads), 0, stream, p, latents,
+               static_cast<std::uint16_t*>(out.data));
+    else
+        launch(patchify_kernel<float>, latent_grid(p), dim3(element_threads), 0, stream, p, latents,
+               static_cast<float*>(out.data));
 }
 
 void launch_unpatchify(const Patches& p, const float* tokens, float* out, cudaStream_t stream) {

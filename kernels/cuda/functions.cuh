@@ -20,11 +20,16 @@ __device__ __forceinline__ float gelu_tanh(float x) {
 // The function is the same for all threads, so the choice costs next to nothing.
 __device__ __forceinline__ float apply(kernels::Function f, float x) {
     switch (f) {
-        case kernels::Function::identity: return x;
-        case kernels::Function::relu: return x < 0.0F ? 0.0F : x;  // NaN stays
-        case kernels::Function::silu: return silu(x);
-        case kernels::Function::gelu_tanh: return gelu_tanh(x);
-        case kernels::Function::soft_clamp3: return 3.0F * tanhf(x / 3.0F);
+        case kernels::Function::identity:
+            return x;
+        case kernels::Function::relu:
+            return x < 0.0F ? 0.0F : x;  // NaN stays
+        case kernels::Function::silu:
+            return silu(x);
+        case kernels::Function::gelu_tanh:
+            return gelu_tanh(x);
+        case kernels::Function::soft_clamp3:
+            return 3.0F * tanhf(x / 3.0F);
     }
     return x;
 }

@@ -21,10 +21,10 @@ namespace t2i::cuda {
 namespace {
 
 constexpr int block_threads = 256, join_threads = 128;
-constexpr int apply_pixels = 4;             // a thread has in hand at a time
-constexpr int most_lanes = 64;              // threads side by side along the channels
-constexpr std::int64_t most_splits = 256;   // enough blocks for one picture to fill a large card
-constexpr std::int64_t least_pixels = 16;   // of one thread: fewer would be dominated by joining
+constexpr int apply_pixels = 4;            // a thread has in hand at a time
+constexpr int most_lanes = 64;             // threads side by side along the channels
+constexpr std::int64_t most_splits = 256;  // enough blocks for one picture to fill a large card
+constexpr std::int64_t least_pixels = 16;  // of one thread: fewer would be dominated by joining
 
 // How a picture is cut: lanes · rows = block_threads; lane: four channels, row: every rows-th pixel of the split.
 struct Cut {
@@ -60,7 +60,8 @@ struct JoinPlaces {
 __device__ __forceinline__ float4 as_float4(const float (&v)[4]) {
     return make_float4(v[0], v[1], v[2], v[3]);
 }
-__device__ __forceinline__ void join_into(float& mean, float& squares, float count, float other_mean, float other_squares, float other_count) {
+__device__ __forceinline__ void join_into(float& mean, float& squares, float count, float other_mean, float other_squares,
+                                          float other_count) {
     const Moments m = join({count, mean, squares}, {other_count, other_mean, other_squares});
     mean = m.mean;
     squares = m.squares;
@@ -118,7 +119,8 @@ __global__ void __launch_bounds__(block_threads) group_moments_kernel(GroupNorm 
 }
 
 // statistics[b, g] = mean and 1 / sqrt(variance + eps).
-__global__ void __launch_bounds__(join_threads) group_statistics_kernel(GroupNorm a, Cut cut, const float* moments, float* statistics) {
+__global__ void __launch_bounds__(join_threads)
+    group_statistics_kernel(GroupNorm a, Cut cut, const float* moments, float* statistics) {
     struct Warps {
         Moments of[join_threads / 32];
     };
@@ -166,7 +168,8 @@ __global__ void __launch_bounds__(block_threads) group_apply_kernel(GroupNorm a,
         float v[apply_pixels][4];
 #pragma unroll
         for (int j = 0; j < apply_pixels; ++j)
-            if (pixel + j * cut.rows < at.end) load_chunk<aligned>(from + (pixel + j * cut.rows) * a.channels, at.channel, a.channels, v[j]);
+            if (pixel + j * cut.rows < at.end)
+                load_chunk<aligned>(from + (pixel + j * cut.rows) * a.channels, at.channel, a.channels, v[j]);
 #pragma unroll
         for (int j = 0; j < apply_pixels; ++j) {
             if (pixel + j * cut.rows >= at.end) break;
@@ -187,15 +190,15 @@ void launch_group_norm(const GroupNorm& a, const Cut& cut, float* scratch, Launc
     const dim3 grid(static_cast<unsigned>(cut.splits), blocks_for(a.channels, std::int64_t{cut.lanes} * chunk_width),
                     static_cast<unsigned>(a.batch));
     launch(group_moments_kernel<T, aligned>, grid, dim3(block_threads), 0, stream, a, cut, moments);
-    launch(group_statistics_kernel, dim3(static_cast<unsigned>(a.groups), static_cast<unsigned>(a.batch)), dim3(join_threads), 0, stream, a,
-           cut, moments, statistics);
+    launch(group_statistics_kernel, dim3(static_cast<unsigned>(a.groups), static_cast<unsigned>(a.batch)), dim3(join_threads), 0,
+           stream, a, cut, moments, statistics);
     launch(group_apply_kernel<T, aligned>, grid, dim3(block_threads), 0, stream, a, cut, statistics);
 }
 template <typename T>
 void launch_group_norm(const GroupNorm& a, float* scratch, LaunchStream stream) {
     const Cut cut = cut_of(a.pixels, a.channels);
-    const bool aligned = a.channels % chunk_width == 0 && chunks_aligned(a.x) && chunks_aligned(a.out) && chunks_aligned(a.weight) &&
-                         chunks_aligned(a.bias);
+    const bool aligned = a.channels % chunk_width == 0 && chunks_aligned(a.x) && chunks_aligned(a.out) &&
+                         chunks_aligned(a.weight) && chunks_aligned(a.bias);
     if (aligned) launch_group_norm<T, true>(a, cut, scratch, stream);
     else launch_group_norm<T, false>(a, cut, scratch, stream);
 }

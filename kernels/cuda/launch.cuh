@@ -17,7 +17,8 @@ struct LaunchStream {
     cudaStream_t stream;
     const char* launcher;
     // Implicit on purpose: `where` is then the launcher that passes its stream.
-    LaunchStream(cudaStream_t s, std::source_location where = std::source_location::current())  // NOLINT(google-explicit-constructor)
+    LaunchStream(cudaStream_t s,
+                 std::source_location where = std::source_location::current())  // NOLINT(google-explicit-constructor)
         : stream(s), launcher(where.function_name()) {}
 };
 

@@ -24,8 +24,8 @@ struct RowSums {
 
 // (v - mean) · inverse · (1 + scale) + shift
 template <bool aligned>
-__device__ __forceinline__ void modulate(const float* scale_row, const float* shift_row, std::int64_t column, std::int64_t columns, float mean,
-                                         float inverse, float (&v)[4]) {
+__device__ __forceinline__ void modulate(const float* scale_row, const float* shift_row, std::int64_t column,
+                                         std::int64_t columns, float mean, float inverse, float (&v)[4]) {
     float scale[4], shift[4];
     load_chunk<aligned>(scale_row, column, columns, scale);
     load_chunk<aligned>(shift_row, column, columns, shift);
@@ -162,7 +162,8 @@ template <bool aligned, typename Row>
 __global__ void __launch_bounds__(1024) long_row_norm_kernel(Row row_op) {
     RowSums& sums = static_shared<RowSums>();
     const std::int64_t row = blockIdx.x, columns = row_op.a.columns, start = row * columns;
-    const std::int64_t first = static_cast<std::int64_t>(threadIdx.x) * chunk_width, step = static_cast<std::int64_t>(blockDim.x) * chunk_width;
+    const std::int64_t first = static_cast<std::int64_t>(threadIdx.x) * chunk_width,
+                       step = static_cast<std::int64_t>(blockDim.x) * chunk_width;
     float v[4], sum = 0.0F, squares = 0.0F, mean = 0.0F, inverse = 1.0F;
     for (std::int64_t column = first; column < columns; column += step) {
         row_op.template load<aligned>(row, start, column, v);

@@ -90,11 +90,13 @@ __global__ void __launch_bounds__(flat_threads) cast_kernel(const From* x, std::
 template <typename T>
 void launch_unary(Function f, Elements x, std::int64_t count, MutableElements out, bool aligned, LaunchStream stream) {
     const auto kernel = aligned ? unary_kernel<T, true> : unary_kernel<T, false>;
-    launch(kernel, flat_grid(count), dim3(flat_threads), 0, stream, f, static_cast<const T*>(x.data), count, static_cast<T*>(out.data));
+    launch(kernel, flat_grid(count), dim3(flat_threads), 0, stream, f, static_cast<const T*>(x.data), count,
+           static_cast<T*>(out.data));
 }
 
 template <typename T>
-void launch_gated_gelu(Elements x, std::int64_t rows, std::int64_t columns, MutableElements out, bool aligned, LaunchStream stream) {
+void launch_gated_gelu(Elements x, std::int64_t rows, std::int64_t columns, MutableElements out, bool aligned,
+                       LaunchStream stream) {
     const auto kernel = aligned ? gated_gelu_kernel<T, true> : gated_gelu_kernel<T, false>;
     const MatrixGrid g = matrix_grid(rows, columns);
     launch(kernel, g.grid, g.block, 0, stream, static_cast<const T*>(x.data), rows, columns, static_cast<T*>(out.data));
@@ -122,8 +124,8 @@ void launch_gated_gelu(Elements x, std::int64_t rows, std::int64_t columns, Muta
 }
 
 void launch_product_epilogue(const ProductEpilogue& a, cudaStream_t stream) {
-    const bool aligned = a.columns % chunk_width == 0 && chunks_aligned(a.x) && chunks_aligned(a.bias) && chunks_aligned(a.before) &&
-                         chunks_aligned(a.gate) && chunks_aligned(a.after) && chunks_aligned(a.out);
+    const bool aligned = a.columns % chunk_width == 0 && chunks_aligned(a.x) && chunks_aligned(a.bias) &&
+                         chunks_aligned(a.before) && chunks_aligned(a.gate) && chunks_aligned(a.after) && chunks_aligned(a.out);
     const MatrixGrid g = matrix_grid(a.rows, a.columns);
     launch(aligned ? product_epilogue_kernel<true> : product_epilogue_kernel<false>, g.grid, g.block, 0, stream, a);
 }

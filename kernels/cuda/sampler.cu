@@ -18,7 +18,8 @@ constexpr int sampler_threads = 256;
 
 __device__ __forceinline__ float value_of(const Sum& sum, std::int64_t i) {
     double total = 0.0;
-    for (int t = 0; t < sum.terms; ++t) total = __dadd_rn(total, __dmul_rn(sum.coefficients[t], static_cast<double>(sum.x[t][i])));
+    for (int t = 0; t < sum.terms; ++t)
+        total = __dadd_rn(total, __dmul_rn(sum.coefficients[t], static_cast<double>(sum.x[t][i])));
     return static_cast<float>(total);
 }
 
@@ -26,7 +27,8 @@ __device__ __forceinline__ std::int64_t element() {
     return static_cast<std::int64_t>(blockIdx.x) * sampler_threads + threadIdx.x;
 }
 
-__global__ void __launch_bounds__(sampler_threads) lincomb_kernel(const __grid_constant__ Sum sum, std::int64_t count, float* out) {
+__global__ void __launch_bounds__(sampler_threads)
+    lincomb_kernel(const __grid_constant__ Sum sum, std::int64_t count, float* out) {
     const std::int64_t i = element();
     if (i < count) out[i] = value_of(sum, i);
 }

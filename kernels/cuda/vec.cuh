@@ -118,7 +118,8 @@ __device__ __forceinline__ void store_chunk(T* row, std::int64_t column, std::in
 
 // The same with the type known only at run time; `row` begins at element `first` of the data.
 template <bool aligned>
-__device__ __forceinline__ void load_chunk(Elements e, std::int64_t first, std::int64_t column, std::int64_t columns, float (&v)[4]) {
+__device__ __forceinline__ void load_chunk(Elements e, std::int64_t first, std::int64_t column, std::int64_t columns,
+                                           float (&v)[4]) {
     if (e.is_bf16) load_chunk<aligned>(static_cast<const std::uint16_t*>(e.data) + first, column, columns, v);
     else load_chunk<aligned>(static_cast<const float*>(e.data) + first, column, columns, v);
 }

@@ -74,9 +74,9 @@ struct Thread {
     context::fiber own, scheduler;  // the one that is left, whichever it is
     State state = State::ready;
     bool has_begun = false, cancelled = false;
-    bool leaves = false;            // its fiber is to end
-    void* fake_stack = nullptr;     // AddressSanitizer's
-    void* history = nullptr;        // ThreadSanitizer's
+    bool leaves = false;         // its fiber is to end
+    void* fake_stack = nullptr;  // AddressSanitizer's
+    void* history = nullptr;     // ThreadSanitizer's
     context::stack_context stack;
     struct Copy {
         void* to;
@@ -84,9 +84,9 @@ struct Thread {
         std::size_t bytes;
         bool wanted;
     };
-    std::vector<Copy> copies;               // started, not done
-    std::vector<std::size_t> group_sizes;   // of the closed groups among them, oldest first
-    std::size_t open_copies = 0;            // in no group yet
+    std::vector<Copy> copies;              // started, not done
+    std::vector<std::size_t> group_sizes;  // of the closed groups among them, oldest first
+    std::size_t open_copies = 0;           // in no group yet
 };
 
 struct Warp {
@@ -416,7 +416,8 @@ void* static_shared_memory(const void* key, std::size_t bytes, std::size_t align
 
 void check_aligned(const void* p, std::size_t bytes, const char* what) {
     if (reinterpret_cast<std::uintptr_t>(p) % bytes != 0)
-        emulator().fail(std::string(what) + " of " + std::to_string(bytes) + " bytes at an address that is not a multiple of them");
+        emulator().fail(std::string(what) + " of " + std::to_string(bytes) +
+                        " bytes at an address that is not a multiple of them");
 }
 
 void check_shared(const void* p, std::size_t bytes, std::size_t alignment, const char* what) {

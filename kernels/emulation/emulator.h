@@ -34,17 +34,17 @@ struct Settings {
 void use(const Settings& settings);
 
 struct Launch {
-    const void* kernel = nullptr;      // to tell kernels apart
-    const char* launcher = "";         // to name them
+    const void* kernel = nullptr;  // to tell kernels apart
+    const char* launcher = "";     // to name them
     dim3 grid, block;
-    std::size_t dynamic_bytes = 0;     // of shared memory
-    std::function<void()> thread;      // what one thread does
+    std::size_t dynamic_bytes = 0;  // of shared memory
+    std::function<void()> thread;   // what one thread does
 };
 // Runs all of it. Throws Fault, and what `thread` throws.
 void run(const Launch& launch);
 
 struct Counts {
-    std::size_t kernels = 0;   // distinct, template instances counted each
+    std::size_t kernels = 0;  // distinct, template instances counted each
     std::size_t launches = 0, blocks = 0;
 };
 // Since the program began.

@@ -22,7 +22,8 @@ class FiberStacks {
     [[nodiscard]] boost::context::stack_context at(std::size_t i) {
         while (memory_.size() <= i) {
             memory_.reserve(memory_.size() + 1);
-            void* memory = mmap(nullptr, guard_bytes + stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+            void* memory = mmap(nullptr, guard_bytes + stack_bytes, PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
             if (memory == MAP_FAILED) throw std::bad_alloc();
             memory_.push_back(memory);
             if (mprotect(memory, guard_bytes, PROT_NONE) != 0) throw std::bad_alloc();

@@ -18,13 +18,15 @@ constexpr int warp_lanes = 32;
 void wait_at_barrier(std::source_location where);
 
 // Runs compute(operands) for the lanes in `mask`, with context `context`.
-void meet_warp(void* own, unsigned mask, std::source_location where, void (*compute)(void* const* operands, void* context), void* context);
+void meet_warp(void* own, unsigned mask, std::source_location where, void (*compute)(void* const* operands, void* context),
+               void* context);
 
 // The general operation of a warp: every lane in `mask` calls it at the same place with its own operand, and the last one to
 // come runs compute(all), which reads and changes the operands; all[lane] is that lane's operand, null outside of the mask.
 // Afterwards all go on. Lanes at different places or with different masks, and a lane that has ended, are a Fault.
 template <typename Operand, typename Compute>
-void warp_collective(Operand& own, Compute compute, unsigned mask = 0xFFFFFFFFU, std::source_location where = std::source_location::current()) {
+void warp_collective(Operand& own, Compute compute, unsigned mask = 0xFFFFFFFFU,
+                     std::source_location where = std::source_location::current()) {
     meet_warp(
         &own, mask, where,
         [](void* const* operands, void* context) {

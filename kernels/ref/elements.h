@@ -27,10 +27,8 @@ struct In {
         const int exponent = static_cast<int>((bits >> 10) & 31U);
         if (exponent == 0) return sign * fraction * 0x1p-24;
         // Exponent 31 (infinity, NaN) goes through binary32, whose layout puts the same fields higher up.
-        if (exponent == 31)
-            return std::bit_cast<float>(((bits & 0x8000U) << 16) | 0x7F800000U | ((bits & 1023U) << 13));
-        return sign * (1024.0 + fraction) *
-               std::bit_cast<double>(static_cast<std::uint64_t>(1023 + exponent - 25) << 52);
+        if (exponent == 31) return std::bit_cast<float>(((bits & 0x8000U) << 16) | 0x7F800000U | ((bits & 1023U) << 13));
+        return sign * (1024.0 + fraction) * std::bit_cast<double>(static_cast<std::uint64_t>(1023 + exponent - 25) << 52);
     }
 };
 
@@ -47,8 +45,8 @@ struct Out {
         }
         const auto bits = std::bit_cast<std::uint32_t>(f);
         const bool nan = (bits & 0x7FFFFFFFU) > 0x7F800000U;
-        static_cast<std::uint16_t*>(data)[i] = static_cast<std::uint16_t>(
-            nan ? (bits >> 16) | 0x40U : (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16);
+        static_cast<std::uint16_t*>(data)[i] =
+            static_cast<std::uint16_t>(nan ? (bits >> 16) | 0x40U : (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16);
     }
 };
 

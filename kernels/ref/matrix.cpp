@@ -12,8 +12,7 @@ void linear(const Linear& a) {
         for (std::int64_t k = 0; k < a.k; ++k) row[static_cast<std::size_t>(k)] = a.x[m * a.k + k];
         for (std::int64_t n = 0; n < a.n; ++n) {
             double sum = 0;
-            for (std::int64_t k = 0; k < a.k; ++k)
-                sum += row[static_cast<std::size_t>(k)] * a.weight[n * a.k + k];
+            for (std::int64_t k = 0; k < a.k; ++k) sum += row[static_cast<std::size_t>(k)] * a.weight[n * a.k + k];
             if (a.bias) sum += a.bias[n];
             double value = apply(a.function, sum);
             if (a.gate) value *= a.gate[m / (a.m / a.gate_rows) * a.n + n];
@@ -52,8 +51,7 @@ void attention(const Attention& a) {
                         sum[static_cast<std::size_t>(d)] += weight * at(a.v, b * a.keys + j, column + d);
                 }
                 for (std::int64_t d = 0; d < a.head_size; ++d)
-                    a.out.set(row * a.heads * a.head_size + column + d,
-                              sum[static_cast<std::size_t>(d)] / total);
+                    a.out.set(row * a.heads * a.head_size + column + d, sum[static_cast<std::size_t>(d)] / total);
             }
 }
 

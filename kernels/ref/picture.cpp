@@ -11,8 +11,7 @@ void conv2d(const Conv2d& a) {
         double sum = a.bias ? a.bias[o] : 0.0;
         for (std::int64_t i = 0; i < a.kernel_height; ++i)
             for (std::int64_t j = 0; j < a.kernel_width; ++j) {
-                const std::int64_t from_y = y * a.stride + i - a.padding[0],
-                                   from_x = x * a.stride + j - a.padding[1];
+                const std::int64_t from_y = y * a.stride + i - a.padding[0], from_x = x * a.stride + j - a.padding[1];
                 if (from_y < 0 || from_y >= a.height || from_x < 0 || from_x >= a.width) continue;
                 for (std::int64_t c = 0; c < a.channels_in; ++c)
                     sum += a.x[((b * a.height + from_y) * a.width + from_x) * a.channels_in + c] *
@@ -30,8 +29,7 @@ void conv2d(const Conv2d& a) {
                 }
 }
 
-void upsample2x(In x, std::int64_t batch, std::int64_t height, std::int64_t width, std::int64_t channels,
-                Out out) {
+void upsample2x(In x, std::int64_t batch, std::int64_t height, std::int64_t width, std::int64_t channels, Out out) {
     for (std::int64_t b = 0; b < batch; ++b)
         for (std::int64_t y = 0; y < 2 * height; ++y)
             for (std::int64_t column = 0; column < 2 * width; ++column)
@@ -43,25 +41,22 @@ void upsample2x(In x, std::int64_t batch, std::int64_t height, std::int64_t widt
 namespace {
 // Calls visit(token, c, y, x, index in [B, C, H, W]) for every element, y and x counted inside the patch.
 template <typename Visit>
-void each_in_patches(std::int64_t b, std::int64_t c, std::int64_t h, std::int64_t w, std::int64_t p,
-                     Visit visit) {
+void each_in_patches(std::int64_t b, std::int64_t c, std::int64_t h, std::int64_t w, std::int64_t p, Visit visit) {
     for (std::int64_t i = 0; i < b * c * h * w; ++i) {
-        const std::int64_t column = i % w, row = i / w % h, channel = i / (w * h) % c,
-                           picture = i / (w * h * c);
+        const std::int64_t column = i % w, row = i / w % h, channel = i / (w * h) % c, picture = i / (w * h * c);
         visit((picture * (h / p) + row / p) * (w / p) + column / p, channel, row % p, column % p, i);
     }
 }
 }  // namespace
 
-void patchify(In latents, std::int64_t b, std::int64_t c, std::int64_t h, std::int64_t w, std::int64_t p,
-              Out out) {
+void patchify(In latents, std::int64_t b, std::int64_t c, std::int64_t h, std::int64_t w, std::int64_t p, Out out) {
     each_in_patches(b, c, h, w, p, [&](auto token, auto channel, auto y, auto x, auto i) {
         out.set(token * c * p * p + channel * p * p + y * p + x, latents[i]);
     });
 }
 
-void unpatchify(In tokens, std::int64_t cx, std::int64_t b, std::int64_t c, std::int64_t h, std::int64_t w,
-                std::int64_t p, Out out) {
+void unpatchify(In tokens, std::int64_t cx, std::int64_t b, std::int64_t c, std::int64_t h, std::int64_t w, std::int64_t p,
+                Out out) {
     each_in_patches(b, c, h, w, p, [&](auto token, auto channel, auto y, auto x, auto i) {
         out.set(i, tokens[token * cx * p * p + (y * p + x) * cx + channel]);
     });

@@ -53,8 +53,7 @@ void attention(const Attention& a);
 
 // out[m, c] = (x[m, c] - mean_m) / sqrt(var_m + eps) · (1 + scale[g, c]) + shift[g, c], g = m / (M / G), var
 // biased (Ba et al. 2016, arXiv:1607.06450; modulation: Peebles and Xie 2023, arXiv:2212.09748, adaLN).
-void norm_modulate(In x, In shift, In scale, std::int64_t m, std::int64_t c, std::int64_t groups, float eps,
-                   Out out);
+void norm_modulate(In x, In shift, In scale, std::int64_t m, std::int64_t c, std::int64_t groups, float eps, Out out);
 
 // out[m, c] = x[m, c] / sqrt(mean_c(x²) + eps) · weight[c]  (Zhang and Sennrich 2019, arXiv:1910.07467; T5's
 // layer norm).
@@ -62,8 +61,8 @@ void rms_norm(In x, In weight, std::int64_t m, std::int64_t c, float eps, Out ou
 
 // x [B, P, C]: per picture and group of C / groups channels, mean and biased variance over its P·(C / groups)
 // elements; out = f((x - mean) / sqrt(var + eps) · weight[c] + bias[c])  (Wu and He 2018, arXiv:1803.08494).
-void group_norm(In x, In weight, In bias, std::int64_t batch, std::int64_t pixels, std::int64_t channels,
-                std::int64_t groups, float eps, Function f, Out out);
+void group_norm(In x, In weight, In bias, std::int64_t batch, std::int64_t pixels, std::int64_t channels, std::int64_t groups,
+                float eps, Function f, Out out);
 
 // out[b, y, x, o] = f(Σ in[b, y·stride + i - top, x·stride + j - left, c] · w[o, c, i, j] + bias[o] +
 // residual[b, y, x, o]), with zeros outside the picture: the cross-correlation that frameworks call
@@ -82,8 +81,7 @@ struct Conv2d {
 void conv2d(const Conv2d& a);
 
 // Each pixel four times.  x [B, H, W, C] → out [B, 2H, 2W, C]
-void upsample2x(In x, std::int64_t batch, std::int64_t height, std::int64_t width, std::int64_t channels,
-                Out out);
+void upsample2x(In x, std::int64_t batch, std::int64_t height, std::int64_t width, std::int64_t channels, Out out);
 
 void unary(Function f, In x, std::int64_t count, Out out);
 
@@ -97,12 +95,11 @@ void lincomb(const double* coefficients, const In* x, std::int64_t terms, std::i
 void gather(In table, const std::int32_t* ids, std::int64_t n, std::int64_t c, Out out);
 
 // latents [B, C, H, W] → out [B·(H/p)·(W/p), C·p·p], column c·p² + y·p + x.
-void patchify(In latents, std::int64_t b, std::int64_t c, std::int64_t h, std::int64_t w, std::int64_t p,
-              Out out);
+void patchify(In latents, std::int64_t b, std::int64_t c, std::int64_t h, std::int64_t w, std::int64_t p, Out out);
 
 // tokens [B·(H/p)·(W/p), p·p·Cx], column (y·p + x)·Cx + c → out [B, C, H, W], channels 0 … C - 1 of Cx.
-void unpatchify(In tokens, std::int64_t cx, std::int64_t b, std::int64_t c, std::int64_t h, std::int64_t w,
-                std::int64_t p, Out out);
+void unpatchify(In tokens, std::int64_t cx, std::int64_t b, std::int64_t c, std::int64_t h, std::int64_t w, std::int64_t p,
+                Out out);
 
 // out[n, k] = cos(t_n f_k), out[n, C/2 + k] = sin(t_n f_k), f_k = exp(-ln(10⁴)·k / (C/2 - shift)), with f_k
 // and t·f_k rounded to f32 as the reference implementations do (DiT's timestep_embedding; diffusers'
@@ -113,14 +110,14 @@ void timestep_embed(const float* timesteps, std::int64_t n, std::int64_t c, floa
 // scale, or, where shift is absent, stream.
 struct ResidualNorm {
     std::int64_t m, c;
-    In y;                     // [M, C]
-    In gate;                  // [Gg, C]
-    std::int64_t gate_rows;   // Gg
-    float* stream;            // [M, C]
-    In shift, scale;          // [G, C]
-    std::int64_t groups;      // G
+    In y;                    // [M, C]
+    In gate;                 // [Gg, C]
+    std::int64_t gate_rows;  // Gg
+    float* stream;           // [M, C]
+    In shift, scale;         // [G, C]
+    std::int64_t groups;     // G
     float eps;
-    Out out;                  // [M, C]
+    Out out;  // [M, C]
 };
 void residual_norm(const ResidualNorm& a);
 

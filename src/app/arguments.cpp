@@ -64,12 +64,15 @@ void add_model_flags(CLI::App& app, PipelineOptions& options) {
     app.add_option("-m,--model", options.model, "model folder in diffusers layout (default: the bundled model)");
     auto* vae = app.add_option("--vae", options.vae, "another decoder: an AutoencoderKL or AutoencoderTiny folder");
     app.add_option("--taesd", options.vae, "a TAESD decoder: a safetensors file or an AutoencoderTiny folder")->excludes(vae);
-    app.add_option("--device", options.device,
-                   "auto, cuda, cuda:N, cpu, ref (slow, double precision), or emulated (the GPU's kernels without one, very slow)")
+    app.add_option(
+           "--device", options.device,
+           "auto, cuda, cuda:N, cpu, ref (slow, double precision), or emulated (the GPU's kernels without one, very slow)")
         ->capture_default_str();
-    app.add_flag("--fast-math", options.fast_math, "on a GPU: quicker products and attention; last bits may depend on what is made together");
+    app.add_flag("--fast-math", options.fast_math,
+                 "on a GPU: quicker products and attention; last bits may depend on what is made together");
     app.add_option("--dtype", options.dtype, "auto, f32 or bf16")->capture_default_str();
-    app.add_option("--engine-batch", options.engine_batch, "pictures made at a time (default: 1 on a CPU, up to 32 on a GPU); changes no picture")
+    app.add_option("--engine-batch", options.engine_batch,
+                   "pictures made at a time (default: 1 on a CPU, up to 32 on a GPU); changes no picture")
         ->check(CLI::Range(1, 4096));
     app.add_option("-t,--threads", options.threads, "CPU threads (default: one per core)")->check(CLI::Range(1, 1024));
 }

@@ -52,9 +52,9 @@ std::string numbered_prompt(const std::string& prompt, const ModelInfo& info, in
 }
 
 struct BatchTime {
-    double ms = 0;     // a picture
+    double ms = 0;          // a picture
     double denoise_ms = 0;  // of that, in the loop
-    int together = 0;  // in the last full batch
+    int together = 0;       // in the last full batch
 };
 
 // n different prompts through the runner, from the open file to the last synced journal line.
@@ -91,7 +91,9 @@ BenchRow time_denoiser(Engine& engine, const GenerateRequest& request, int n, in
     if (settings.guided) job.negative = engine.tokenize(request.negative_prompt, "--negative-prompt").ids;
     std::vector<PictureJob> jobs(static_cast<std::size_t>(together), job);
     for (std::size_t i = 0; i < jobs.size(); ++i) jobs[i].seed = i;
-    BenchRow row{"denoiser alone, " + std::to_string(settings.plan.steps.size()) + " steps, " + std::to_string(together) + " together", {}};
+    BenchRow row{
+        "denoiser alone, " + std::to_string(settings.plan.steps.size()) + " steps, " + std::to_string(together) + " together",
+        {}};
     for (int made = 0; made < n; made += together) {
         engine.times() = {};
         engine.make(settings, jobs, {[](std::size_t, Engine::Picture) {}, {}});
@@ -104,8 +106,9 @@ BenchRow time_denoiser(Engine& engine, const GenerateRequest& request, int n, in
 
 // This program, started anew for each picture.
 double time_separate_run(const PipelineOptions& model, const GenerateRequest& request, const std::string& output) {
-    std::vector<std::string> arguments{"t2i",     "--quiet",    "-p",    request.prompt, "-o",      output,      "-m",
-                                       model.model, "--device", model.device, "--dtype",      model.dtype, "--steps", std::to_string(*request.steps)};
+    std::vector<std::string> arguments{
+        "t2i",       "--quiet",  "-p",         request.prompt, "-o",        output,    "-m",
+        model.model, "--device", model.device, "--dtype",      model.dtype, "--steps", std::to_string(*request.steps)};
     if (model.threads > 0) arguments.insert(arguments.end(), {"-t", std::to_string(model.threads)});
     if (!model.vae.empty()) arguments.insert(arguments.end(), {"--vae", model.vae});
     std::vector<char*> argv;
@@ -172,14 +175,16 @@ BenchReport bench_batch(const PipelineOptions& model, const GenerateRequest& req
 
     const double separate_ms = quantile(separate.times_ms, 0.5), whole_ms = quantile(whole.times_ms, 0.5);
     const auto backend = make_backend(engine.info().device, {.threads = model.threads});
-    whole.what = "batch of " + std::to_string(turns * each) + ", end to end (" + ratio(quantile(of_denoiser, 0.5)) + " of the denoiser's rate)";
+    whole.what = "batch of " + std::to_string(turns * each) + ", end to end (" + ratio(quantile(of_denoiser, 0.5)) +
+                 " of the denoiser's rate)";
     // Of the same seconds: what a backend without a queue is judged by.
     own.what = "its denoiser (" + ratio(quantile(of_own, 0.5)) + " of the batch's time)";
     single.what = "batch, one at a time (the batch is " + ratio(quantile(over_single, 0.5)) + " times as fast)";
     separate.what = "separate runs of t2i (the batch is " + ratio(separate_ms / whole_ms) + " times as fast)";
     return {{denoiser, whole, own, single, separate},
             machine_name(engine.info().runs_on),
-            {.matrix_gflops = measure_matrix_peak_gflops(*backend, engine.info().dtype == name_of(DType::bf16) ? DType::bf16 : DType::f32)}};
+            {.matrix_gflops =
+                 measure_matrix_peak_gflops(*backend, engine.info().dtype == name_of(DType::bf16) ? DType::bf16 : DType::f32)}};
 }
 
 }  // namespace t2i::app

@@ -52,7 +52,8 @@ BenchRow bench_loop(const ExecContext& ctx, const Denoiser& denoiser, const Loop
         const auto start = std::chrono::steady_clock::now();
         loop.run({.seeds = seeds, .progress = {}, .meanwhile = {}});
         ctx.backend.wait(ctx.backend.mark());
-        if (run >= 0) row.times_ms.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+        if (run >= 0)
+            row.times_ms.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
         row.flops = ctx.tracer->flops() - flops;
     }
     if (!bench.latents.empty()) save_latents(ctx, loop, bench.latents);

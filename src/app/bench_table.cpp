@@ -32,11 +32,12 @@ void print_stages(const BenchReport& report) {
     std::printf("| %-38s | median ms |    p10 |    p90 | GFLOP/s | of peak |\n", "what");
     std::printf("| %-38s | --------: | -----: | -----: | ------: | ------: |\n", "---");
     for (const auto& row : report.rows) {
-        std::printf("| %-38s | %9.2f | %6.2f | %6.2f |", row.what.c_str(), median_ms(row), quantile(row.times_ms, 0.1), quantile(row.times_ms, 0.9));
+        std::printf("| %-38s | %9.2f | %6.2f | %6.2f |", row.what.c_str(), median_ms(row), quantile(row.times_ms, 0.1),
+                    quantile(row.times_ms, 0.9));
         if (row.flops > 0)
-            std::printf(" %7.0f | %7.2f |\n", per_second(row.flops, row), per_second(row.flops, row) / report.peaks.matrix_gflops);
-        else
-            std::printf("         |         |\n");
+            std::printf(" %7.0f | %7.2f |\n", per_second(row.flops, row),
+                        per_second(row.flops, row) / report.peaks.matrix_gflops);
+        else std::printf("         |         |\n");
     }
 }
 
@@ -50,11 +51,10 @@ void print_operations(const BenchReport& report) {
         constexpr double us_per_ms = 1000.0;
         std::printf("| %-44s | %9.2f | %8.2f | %8.2f |", row.what.c_str(), median_ms(row) * us_per_ms,
                     quantile(row.times_ms, 0.1) * us_per_ms, quantile(row.times_ms, 0.9) * us_per_ms);
-        if (row.flops > 0)
-            std::printf(" %7.0f |", per_second(row.flops, row));
-        else
-            std::printf("         |");
-        std::printf(" %6.1f | %-8s | %8.2f |\n", per_second(row.bytes, row), bound.by_flops ? "FLOP" : "bytes", of_bound(row, bound));
+        if (row.flops > 0) std::printf(" %7.0f |", per_second(row.flops, row));
+        else std::printf("         |");
+        std::printf(" %6.1f | %-8s | %8.2f |\n", per_second(row.bytes, row), bound.by_flops ? "FLOP" : "bytes",
+                    of_bound(row, bound));
     }
 }
 

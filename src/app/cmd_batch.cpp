@@ -38,7 +38,8 @@ void add_defaults(CLI::App& app, Arguments& a) {
     app.add_option("-n,--negative-prompt", r.negative_prompt, "of lines without one");
     app.add_option("--steps", r.steps, "of lines without their own (default: the model's; also the flags below)");
     app.add_option("--cfg-scale", r.cfg_scale, "guidance; 1 turns it off");
-    app.add_option("-s,--seed", a.seed, "of lines without their own; below 0: one that follows from the id")->capture_default_str();
+    app.add_option("-s,--seed", a.seed, "of lines without their own; below 0: one that follows from the id")
+        ->capture_default_str();
     app.add_option("-W,--width", r.width, "pixels");
     app.add_option("-H,--height", r.height, "pixels");
     app.add_option("--sampling-method", r.sampler, "sampler (t2i --sampling-method list)");
@@ -56,9 +57,11 @@ void add_flags(CLI::App& app, Arguments& a) {
     app.add_option("--text-cache", a.model.text_cache_folder, "folder where encoded prompts are kept for later runs");
     app.add_option("--input-format", a.input_format, "txt, jsonl, csv or tsv (default: by the file's name; txt for -)");
     app.add_option("--format", a.format, "png (a file each) or webdataset (tar shards)")
-        ->check(CLI::IsMember({"png", "webdataset"}))->capture_default_str();
+        ->check(CLI::IsMember({"png", "webdataset"}))
+        ->capture_default_str();
     app.add_option("--tar-samples", a.batch.output.samples_per_tar, "pictures in a tar shard")
-        ->check(CLI::Range(1, 1'000'000))->capture_default_str();
+        ->check(CLI::Range(1, 1'000'000))
+        ->capture_default_str();
     app.add_option("--name", a.batch.output.name, "file names: {id} {seed} {prompt} {number} {width} {height} {steps} {sampler}")
         ->capture_default_str();
     app.add_option("--shard", a.shard, "I/N: make part I of N, from 0 (default: from Slurm's or Open MPI's variables)");
@@ -70,7 +73,8 @@ void add_flags(CLI::App& app, Arguments& a) {
     app.add_flag("--no-metadata", a.no_metadata, "leave the parameters out of the PNGs");
     app.add_flag("-q,--quiet", a.report.quiet, "print failures and errors only");
     app.add_option("--log-format", a.log_format, "text or json (lines on standard error)")
-        ->check(CLI::IsMember({"text", "json"}))->capture_default_str();
+        ->check(CLI::IsMember({"text", "json"}))
+        ->capture_default_str();
     app.add_option("--metrics-file", a.report.metrics_file, "Prometheus' text format, rewritten every 5 seconds");
 }
 
@@ -78,23 +82,26 @@ int engine_batch(const std::string& text) {
     if (text == "auto") return 0;
     const bool digits = !text.empty() && text.size() <= 4 && text.find_first_not_of("0123456789") == std::string::npos;
     const int value = digits ? std::stoi(text) : 0;
-    if (value < 1 || value > 4096) throw Error(ErrorCode::usage, "\"" + text + "\" is neither auto nor a number from 1 to 4096", "--engine-batch");
+    if (value < 1 || value > 4096)
+        throw Error(ErrorCode::usage, "\"" + text + "\" is neither auto nor a number from 1 to 4096", "--engine-batch");
     return value;
 }
 
 void print_estimate(const batch::Estimate& e, bool json) {
     const double mib = e.disk_bytes / (1 << 20), free_mib = e.free_bytes / (1 << 20);
     if (json) {
-        std::printf("{\"lines\":%lld,\"bad_lines\":%lld,\"pictures\":%lld,\"done\":%lld,\"failed_before\":%lld,\"to_make\":%lld,\"seconds\":%.3f,"
-                    "\"disk_bytes\":%.0f,\"free_bytes\":%.0f}\n",
-                    static_cast<long long>(e.lines), static_cast<long long>(e.bad_lines), static_cast<long long>(e.pictures),
-                    static_cast<long long>(e.done), static_cast<long long>(e.failed_before), static_cast<long long>(e.to_make), e.seconds,
-                    e.disk_bytes, e.free_bytes);
+        std::printf(
+            "{\"lines\":%lld,\"bad_lines\":%lld,\"pictures\":%lld,\"done\":%lld,\"failed_before\":%lld,\"to_make\":%lld,"
+            "\"seconds\":%.3f,"
+            "\"disk_bytes\":%.0f,\"free_bytes\":%.0f}\n",
+            static_cast<long long>(e.lines), static_cast<long long>(e.bad_lines), static_cast<long long>(e.pictures),
+            static_cast<long long>(e.done), static_cast<long long>(e.failed_before), static_cast<long long>(e.to_make), e.seconds,
+            e.disk_bytes, e.free_bytes);
         return;
     }
     std::printf("lines     %lld, %lld of them bad\n", static_cast<long long>(e.lines), static_cast<long long>(e.bad_lines));
-    std::printf("pictures  %lld: %lld done, %lld failed before, %lld to make\n", static_cast<long long>(e.pictures), static_cast<long long>(e.done),
-                static_cast<long long>(e.failed_before), static_cast<long long>(e.to_make));
+    std::printf("pictures  %lld: %lld done, %lld failed before, %lld to make\n", static_cast<long long>(e.pictures),
+                static_cast<long long>(e.done), static_cast<long long>(e.failed_before), static_cast<long long>(e.to_make));
     std::printf("time      about %s, one at a time\n", batch::duration_text(e.seconds).c_str());
     std::printf("disk      about %.1f MiB of %.0f MiB free\n", mib, free_mib);
 }
@@ -103,21 +110,22 @@ int verify(const Arguments& a) {
     const auto r = batch::verify_folder(a.batch.output.folder, [](const std::string& path, const std::string& what) {
         std::printf("%s: %s\n", path.c_str(), what.c_str());
     });
-    std::printf("%lld good, %lld missing or damaged, %lld unknown, %lld failed\n", static_cast<long long>(r.good), static_cast<long long>(r.bad),
-                static_cast<long long>(r.unknown), static_cast<long long>(r.failed));
+    std::printf("%lld good, %lld missing or damaged, %lld unknown, %lld failed\n", static_cast<long long>(r.good),
+                static_cast<long long>(r.bad), static_cast<long long>(r.unknown), static_cast<long long>(r.failed));
     return r.bad == 0 && r.unknown == 0 ? 0 : static_cast<int>(ErrorCode::input);
 }
 
 int merge(const Arguments& a) {
     const auto r = batch::merge_folders(a.batch.output.folder, a.inputs);
-    std::printf("%lld journals merged: %lld pictures, %lld failed\n", static_cast<long long>(r.journals), static_cast<long long>(r.pictures),
-                static_cast<long long>(r.failed));
+    std::printf("%lld journals merged: %lld pictures, %lld failed\n", static_cast<long long>(r.journals),
+                static_cast<long long>(r.pictures), static_cast<long long>(r.failed));
     return 0;
 }
 
 void complete(Arguments& a) {
     batch::BatchOptions& b = a.batch;
-    if (a.inputs.size() != 1) throw Error(ErrorCode::usage, a.inputs.empty() ? "no prompt file given" : "more than one prompt file given", "FILE");
+    if (a.inputs.size() != 1)
+        throw Error(ErrorCode::usage, a.inputs.empty() ? "no prompt file given" : "more than one prompt file given", "FILE");
     b.input = a.inputs.front();
     b.format = a.input_format.empty() ? batch::format_of(b.input) : batch::format_named(a.input_format);
     b.output.webdataset = a.format == "webdataset";
@@ -154,13 +162,15 @@ int run_batch(const std::vector<std::string>& arguments) {
     Engine engine(a.model);
     batch::Reporter reporter(a.report);
     if (a.dry_run) {
-        print_estimate(batch::dry_run(engine, a.batch, [&](std::int64_t line, const std::string& reason) { reporter.failed(line, {}, reason); }),
+        print_estimate(batch::dry_run(engine, a.batch,
+                                      [&](std::int64_t line, const std::string& reason) { reporter.failed(line, {}, reason); }),
                        a.report.json);
         return 0;
     }
     std::string about = engine.info().name + " on " + engine.info().runs_on;
     if (!a.batch.shard.is_whole())
-        about += ", shard " + std::to_string(a.batch.shard.index) + "/" + std::to_string(a.batch.shard.count) + " (" + a.batch.shard.source + ")";
+        about += ", shard " + std::to_string(a.batch.shard.index) + "/" + std::to_string(a.batch.shard.count) + " (" +
+                 a.batch.shard.source + ")";
     batch::Runner runner(engine, a.batch, reporter, interrupt);
     reporter.started(about);
     const batch::Status status = runner.run();

@@ -1,10 +1,11 @@
 // t2i bench: times stages and whole pictures, one op, or a model of a known shape with random weights.
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
-#include <unistd.h>
 
 #include "app/arguments.h"
 #include "app/bench_batch.h"
@@ -78,7 +79,8 @@ BenchReport bench_pictures(Arguments& a) {
     denoise.what = "denoise, " + std::to_string(a.request.steps.value_or(pipeline.info().steps)) + " steps" +
                    (a.request.cfg_scale.value_or(pipeline.info().cfg_scale) > 1 ? " with CFG" : "");
     if (a.request.count > 1) whole.what = "whole picture, one of " + std::to_string(a.request.count);
-    const auto backend = make_backend(a.model.device == "auto" ? pipeline.info().device : a.model.device, {.threads = a.model.threads});
+    const auto backend =
+        make_backend(a.model.device == "auto" ? pipeline.info().device : a.model.device, {.threads = a.model.threads});
     return {{load, text, prepare, denoise, decode, png, whole},
             machine_name(pipeline.info().runs_on),
             {.matrix_gflops = measure_matrix_peak_gflops(*backend, dtype_named(pipeline.info().dtype))}};
@@ -91,13 +93,15 @@ struct OpenBackend {
 
 // Where a benchmark without a model folder runs.
 OpenBackend open_backend(const PipelineOptions& options) {
-    auto backend = make_backend(options.device == "auto" ? backend_names().front() : options.device, {.threads = options.threads});
+    auto backend =
+        make_backend(options.device == "auto" ? backend_names().front() : options.device, {.threads = options.threads});
     if (options.dtype != "auto" && options.dtype != "f32" && options.dtype != "bf16")
         throw Error(ErrorCode::usage, "unknown dtype \"" + options.dtype + "\" (auto, f32, bf16)", "--dtype");
     const DType compute = options.dtype == "auto"   ? default_compute_dtype(*backend)
                           : options.dtype == "bf16" ? DType::bf16
                                                     : DType::f32;
-    if (!backend->supports(Op::linear, compute)) throw Error(ErrorCode::resource, backend->description() + " does not multiply bf16", "--dtype");
+    if (!backend->supports(Op::linear, compute))
+        throw Error(ErrorCode::resource, backend->description() + " does not multiply bf16", "--dtype");
     return {std::move(backend), compute};
 }
 
@@ -105,7 +109,8 @@ OpenBackend open_backend(const PipelineOptions& options) {
 BenchReport bench_operations(const Arguments& a) {
     const std::vector<Op> ops = a.op == "all" ? all_ops() : std::vector{op_by_name(a.op)};
     const auto [backend, compute] = open_backend(a.model);
-    BenchReport report{{}, machine_name(backend->description() + ", " + std::string(name_of(compute))), measure_peaks(*backend, compute)};
+    BenchReport report{
+        {}, machine_name(backend->description() + ", " + std::string(name_of(compute))), measure_peaks(*backend, compute)};
     for (const Op op : ops)
         for (const auto& timing : bench_op(*backend, op, compute, a.runs))
             report.rows.push_back({timing.name, timing.times_ms, timing.flops, timing.bytes});
@@ -183,14 +188,15 @@ BenchReport bench_random(const Arguments& a) {
                            {.matrix_gflops = measure_matrix_peak_gflops(*backend, compute)}};
     };
     if (a.request.steps)
-        return report(bench_loop(ctx, *denoiser, {.shape = shape,
-                                                  .pictures = a.request.count,
-                                                  .steps = *a.request.steps,
-                                                  .text_tokens = a.text_tokens,
-                                                  .cfg_scale = a.request.cfg_scale.value_or(LoopBench{}.cfg_scale),
-                                                  .runs = a.runs,
-                                                  .warm_ups = a.warm_ups,
-                                                  .latents = a.latents}));
+        return report(bench_loop(ctx, *denoiser,
+                                 {.shape = shape,
+                                  .pictures = a.request.count,
+                                  .steps = *a.request.steps,
+                                  .text_tokens = a.text_tokens,
+                                  .cfg_scale = a.request.cfg_scale.value_or(LoopBench{}.cfg_scale),
+                                  .runs = a.runs,
+                                  .warm_ups = a.warm_ups,
+                                  .latents = a.latents}));
     return report(bench_step(ctx, *denoiser, shape, a));
 }
 
@@ -198,9 +204,11 @@ BenchReport bench_random(const Arguments& a) {
 
 int run_bench(const std::vector<std::string>& arguments) {
     Arguments a;
-    CLI::App app{"Times stages and whole pictures (median, p10, p90, fraction of the matrix peak measured in the same run).", "t2i bench"};
+    CLI::App app{"Times stages and whole pictures (median, p10, p90, fraction of the matrix peak measured in the same run).",
+                 "t2i bench"};
     add_model_flags(app, a.model);
-    app.add_option("-p,--prompt", a.request.prompt, "prompt of the timed pictures (default: a red apple, or a model's first class)");
+    app.add_option("-p,--prompt", a.request.prompt,
+                   "prompt of the timed pictures (default: a red apple, or a model's first class)");
     auto* steps = app.add_option("--steps", a.request.steps, "denoising steps (default: the model's)");
     app.add_option("--cfg-scale", a.request.cfg_scale, "guidance (default: the model's)");
     app.add_option("-b,--batch-count", a.request.count, "pictures a run; times are per picture, with --random per step of all")
@@ -208,11 +216,21 @@ int run_bench(const std::vector<std::string>& arguments) {
         ->capture_default_str();
     app.add_option("--runs", a.runs, "timed runs")->check(CLI::Range(1, 10000))->capture_default_str();
     app.add_option("--warm-ups", a.warm_ups, "runs before them")->check(CLI::Range(0, 1000))->capture_default_str();
-    auto* random = app.add_option("--random", a.random, "time a random model of this shape (" + random_model_names() + "): one CFG step, or with --steps the whole loop");
-    app.add_option("--text-tokens", a.text_tokens, "with --random pixart-…")->check(CLI::Range(1, 4096))->capture_default_str()->needs(random);
-    app.add_option("--weights", a.weights, "with --random: a folder for the weights; those of an earlier run are read again")->needs(random);
-    app.add_option("--save-latents", a.latents, "with --random and --steps: write the latents to this safetensors file")->needs(random)->needs(steps);
-    app.add_option("--op", a.op, "time one operation against its bound of FLOP or bytes: linear, attention, conv2d, group_norm …, or all")->excludes(random);
+    auto* random = app.add_option(
+        "--random", a.random,
+        "time a random model of this shape (" + random_model_names() + "): one CFG step, or with --steps the whole loop");
+    app.add_option("--text-tokens", a.text_tokens, "with --random pixart-…")
+        ->check(CLI::Range(1, 4096))
+        ->capture_default_str()
+        ->needs(random);
+    app.add_option("--weights", a.weights, "with --random: a folder for the weights; those of an earlier run are read again")
+        ->needs(random);
+    app.add_option("--save-latents", a.latents, "with --random and --steps: write the latents to this safetensors file")
+        ->needs(random)
+        ->needs(steps);
+    app.add_option("--op", a.op,
+                   "time one operation against its bound of FLOP or bytes: linear, attention, conv2d, group_norm …, or all")
+        ->excludes(random);
     app.add_option("--batch", a.batch, "time a prompt file of so many pictures end to end, against the denoiser's own rate")
         ->check(CLI::Range(1, 100'000))
         ->excludes(random);
@@ -223,8 +241,10 @@ int run_bench(const std::vector<std::string>& arguments) {
     if (!a.json.empty()) check_output_folder(a.json);
     a.model.tracer = a.trace.tracer();
     if (a.batch > 0 && a.model.model.empty()) a.model.model = default_model();
-    const BenchReport report = a.batch > 0     ? bench_batch(a.model, a.request, a.batch)
-                               : !a.op.empty() ? bench_operations(a) : !a.random.empty() ? bench_random(a) : bench_pictures(a);
+    const BenchReport report = a.batch > 0         ? bench_batch(a.model, a.request, a.batch)
+                               : !a.op.empty()     ? bench_operations(a)
+                               : !a.random.empty() ? bench_random(a)
+                                                   : bench_pictures(a);
     print_bench(report);
     if (!a.json.empty()) {
         const std::string text = bench_json(report);

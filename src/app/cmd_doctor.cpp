@@ -57,8 +57,7 @@ void print_gpus(const CudaReport& report, Advice& advice) {
             advice.push_back("GPU " + std::to_string(gpu.index) +
                              ": build with -DT2I_CUDA_ARCHITECTURES=" + std::to_string(10 * gpu.major + gpu.minor));
     }
-    if (report.devices.empty())
-        print("GPUs", "none: " + report.problem);
+    if (report.devices.empty()) print("GPUs", "none: " + report.problem);
     else if (report.devices.front().code.starts_with("PTX"))
         advice.emplace_back("the driver compiles PTX when the program first runs; code made for the card starts at once");
 }

@@ -41,12 +41,15 @@ struct Arguments {
 
 constexpr const char* footer =
     "Other commands: t2i batch FILE -o DIR (a prompt file), t2i inspect PATH (a model folder, a safetensors file or a PNG),\n"
-    "t2i verify PNG (makes the picture again and compares), t2i bench, t2i doctor (what is on this machine and what is missing).\n"
+    "t2i verify PNG (makes the picture again and compares), t2i bench, t2i doctor (what is on this machine and what is "
+    "missing).\n"
     "Each has --help. Exit codes: 0 done, 2 usage, 3 input or output, 4 device or memory, 130 interrupted.";
 
 void add_flags(CLI::App& app, Arguments& a) {
-    app.add_option("-p,--prompt", a.request.prompt, "what to draw (UTF-8); of a class-conditional model a class's name or number")->required();
-    app.add_option("-n,--negative-prompt", a.request.negative_prompt, "what to stay away from; of a class-conditional model another class (default: none)");
+    app.add_option("-p,--prompt", a.request.prompt, "what to draw (UTF-8); of a class-conditional model a class's name or number")
+        ->required();
+    app.add_option("-n,--negative-prompt", a.request.negative_prompt,
+                   "what to stay away from; of a class-conditional model another class (default: none)");
     app.add_option("-o,--output", a.output, "a PNG path, out_%03d.png, or a folder ending in '/'")->capture_default_str();
     app.add_option("--steps", a.request.steps, "denoising steps (default: the model's)");
     app.add_option("--cfg-scale", a.request.cfg_scale, "guidance; 1 turns it off (default: the model's)");
@@ -69,8 +72,9 @@ void list_samplers() {
 
 void print_times(const Pipeline& pipeline) {
     const StageTimes t = pipeline.last_times();
-    std::fprintf(stderr, "text %.1f ms, prepare %.1f ms, denoise %.1f ms (%.0f GFLOP/s), decode %.1f ms (%.0f GFLOP/s)\n", t.text_ms,
-                 t.prepare_ms, t.denoise_ms, t.denoise_flops / t.denoise_ms * 1e-6, t.decode_ms, t.decode_flops / t.decode_ms * 1e-6);
+    std::fprintf(stderr, "text %.1f ms, prepare %.1f ms, denoise %.1f ms (%.0f GFLOP/s), decode %.1f ms (%.0f GFLOP/s)\n",
+                 t.text_ms, t.prepare_ms, t.denoise_ms, t.denoise_flops / t.denoise_ms * 1e-6, t.decode_ms,
+                 t.decode_flops / t.decode_ms * 1e-6);
 }
 
 void make_pictures(Pipeline& pipeline, const Arguments& a, const std::vector<std::string>& names) {

@@ -44,8 +44,9 @@ std::string dtype_list(const Sums& s) {
 }
 
 void print_sums(const char* label, const std::string& what, const Sums& s) {
-    std::printf("%-14s %-28s %6lld tensors  %9.2f M parameters  %8.1f MiB  %s\n", label, what.c_str(), static_cast<long long>(s.tensors),
-                static_cast<double>(s.parameters) * 1e-6, s.bytes / mib, dtype_list(s).c_str());
+    std::printf("%-14s %-28s %6lld tensors  %9.2f M parameters  %8.1f MiB  %s\n", label, what.c_str(),
+                static_cast<long long>(s.tensors), static_cast<double>(s.parameters) * 1e-6, s.bytes / mib,
+                dtype_list(s).c_str());
 }
 
 std::string printable(std::string text) {
@@ -82,16 +83,20 @@ void inspect_model(const std::string& path) {
             print_sums(name.c_str(), class_name, sum(*open_component((fs::path(path) / name).string())));
         else std::printf("%-14s %s\n", name.c_str(), class_name.c_str());
     }
-    std::printf("sampler        %s\ndefaults       %d steps, cfg-scale %g", sampler_for(m.schedule).name.c_str(), m.steps, m.cfg_scale);
+    std::printf("sampler        %s\ndefaults       %d steps, cfg-scale %g", sampler_for(m.schedule).name.c_str(), m.steps,
+                m.cfg_scale);
     if (m.components.contains("text_encoder")) std::printf(", prompts of up to %d tokens\n", m.max_prompt_tokens);
     else std::printf(", the prompt is the name or the number of a class\n");
-    for (const auto& label : m.classes) std::printf("class %-8lld %s\n", static_cast<long long>(label.id), in_quotes(label.names).c_str());
+    for (const auto& label : m.classes)
+        std::printf("class %-8lld %s\n", static_cast<long long>(label.id), in_quotes(label.names).c_str());
     print_vocabulary(m.vocabulary);
 }
 
 void inspect_checkpoint(const CheckpointReader& reader) {
-    for (const auto& [key, value] : reader.metadata()) std::printf("# %s: %s\n", in_quotes(key).c_str(), in_quotes(value).c_str());
-    for (const auto& e : reader.entries()) std::printf("%-8s %-20s %s\n", e.dtype.c_str(), e.shape.text().c_str(), e.name.c_str());
+    for (const auto& [key, value] : reader.metadata())
+        std::printf("# %s: %s\n", in_quotes(key).c_str(), in_quotes(value).c_str());
+    for (const auto& e : reader.entries())
+        std::printf("%-8s %-20s %s\n", e.dtype.c_str(), e.shape.text().c_str(), e.name.c_str());
     print_sums("total", "", sum(reader));
 }
 

@@ -14,11 +14,12 @@ namespace t2i::app {
 namespace {
 
 constexpr const char* footer =
-    "On the CPU a picture is the same to the last bit on any machine; another device or dtype may differ by a level or two (--tolerance).\n"
+    "On the CPU a picture is the same to the last bit on any machine; another device or dtype may differ by a level or two "
+    "(--tolerance).\n"
     "Exit codes: 0 all are the same, 2 usage, 3 one is not, or has no parameters, or is of another model; 4 device or memory.";
 
 struct Difference {
-    int levels = 0;         // the largest, of 255
+    int levels = 0;                  // the largest, of 255
     std::size_t values = 0, of = 0;  // how many differ, of how many
 };
 
@@ -45,8 +46,10 @@ Difference verify(Pipeline& pipeline, const std::string& path) {
     const Parameters p = parameters_of(file, path);
     const ModelInfo& info = pipeline.info();
     if (p.hash != info.hash)
-        throw Error(ErrorCode::input, "was made by " + p.model + " (hash " + p.hash + "), this is " + info.name + " (hash " + info.hash +
-                                          "); --model names another", path);
+        throw Error(ErrorCode::input,
+                    "was made by " + p.model + " (hash " + p.hash + "), this is " + info.name + " (hash " + info.hash +
+                        "); --model names another",
+                    path);
     std::vector<Image> after;
     try {
         after = pipeline.generate(p.request);
@@ -55,7 +58,8 @@ Difference verify(Pipeline& pipeline, const std::string& path) {
         throw Error(ErrorCode::input, error.what(), path);
     }
     if (after.front().width != before.width || after.front().height != before.height)
-        throw Error(ErrorCode::input, "is " + std::to_string(before.width) + "x" + std::to_string(before.height) + ", not of its parameters' size",
+        throw Error(ErrorCode::input,
+                    "is " + std::to_string(before.width) + "x" + std::to_string(before.height) + ", not of its parameters' size",
                     path);
     return compare(before, after.front());
 }
@@ -69,7 +73,9 @@ int run_verify(const std::vector<std::string>& arguments) {
     CLI::App app{"Makes pictures again from the parameters in their PNGs and compares.", "t2i verify"};
     app.footer(footer);
     app.add_option("PNG", paths, "pictures that t2i made")->required();
-    app.add_option("--tolerance", tolerance, "levels of 255 that still count as the same")->check(CLI::Range(0, 255))->capture_default_str();
+    app.add_option("--tolerance", tolerance, "levels of 255 that still count as the same")
+        ->check(CLI::Range(0, 255))
+        ->capture_default_str();
     add_model_flags(app, model);
     if (!parse(app, arguments)) return 0;
     if (model.model.empty()) model.model = default_model();
@@ -86,7 +92,8 @@ int run_verify(const std::vector<std::string>& arguments) {
         different += d.levels > tolerance ? 1 : 0;
     }
     if (different > 0)
-        throw Error(ErrorCode::input, std::to_string(different) + " of " + std::to_string(paths.size()) + (paths.size() == 1 ? " picture is" : " pictures are") +
+        throw Error(ErrorCode::input, std::to_string(different) + " of " + std::to_string(paths.size()) +
+                                          (paths.size() == 1 ? " picture is" : " pictures are") +
                                           " not what the parameters make on " + pipeline.info().runs_on);
     return 0;
 }

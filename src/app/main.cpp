@@ -16,8 +16,8 @@ struct Row {
 };
 // The first one is what a bare `t2i --prompt …` means.
 constexpr std::array commands{Row{"generate", t2i::app::run_generate}, Row{"inspect", t2i::app::run_inspect},
-                              Row{"bench", t2i::app::run_bench}, Row{"doctor", t2i::app::run_doctor},
-                              Row{"batch", t2i::app::run_batch}, Row{"verify", t2i::app::run_verify}};
+                              Row{"bench", t2i::app::run_bench},       Row{"doctor", t2i::app::run_doctor},
+                              Row{"batch", t2i::app::run_batch},       Row{"verify", t2i::app::run_verify}};
 
 int run(std::vector<std::string> arguments) {
     if (!arguments.empty())

@@ -40,7 +40,8 @@ Conversion find_conversion(const std::string& pattern) {
 
 void check_output_folder(const std::string& path) {
     const fs::path file(path), folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
-    if (std::error_code ec; !fs::is_directory(folder, ec)) throw Error(ErrorCode::input, "output folder does not exist", folder.string());
+    if (std::error_code ec; !fs::is_directory(folder, ec))
+        throw Error(ErrorCode::input, "output folder does not exist", folder.string());
     if (::access(folder.c_str(), W_OK | X_OK) != 0)
         throw Error(ErrorCode::input, std::string("output folder cannot be written: ") + std::strerror(errno), folder.string());
 }
@@ -52,7 +53,8 @@ std::vector<std::string> output_names(const std::string& pattern, int count) {
         for (int i = 0; i < count; ++i) names.push_back(pattern + padded(i, 3) + ".png");
     } else if (pattern.find('%') != std::string::npos) {
         const auto c = find_conversion(pattern);
-        for (int i = 0; i < count; ++i) names.push_back(pattern.substr(0, c.at) + padded(i, c.width) + pattern.substr(c.at + c.length));
+        for (int i = 0; i < count; ++i)
+            names.push_back(pattern.substr(0, c.at) + padded(i, c.width) + pattern.substr(c.at + c.length));
     } else if (count == 1) {
         if (std::error_code ec; fs::is_directory(pattern, ec))
             throw Error(ErrorCode::usage, "is a folder; end it in '/' to put pictures into it", pattern);

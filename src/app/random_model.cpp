@@ -109,17 +109,30 @@ void add_dit(RandomTensors& r, const RandomShape& s, std::int64_t d) {
 }
 
 nlohmann::json config_of(const RandomShape& s, std::int64_t d) {
-    nlohmann::json config{{"num_layers", s.layers}, {"num_attention_heads", s.heads}, {"attention_head_dim", s.head_size},
-                          {"in_channels", channels}, {"out_channels", out_channels}, {"patch_size", s.patch},
-                          {"sample_size", 32}, {"attention_bias", true}, {"norm_elementwise_affine", false},
+    nlohmann::json config{{"num_layers", s.layers},
+                          {"num_attention_heads", s.heads},
+                          {"attention_head_dim", s.head_size},
+                          {"in_channels", channels},
+                          {"out_channels", out_channels},
+                          {"patch_size", s.patch},
+                          {"sample_size", 32},
+                          {"attention_bias", true},
+                          {"norm_elementwise_affine", false},
                           {"activation_fn", "gelu-approximate"}};
     if (s.classes > 0)
-        config.update({{"_class_name", "DiTTransformer2DModel"}, {"norm_type", "ada_norm_zero"}, {"norm_eps", 1e-5},
+        config.update({{"_class_name", "DiTTransformer2DModel"},
+                       {"norm_type", "ada_norm_zero"},
+                       {"norm_eps", 1e-5},
                        {"num_embeds_ada_norm", s.classes}});
     else
-        config.update({{"_class_name", "PixArtTransformer2DModel"}, {"norm_type", "ada_norm_single"}, {"norm_eps", 1e-6},
-                       {"num_embeds_ada_norm", 1000}, {"cross_attention_dim", d}, {"caption_channels", s.caption_channels},
-                       {"interpolation_scale", 1}, {"use_additional_conditions", false}});
+        config.update({{"_class_name", "PixArtTransformer2DModel"},
+                       {"norm_type", "ada_norm_single"},
+                       {"norm_eps", 1e-6},
+                       {"num_embeds_ada_norm", 1000},
+                       {"cross_attention_dim", d},
+                       {"caption_channels", s.caption_channels},
+                       {"interpolation_scale", 1},
+                       {"use_additional_conditions", false}});
     return config;
 }
 

@@ -14,8 +14,9 @@ struct RandomShape {
     int classes;           // above 0: a class-conditional DiT
 };
 
-// "pixart-xl-2" (28 layers, 16 heads of 72, 611 M parameters), "dit-xl-2" (as many layers and heads, 675 M), "dit-s-2" (12 layers,
-// 6 heads of 64), "pixart-tiny" and "dit-tiny" (2 layers, 2 heads of 72, for tests). Throws Error{usage} listing the names for another.
+// "pixart-xl-2" (28 layers, 16 heads of 72, 611 M parameters), "dit-xl-2" (as many layers and heads, 675 M), "dit-s-2" (12
+// layers, 6 heads of 64), "pixart-tiny" and "dit-tiny" (2 layers, 2 heads of 72, for tests). Throws Error{usage} listing the
+// names for another.
 [[nodiscard]] RandomShape random_model_shape(const std::string& name);
 [[nodiscard]] std::string random_model_names();
 
@@ -24,6 +25,7 @@ void write_random_model(const RandomShape& shape, const std::string& folder);
 
 // What such a model is told to draw, `rows` times (scripts/bench_vs_torch.py does the same): text of normal numbers, as long as
 // text_tokens, in the backend's memory; or labels, first half no class, then classes 0, 1, 2 …
-[[nodiscard]] Conditioning random_conditioning(const ExecContext& ctx, const RandomShape& shape, std::int64_t rows, std::int64_t text_tokens);
+[[nodiscard]] Conditioning random_conditioning(const ExecContext& ctx, const RandomShape& shape, std::int64_t rows,
+                                               std::int64_t text_tokens);
 
 }  // namespace t2i::app

@@ -51,10 +51,8 @@ LoadedCudaModule load_cuda_module(std::span<const std::string> places) {
         if (!fs::exists(place, ec)) continue;
         loaded.path = place;
         const SharedLibrary library = load_library_file(place);
-        if (library)
-            accept(library, loaded);
-        else
-            loaded.problem = "the CUDA module cannot be loaded: " + library.problem;
+        if (library) accept(library, loaded);
+        else loaded.problem = "the CUDA module cannot be loaded: " + library.problem;
         return loaded;
     }
     loaded.problem = "this build has no CUDA module (looked for " + looked + ")";

@@ -18,8 +18,7 @@ struct BackendOptions {
 
 // `name`: one of backend_names(), "cuda" or "cuda:N". Throws Error: usage (no such name, listing those there are), resource
 // (a GPU that is not there or cannot be used, and why).
-[[nodiscard]] std::unique_ptr<Backend> make_backend(std::string_view name,
-                                                    const BackendOptions& options = {});
+[[nodiscard]] std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options = {});
 // The backends that work on this machine, best first: "cuda" where a GPU can be used, "cpu", "ref".
 [[nodiscard]] std::vector<std::string> backend_names();
 // Why "cuda" cannot make pictures here, one line; empty: it can.

@@ -1,8 +1,8 @@
 // A queue between two stages: full, it makes the stage before it wait; empty, the one after it.
 #pragma once
 
-#include <condition_variable>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <mutex>
@@ -21,7 +21,8 @@ class BoundedQueue {
     // Waits for room. False: the queue was abandoned and the item is dropped.
     bool push(Item item, std::size_t bytes) {
         std::unique_lock lock(mutex_);
-        changed_.wait(lock, [&] { return abandoned_ || (items_.size() < most_items_ && bytes_ < most_bytes_) || items_.empty(); });
+        changed_.wait(lock,
+                      [&] { return abandoned_ || (items_.size() < most_items_ && bytes_ < most_bytes_) || items_.empty(); });
         if (abandoned_) return false;
         items_.emplace_back(std::move(item), bytes);
         bytes_ += bytes;

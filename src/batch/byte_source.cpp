@@ -20,7 +20,7 @@ class FileSource : public ByteSource {
   public:
     FileSource(int fd, bool owned, std::string name, int stop_fd, std::function<void(bool)> idle)
         : fd_(fd), owned_(owned), name_(std::move(name)), stop_fd_(stop_fd), idle_(std::move(idle)) {
-        struct stat about {};
+        struct stat about{};
         if (::fstat(fd_, &about) == 0 && S_ISREG(about.st_mode)) size_ = static_cast<std::uint64_t>(about.st_size);
     }
     ~FileSource() override {
@@ -47,7 +47,8 @@ class FileSource : public ByteSource {
         bool idle = false;
         for (int timeout_ms = 0;; timeout_ms = -1) {
             const int ready = ::poll(watched.data(), watched.size(), timeout_ms);
-            if (ready < 0 && errno != EINTR) throw Error(ErrorCode::input, std::string("cannot be read: ") + std::strerror(errno), name_);
+            if (ready < 0 && errno != EINTR)
+                throw Error(ErrorCode::input, std::string("cannot be read: ") + std::strerror(errno), name_);
             if (ready > 0) break;
             if (!idle && idle_) idle_(idle = true);
         }
@@ -85,7 +86,7 @@ std::unique_ptr<ByteSource> open_source(const std::string& path, int stop_fd, st
     if (path == "-") return std::make_unique<FileSource>(STDIN_FILENO, false, "standard input", stop_fd, std::move(idle));
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) throw Error(ErrorCode::input, std::string("cannot be read: ") + std::strerror(errno), path);
-    struct stat about {};
+    struct stat about{};
     if (::fstat(fd, &about) == 0 && S_ISDIR(about.st_mode)) {
         ::close(fd);
         throw Error(ErrorCode::input, "is a folder", path);

@@ -22,7 +22,8 @@ class ByteSource {
 // "-" is standard input, read as it comes. stop_fd: the source ends when that becomes readable (below 0: never).
 // idle(true) is called before waiting for bytes that are not there yet, idle(false) after; may be empty.
 // Throws Error{input}.
-[[nodiscard]] std::unique_ptr<ByteSource> open_source(const std::string& path, int stop_fd = -1, std::function<void(bool)> idle = {});
+[[nodiscard]] std::unique_ptr<ByteSource> open_source(const std::string& path, int stop_fd = -1,
+                                                      std::function<void(bool)> idle = {});
 
 // Bytes in memory, which outlive the source.
 [[nodiscard]] std::unique_ptr<ByteSource> memory_source(std::string_view bytes);

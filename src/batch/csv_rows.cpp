@@ -24,7 +24,8 @@ CsvRows::~CsvRows() {
 }
 
 void CsvRows::open_parser() {
-    if (csv_init(&parser_, CSV_STRICT | CSV_STRICT_FINI) != 0) throw Error(ErrorCode::resource, "out of memory while reading CSV");
+    if (csv_init(&parser_, CSV_STRICT | CSV_STRICT_FINI) != 0)
+        throw Error(ErrorCode::resource, "out of memory while reading CSV");
     csv_set_delim(&parser_, static_cast<unsigned char>(delimiter_));
     csv_set_realloc_func(&parser_, limited_realloc);
     csv_set_blk_size(&parser_, 4096);
@@ -64,12 +65,13 @@ void CsvRows::feed() {
     if (lines_.too_long()) return fail("line is over " + std::to_string(line_limit_bytes >> 20) + " MiB");
     if (csv_parse(&parser_, line_.data(), line_.size(), &on_cell, &on_row, this) == line_.size()) {
         // An empty line ends no row, and the next one begins it anew.
-        if (row_.cells.empty() && line_.find_first_not_of(" \t\r\n") == std::string::npos && parser_.pstate == 0) started_ = false;
+        if (row_.cells.empty() && line_.find_first_not_of(" \t\r\n") == std::string::npos && parser_.pstate == 0)
+            started_ = false;
         return;
     }
-    fail(csv_error(&parser_) == CSV_EPARSE ? "a quotation mark stands where none may: cells with one are quoted and it is doubled"
-                                           : "a cell is over " + std::to_string(line_limit_bytes >> 20) +
-                                                 " MiB: is a quotation mark not closed?");
+    fail(csv_error(&parser_) == CSV_EPARSE
+             ? "a quotation mark stands where none may: cells with one are quoted and it is doubled"
+             : "a cell is over " + std::to_string(line_limit_bytes >> 20) + " MiB: is a quotation mark not closed?");
 }
 
 void CsvRows::finish() {

@@ -12,9 +12,9 @@
 namespace t2i::batch {
 
 struct CsvRow {
-    std::int64_t line = 0;           // where it begins
+    std::int64_t line = 0;  // where it begins
     std::vector<std::string> cells;
-    std::string problem;             // what is wrong with it, if anything
+    std::string problem;  // what is wrong with it, if anything
 };
 
 class CsvRows {
@@ -41,7 +41,7 @@ class CsvRows {
     char delimiter_;
     csv_parser parser_{};
     std::string line_;
-    CsvRow row_;               // being read
+    CsvRow row_;  // being read
     std::size_t row_bytes_ = 0;
     bool started_ = false, finished_ = false;
     std::deque<CsvRow> ready_;

@@ -20,9 +20,9 @@ double work_of(const ResolvedRequest& r) {
 }
 
 struct Sample {
-    double step_work_s = 0;   // seconds for one unit of work_of()
-    double pixel_s = 0;       // everything else, for one pixel
-    double pixel_bytes = 0;   // of a PNG
+    double step_work_s = 0;  // seconds for one unit of work_of()
+    double pixel_s = 0;      // everything else, for one pixel
+    double pixel_bytes = 0;  // of a PNG
 };
 
 // One picture, as a run would make it; the one before warms up.
@@ -34,7 +34,9 @@ Sample measure(Engine& engine, const Picture& picture) {
         engine.times() = {};
         const auto begin = Clock::now();
         std::size_t bytes = 0;
-        const auto hand_out = [&](std::size_t, Engine::Picture made) { bytes = encode_png(r.width, r.height, made.rgb, {}).size(); };
+        const auto hand_out = [&](std::size_t, Engine::Picture made) {
+            bytes = encode_png(r.width, r.height, made.rgb, {}).size();
+        };
         engine.make(r, std::span(&job, 1), {hand_out, {}});
         engine.flush();
         const double all_s = std::chrono::duration<double>(Clock::now() - begin).count();
@@ -55,7 +57,8 @@ Estimate dry_run(Engine& engine, const BatchOptions& options, const std::functio
     Estimate found;
     double work = 0, pixels = 0;
     std::optional<Picture> first;
-    const auto file = read_prompts(open_source(options.input), options.format, options.input == "-" ? "standard input" : options.input);
+    const auto file =
+        read_prompts(open_source(options.input), options.format, options.input == "-" ? "standard input" : options.input);
     for (PromptEntry entry; file->next(entry);) {
         ++found.lines;
         Preparation preparation;

@@ -87,7 +87,7 @@ std::string sha256_of_file(const std::string& path, std::uint64_t offset, std::u
 AppendFile::AppendFile(std::string path) : path_(std::move(path)) {
     fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     if (fd_ < 0) throw io_error("cannot be written", path_);
-    struct stat about {};
+    struct stat about{};
     if (::fstat(fd_, &about) != 0 || !S_ISREG(about.st_mode)) {
         ::close(fd_);
         throw Error(ErrorCode::input, "is not a plain file", path_);
@@ -138,15 +138,18 @@ FolderLock::Held FolderLock::take(const std::string& path, int operation) const 
             ::close(fd);
             errno = error;
             if (error != EWOULDBLOCK) throw io_error("cannot be locked", path);
-            const std::string who = n > 0 ? " (process " + std::string(owner.data(), static_cast<std::size_t>(n)) + ")" : std::string();
+            const std::string who =
+                n > 0 ? " (process " + std::string(owner.data(), static_cast<std::size_t>(n)) + ")" : std::string();
             throw Error(ErrorCode::input, "another t2i batch is at work in this folder" + who, folder_);
         }
         // Whoever held it before may have removed the file between our open and our lock.
-        struct stat ours {}, there {};
-        if (::fstat(fd, &ours) == 0 && ::stat(path.c_str(), &there) == 0 && ours.st_ino == there.st_ino && ours.st_dev == there.st_dev) {
+        struct stat ours{}, there{};
+        if (::fstat(fd, &ours) == 0 && ::stat(path.c_str(), &there) == 0 && ours.st_ino == there.st_ino &&
+            ours.st_dev == there.st_dev) {
             if (operation == LOCK_EX) {
                 const std::string owner = std::to_string(::getpid());
-                static_cast<void>(::ftruncate(fd, 0) == 0 && ::pwrite(fd, owner.data(), owner.size(), 0) > 0);  // for the message only
+                static_cast<void>(::ftruncate(fd, 0) == 0 &&
+                                  ::pwrite(fd, owner.data(), owner.size(), 0) > 0);  // for the message only
             }
             return {path, fd};
         }
@@ -179,7 +182,8 @@ void FolderLock::check_other_splits(const Shard& shard) const {
         const bool is_free = ::flock(fd, LOCK_SH | LOCK_NB) == 0;
         ::close(fd);
         if (!is_free)
-            throw Error(ErrorCode::input, "a t2i batch of another split is at work in this folder (" + name.substr(6) + ")", folder_);
+            throw Error(ErrorCode::input, "a t2i batch of another split is at work in this folder (" + name.substr(6) + ")",
+                        folder_);
     }
 }
 

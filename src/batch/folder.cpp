@@ -47,7 +47,8 @@ struct ManifestLine {
 std::optional<ManifestLine> parse_manifest_line(const std::string& line) {
     const json j = json::parse(line, nullptr, false);
     if (!line.ends_with('\n') || !j.is_object() || !j.contains("id") || !j["id"].is_string()) return std::nullopt;
-    return ManifestLine{j["id"], j.contains("sha256") && j["sha256"].is_string() ? j["sha256"].get<std::string>() : std::string()};
+    return ManifestLine{j["id"],
+                        j.contains("sha256") && j["sha256"].is_string() ? j["sha256"].get<std::string>() : std::string()};
 }
 
 void rename_over(const std::string& from, const std::string& to) {
@@ -94,18 +95,10 @@ bool holds_more_than(const std::string& path, PromptFormat format, std::size_t p
 
 std::string manifest_parameters(const Picture& p, const ModelInfo& info) {
     const ResolvedRequest& r = p.settings->resolved;
-    nlohmann::ordered_json j{{"id", p.id},
-                             {"prompt", p.text->prompt},
-                             {"negative_prompt", p.text->negative_prompt},
-                             {"seed", p.seed},
-                             {"steps", r.plan.steps.size()},
-                             {"cfg_scale", r.cfg_scale},
-                             {"width", r.width},
-                             {"height", r.height},
-                             {"sampler_name", r.sampler},
-                             {"model", info.name},
-                             {"model_hash", info.hash},
-                             {"device", info.device},
+    nlohmann::ordered_json j{{"id", p.id},         {"prompt", p.text->prompt},     {"negative_prompt", p.text->negative_prompt},
+                             {"seed", p.seed},     {"steps", r.plan.steps.size()}, {"cfg_scale", r.cfg_scale},
+                             {"width", r.width},   {"height", r.height},           {"sampler_name", r.sampler},
+                             {"model", info.name}, {"model_hash", info.hash},      {"device", info.device},
                              {"dtype", info.dtype}};
     if (!p.settings->scheduler.empty()) j["scheduler"] = p.settings->scheduler;
     if (!p.text->cut.empty()) j["prompt_cut"] = p.text->cut;
@@ -143,7 +136,8 @@ namespace {
 // One merge, step by step; each leaves the folder usable.
 class Merge {
   public:
-    Merge(std::string folder, const std::vector<std::string>& from) : folder_(std::move(folder)), lock_(folder_, {}), from_(from) {
+    Merge(std::string folder, const std::vector<std::string>& from)
+        : folder_(std::move(folder)), lock_(folder_, {}), from_(from) {
         std::error_code ec;
         fs::create_directory(unfinished_, ec);
         if (ec) throw Error(ErrorCode::input, "cannot be made: " + ec.message(), unfinished_);
@@ -200,7 +194,8 @@ class Merge {
             records.flush();
         }
         for (const auto& path : files_of(from, "failed")) {
-            fs::copy_file(path, folder_ + "/failed" + suffix + "-" + fs::path(path).filename().string(), fs::copy_options::overwrite_existing);
+            fs::copy_file(path, folder_ + "/failed" + suffix + "-" + fs::path(path).filename().string(),
+                          fs::copy_options::overwrite_existing);
         }
         rename_over(manifest, folder_ + "/manifest" + suffix + ".jsonl");
         rename_over(journal, folder_ + "/journal" + suffix + ".jsonl");
@@ -308,7 +303,8 @@ MergeResult merge_folders(const std::string& folder, const std::vector<std::stri
     return Merge(folder, from).run();
 }
 
-VerifyResult verify_folder(const std::string& folder, const std::function<void(const std::string&, const std::string&)>& problem) {
+VerifyResult verify_folder(const std::string& folder,
+                           const std::function<void(const std::string&, const std::string&)>& problem) {
     std::error_code ec;
     if (!fs::is_directory(folder, ec)) throw Error(ErrorCode::input, "folder does not exist", folder);
     // A folder that nobody can write to needs no lock.

@@ -35,6 +35,7 @@ struct VerifyResult {
     std::int64_t good = 0, bad = 0, unknown = 0, failed = 0;
 };
 // Compares every file with the journals. problem: called for each that is missing, damaged, unfinished, or in no journal.
-VerifyResult verify_folder(const std::string& folder, const std::function<void(const std::string& path, const std::string& what)>& problem);
+VerifyResult verify_folder(const std::string& folder,
+                           const std::function<void(const std::string& path, const std::string& what)>& problem);
 
 }  // namespace t2i::batch

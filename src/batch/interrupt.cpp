@@ -19,7 +19,7 @@ std::atomic<int> pipe_end{-1};
 static_assert(std::atomic<int>::is_always_lock_free, "used in a signal handler");
 
 std::array<int, 2> wake{-1, -1};
-struct sigaction old_int {}, old_term {};
+struct sigaction old_int{}, old_term{};
 
 void on_signal(int /*number*/) {
     if (signals.fetch_add(1) > 0) ::_exit(static_cast<int>(ErrorCode::interrupted));
@@ -34,7 +34,7 @@ Interrupt::Interrupt() {
     if (::pipe2(wake.data(), O_CLOEXEC | O_NONBLOCK) != 0) throw Error(ErrorCode::resource, "no file descriptor is left");
     signals = 0;
     pipe_end = wake[1];
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = on_signal;
     ::sigaction(SIGINT, &action, &old_int);
     ::sigaction(SIGTERM, &action, &old_term);

@@ -15,10 +15,10 @@ namespace t2i::batch {
 
 struct JournalRecord {
     std::string id;
-    std::string request;             // hash of everything that changes the picture, the model included: 32 hex digits
-    std::string failed;              // why there is no picture; empty: there is one
-    std::string file;                // below the output folder
-    std::uint64_t offset = 0;        // where the picture begins in it (tar shards)
+    std::string request;       // hash of everything that changes the picture, the model included: 32 hex digits
+    std::string failed;        // why there is no picture; empty: there is one
+    std::string file;          // below the output folder
+    std::uint64_t offset = 0;  // where the picture begins in it (tar shards)
     std::uint64_t bytes = 0;
     std::string sha256;              // of those bytes
     std::uint64_t tar_end = 0;       // of a tar shard up to this sample, without the archive's own end
@@ -42,7 +42,8 @@ struct JournalDamage {
     bool cut_short = false;         // the last line is not whole, as a kill or a full disk leaves it
     std::uint64_t bad_lines = 0;    // in the middle
 };
-JournalDamage read_journal(const std::string& path, const std::function<void(const JournalRecord&, std::uint64_t offset)>& record);
+JournalDamage read_journal(const std::string& path,
+                           const std::function<void(const JournalRecord&, std::uint64_t offset)>& record);
 
 // Everything that the journals of a folder know, by hash of the id; the latest record of an id counts.
 class JournalIndex {

@@ -91,7 +91,8 @@ std::string fill(const std::string& name, Value value) {
 
 class FolderOutputs : public Outputs {
   public:
-    FolderOutputs(OutputOptions options, std::string unfinished) : options_(std::move(options)), unfinished_(std::move(unfinished)) {}
+    FolderOutputs(OutputOptions options, std::string unfinished)
+        : options_(std::move(options)), unfinished_(std::move(unfinished)) {}
 
     void write(Written& w) override {
         const fs::path file = fs::path(options_.folder) / w.record.file;
@@ -126,7 +127,8 @@ class TarOutputs : public Outputs {
   public:
     TarOutputs(OutputOptions options, std::string unfinished, std::string suffix)
         : options_(std::move(options)), unfinished_(std::move(unfinished)), suffix_(std::move(suffix)) {
-        for (const auto& entry : fs::directory_iterator(options_.folder)) next_ = std::max(next_, number_in(entry.path().filename().string()) + 1);
+        for (const auto& entry : fs::directory_iterator(options_.folder))
+            next_ = std::max(next_, number_in(entry.path().filename().string()) + 1);
     }
     // Goes on with an archive that a killed run left open.
     void resume(const std::string& name, std::uint64_t end, int samples) {
@@ -207,7 +209,8 @@ struct OpenTar {
     std::uint64_t end = 0;
     int samples = 0;
 };
-std::map<std::string, OpenTar> open_tars(const std::string& folder, const JournalIndex& index, const std::set<std::string>& candidates) {
+std::map<std::string, OpenTar> open_tars(const std::string& folder, const JournalIndex& index,
+                                         const std::set<std::string>& candidates) {
     std::map<std::string, OpenTar> found;
     if (candidates.empty()) return found;
     for (const auto& path : index.paths())
@@ -284,7 +287,8 @@ std::string file_of(const OutputOptions& options, const Picture& picture) {
     const auto values = name_fields(picture);
     std::string name = fill(options.name, [&](const std::string& field) { return values.at(field); }) + ".png";
     if (fs::path(name).filename().string().size() > file_name_limit)
-        throw Error(ErrorCode::input, "its file's name would have over " + std::to_string(file_name_limit) + " bytes: " + in_quotes(name));
+        throw Error(ErrorCode::input,
+                    "its file's name would have over " + std::to_string(file_name_limit) + " bytes: " + in_quotes(name));
     return options.sub_folders ? hex_of(hash64(picture.id), 2) + "/" + name : name;
 }
 
@@ -294,7 +298,8 @@ void check_name_template(const std::string& name) {
     fill(name, [&](const std::string& field) {
         if (std::ranges::find(known, field) == known.end()) {
             const auto near = nearest_name(field, known);
-            throw Error(ErrorCode::usage, "unknown field {" + field + "}" + (near.empty() ? "" : "; did you mean {" + near + "}?"), "--name");
+            throw Error(ErrorCode::usage,
+                        "unknown field {" + field + "}" + (near.empty() ? "" : "; did you mean {" + near + "}?"), "--name");
         }
         has_id = has_id || field == "id";
         return std::string();

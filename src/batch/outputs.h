@@ -18,7 +18,7 @@ struct Written {
     Picture picture;                // what was asked
     std::vector<std::uint8_t> png;  // emptied once it is in its file
     JournalRecord record;
-    std::string manifest;           // its line, without "\n"
+    std::string manifest;  // its line, without "\n"
 };
 
 class Outputs {
@@ -34,10 +34,10 @@ class Outputs {
 
 struct OutputOptions {
     std::string folder;
-    std::string name = "{id}";      // template of a file's name, without ".png"
+    std::string name = "{id}";  // template of a file's name, without ".png"
     bool webdataset = false;
     int samples_per_tar = 1000;
-    bool sub_folders = false;       // more than most_flat_files are expected
+    bool sub_folders = false;  // more than most_flat_files are expected
 };
 
 constexpr std::size_t most_flat_files = 10'000;

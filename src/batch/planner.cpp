@@ -23,7 +23,8 @@ void Planner::add(Picture picture) {
 }
 
 bool Planner::has_full_batch(const std::function<int(const Settings&)>& together) const {
-    return std::ranges::any_of(buckets_, [&](const auto& b) { return b.second.size() >= static_cast<std::size_t>(together(*b.first.first)); });
+    return std::ranges::any_of(
+        buckets_, [&](const auto& b) { return b.second.size() >= static_cast<std::size_t>(together(*b.first.first)); });
 }
 
 std::vector<Picture> Planner::take(const std::function<int(const Settings&)>& together) {

@@ -63,8 +63,8 @@ class BatchTuner {
 
   private:
     struct Trial {
-        int size = 1, runs = 0;            // being tried
-        double seconds = 0;                // a picture, at that size: the best of its runs
+        int size = 1, runs = 0;  // being tried
+        double seconds = 0;      // a picture, at that size: the best of its runs
         int best_size = 1;
         double best_seconds = 0;
         bool settled = false;

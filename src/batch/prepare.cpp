@@ -38,8 +38,12 @@ Preparer::Preparer(const Engine& engine, JournalIndex& index, PrepareOptions opt
     : engine_(engine), index_(index), options_(std::move(options)) {}
 
 std::shared_ptr<const Settings> Preparer::settings_for(const GenerateRequest& request) {
-    const Key key{request.steps.value_or(-1), request.cfg_scale.value_or(-1), request.width.value_or(-1),
-                  request.height.value_or(-1), request.sampler,               request.scheduler};
+    const Key key{request.steps.value_or(-1),
+                  request.cfg_scale.value_or(-1),
+                  request.width.value_or(-1),
+                  request.height.value_or(-1),
+                  request.sampler,
+                  request.scheduler};
     // -1 is out of every range, so that only an unset field stands for itself.
     const bool keyed = request.steps != -1 && request.cfg_scale != -1.0 && request.width != -1 && request.height != -1;
     if (const auto known = settings_.find(key); keyed && known != settings_.end()) return known->second;
@@ -57,7 +61,8 @@ std::string Preparer::line_id(const RequestLine& line, const GenerateRequest& re
     if (!line.id.empty()) return line.id;
     const bool picks = line.picks_seed || (!line.seed && options_.picks_seed);
     const std::string seed = picks ? "picked" : std::to_string(line.seed.value_or(options_.defaults.seed));
-    std::string canonical = canonical_request(settings.resolved, settings.scheduler, request.prompt, request.negative_prompt, seed);
+    std::string canonical =
+        canonical_request(settings.resolved, settings.scheduler, request.prompt, request.negative_prompt, seed);
     if (request.count > 1) canonical += std::to_string(request.count);
     const std::string id = id_of(canonical);
     // Only requests that are repeated have an entry of their own; the first is told by its picture's.
@@ -72,7 +77,8 @@ void Preparer::claim(const std::vector<std::string>& ids, bool given) {
     IdTable& table = index_.table();
     for (const auto& id : ids)
         if (const IdEntry* entry = table.look_up(hash64(id)); entry && entry->seen)
-            throw Error(ErrorCode::input, std::string(given ? "id" : "id made from the request") + " is used by an earlier line: " + in_quotes(id));
+            throw Error(ErrorCode::input,
+                        std::string(given ? "id" : "id made from the request") + " is used by an earlier line: " + in_quotes(id));
     for (const auto& id : ids) table.at(hash64(id)).seen = 1;
 }
 
@@ -117,7 +123,12 @@ Preparation Preparer::prepare(const PromptEntry& entry) {
             ++result.others;
             continue;
         }
-        if (!text) text = std::make_shared<RequestText>(RequestText{.prompt = request.prompt, .negative_prompt = request.negative_prompt, .prompt_ids = {}, .negative_ids = {}, .cut = {}});
+        if (!text)
+            text = std::make_shared<RequestText>(RequestText{.prompt = request.prompt,
+                                                             .negative_prompt = request.negative_prompt,
+                                                             .prompt_ids = {},
+                                                             .negative_ids = {},
+                                                             .cut = {}});
         const bool picks = line.picks_seed || (!line.seed && options_.picks_seed);
         Picture picture;
         picture.id = id;
@@ -126,8 +137,8 @@ Preparation Preparer::prepare(const PromptEntry& entry) {
         picture.line = entry.line;
         picture.number = i;
         picture.seed = picks ? seed_of(id) : line.seed.value_or(options_.defaults.seed) + static_cast<std::uint64_t>(i);
-        picture.request = hash128_hex(canonical_request(settings->resolved, settings->scheduler, request.prompt, request.negative_prompt,
-                                                        std::to_string(picture.seed)) +
+        picture.request = hash128_hex(canonical_request(settings->resolved, settings->scheduler, request.prompt,
+                                                        request.negative_prompt, std::to_string(picture.seed)) +
                                       options_.model_identity);
         sort_in(std::move(picture), result);
     }

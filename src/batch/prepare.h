@@ -19,51 +19,51 @@ namespace t2i::batch {
 // What pictures with the same plan, guidance and size share. Equal settings are one object.
 struct Settings {
     ResolvedRequest resolved;
-    std::string scheduler;   // as it was asked for; empty: the model's
+    std::string scheduler;  // as it was asked for; empty: the model's
 };
 
 // What the pictures of one line share.
 struct RequestText {
     std::string prompt, negative_prompt;
     std::vector<std::int32_t> prompt_ids, negative_ids;
-    std::string cut;         // what did not fit of the prompt
-    bool unknown = false;    // the model says what words it has learnt, and the prompt has none
+    std::string cut;       // what did not fit of the prompt
+    bool unknown = false;  // the model says what words it has learnt, and the prompt has none
 };
 
 struct Picture {
     std::string id;
-    std::string request;     // hash of what makes it, the model included
+    std::string request;  // hash of what makes it, the model included
     std::shared_ptr<const Settings> settings;
     std::shared_ptr<const RequestText> text;
     std::uint64_t seed = 0;
-    std::int64_t line = 0;   // of the prompt file
-    int number = 0;          // within its line
-    std::string file;        // below the output folder; set by who knows the names
-    std::string replaces;    // the file of an earlier run's picture that this one takes the place of; may be empty
+    std::int64_t line = 0;  // of the prompt file
+    int number = 0;         // within its line
+    std::string file;       // below the output folder; set by who knows the names
+    std::string replaces;   // the file of an earlier run's picture that this one takes the place of; may be empty
     [[nodiscard]] std::size_t bytes() const { return 512 + (text->prompt.size() + text->negative_prompt.size()) * 2; }
     // Rows of text that the model reads for it.
     [[nodiscard]] std::size_t tokens() const { return std::max(text->prompt_ids.size(), text->negative_ids.size()); }
 };
 
 struct PrepareOptions {
-    GenerateRequest defaults;          // of lines that leave a field unset
-    bool picks_seed = false;           // the run's seed is below 0
+    GenerateRequest defaults;  // of lines that leave a field unset
+    bool picks_seed = false;   // the run's seed is below 0
     Shard shard;
     bool retry_failed = false;
-    bool quick_check = false;          // finished files: by size instead of SHA-256
-    bool dotless_ids = false;          // WebDataset splits names at the first dot
+    bool quick_check = false;  // finished files: by size instead of SHA-256
+    bool dotless_ids = false;  // WebDataset splits names at the first dot
     std::string folder;
-    std::string model_identity;        // hash of weights, dtype, kind of device
+    std::string model_identity;  // hash of weights, dtype, kind of device
 };
 
 // What became of a line.
 struct Preparation {
-    std::vector<Picture> pictures;          // to be made
-    std::int64_t done = 0;                  // finished by an earlier run and still there
-    std::int64_t changed = 0;               // among `pictures`: made before from another request
-    std::int64_t damaged = 0;               // among `pictures`: the file is gone or not what the journal says
-    std::vector<JournalRecord> failed;      // could not be made by an earlier run, and are not tried again
-    std::int64_t others = 0;                // pictures of other shards
+    std::vector<Picture> pictures;      // to be made
+    std::int64_t done = 0;              // finished by an earlier run and still there
+    std::int64_t changed = 0;           // among `pictures`: made before from another request
+    std::int64_t damaged = 0;           // among `pictures`: the file is gone or not what the journal says
+    std::vector<JournalRecord> failed;  // could not be made by an earlier run, and are not tried again
+    std::int64_t others = 0;            // pictures of other shards
 };
 
 class Preparer {

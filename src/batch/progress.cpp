@@ -76,8 +76,8 @@ std::string status_json(const Status& s, const char* event) {
                                                         {"skipped", s.skipped}, {"made", s.made},           {"failed", s.failed},
                                                         {"changed", s.changed}, {"damaged", s.damaged},     {"cut", s.cut},
                                                         {"unknown", s.unknown}, {"together", s.together}};
-    const std::pair<const char*, double> times[]{{"seconds", s.seconds},     {"rate", s.rate()},          {"text_s", s.text_s},
-                                                 {"denoise_s", s.denoise_s}, {"decode_s", s.decode_s},    {"starved_s", s.starved_s},
+    const std::pair<const char*, double> times[]{{"seconds", s.seconds},     {"rate", s.rate()},       {"text_s", s.text_s},
+                                                 {"denoise_s", s.denoise_s}, {"decode_s", s.decode_s}, {"starved_s", s.starved_s},
                                                  {"blocked_s", s.blocked_s}};
     for (const auto& [name, value] : counts) j[name] = value;
     for (const auto& [name, value] : times) j[name] = std::round(value * 1000) / 1000;
@@ -97,7 +97,8 @@ std::string status_metrics(const Status& s, bool finished) {
     };
     add("t2i_batch_pictures_total", "counter", "Pictures of this process by what became of them.",
         "t2i_batch_pictures_total{state=\"made\"} " + std::to_string(s.made) + "\nt2i_batch_pictures_total{state=\"skipped\"} " +
-            std::to_string(s.skipped) + "\nt2i_batch_pictures_total{state=\"failed\"} " + std::to_string(std::max<std::int64_t>(s.failed - s.bad_lines, 0)) + "\n");
+            std::to_string(s.skipped) + "\nt2i_batch_pictures_total{state=\"failed\"} " +
+            std::to_string(std::max<std::int64_t>(s.failed - s.bad_lines, 0)) + "\n");
     one("t2i_batch_lines_total", "counter", "Lines read from the prompt file.", static_cast<double>(s.lines));
     one("t2i_batch_bad_lines_total", "counter", "Lines that could not be used.", static_cast<double>(s.bad_lines));
     one("t2i_batch_pictures_per_second", "gauge", "Pictures made a second since the start.", s.rate());
@@ -107,8 +108,8 @@ std::string status_metrics(const Status& s, bool finished) {
         return std::string("t2i_batch_stage_seconds_total{stage=\"") + name + "\"} " + fixed(seconds, 3) + "\n";
     };
     add("t2i_batch_stage_seconds_total", "counter", "Where the engine's time went.",
-        stage("text", s.text_s) + stage("denoise", s.denoise_s) + stage("decode", s.decode_s) + stage("waiting_for_requests", s.starved_s) +
-            stage("waiting_for_writing", s.blocked_s));
+        stage("text", s.text_s) + stage("denoise", s.denoise_s) + stage("decode", s.decode_s) +
+            stage("waiting_for_requests", s.starved_s) + stage("waiting_for_writing", s.blocked_s));
     add("t2i_batch_queue_length", "gauge", "Items that wait between two stages.",
         "t2i_batch_queue_length{queue=\"requests\"} " + std::to_string(s.requests_waiting) +
             "\nt2i_batch_queue_length{queue=\"pictures\"} " + std::to_string(s.pictures_waiting) + "\n");
@@ -125,22 +126,25 @@ void Reporter::clear() {
 
 void Reporter::started(const std::string& line) {
     if (options_.quiet) return;
-    if (options_.json) std::fprintf(stderr, "%s\n", replaced_dump({{"event", "start"}, {"time", utc_now()}, {"message", line}}).c_str());
+    if (options_.json)
+        std::fprintf(stderr, "%s\n", replaced_dump({{"event", "start"}, {"time", utc_now()}, {"message", line}}).c_str());
     else std::fprintf(stderr, "%s\n", line.c_str());
 }
 
 void Reporter::warning(const std::string& line) {
     if (options_.quiet) return;
     clear();
-    if (options_.json) std::fprintf(stderr, "%s\n", replaced_dump({{"event", "warning"}, {"time", utc_now()}, {"message", line}}).c_str());
+    if (options_.json)
+        std::fprintf(stderr, "%s\n", replaced_dump({{"event", "warning"}, {"time", utc_now()}, {"message", line}}).c_str());
     else std::fprintf(stderr, "t2i: warning: %s\n", line.c_str());
 }
 
 void Reporter::failed(std::int64_t line, const std::string& id, const std::string& reason) {
     clear();
     if (options_.json) {
-        std::fprintf(stderr, "%s\n",
-                     replaced_dump({{"event", "failed"}, {"time", utc_now()}, {"line", line}, {"id", id}, {"reason", reason}}).c_str());
+        std::fprintf(
+            stderr, "%s\n",
+            replaced_dump({{"event", "failed"}, {"time", utc_now()}, {"line", line}, {"id", id}, {"reason", reason}}).c_str());
     } else {
         std::fprintf(stderr, "t2i: line %lld: %s\n", static_cast<long long>(line), reason.c_str());
     }
@@ -160,7 +164,9 @@ void Reporter::tick(const Status& status) {
         write_metrics(status, false);
     }
     const bool draws = terminal_ && !options_.json;
-    if (options_.quiet || now - last_line_ < (draws ? std::chrono::milliseconds(redraw_every) : std::chrono::milliseconds(log_every))) return;
+    if (options_.quiet ||
+        now - last_line_ < (draws ? std::chrono::milliseconds(redraw_every) : std::chrono::milliseconds(log_every)))
+        return;
     last_line_ = now;
     if (options_.json) {
         std::fprintf(stderr, "%s\n", status_json(status, "progress").c_str());
@@ -180,12 +186,14 @@ void Reporter::summary(const Status& s, bool interrupted) {
         std::fprintf(stderr, "%s\n", status_json(s, interrupted ? "interrupted" : "end").c_str());
         return;
     }
-    std::string text = std::to_string(s.made) + " pictures made in " + duration_text(s.seconds) + " (" + fixed(s.rate(), 2) + "/s)";
+    std::string text =
+        std::to_string(s.made) + " pictures made in " + duration_text(s.seconds) + " (" + fixed(s.rate(), 2) + "/s)";
     if (s.skipped > 0) text += ", " + std::to_string(s.skipped) + " were done already";
     if (s.changed > 0) text += ", " + std::to_string(s.changed) + " made again because their request changed";
     if (s.damaged > 0) text += ", " + std::to_string(s.damaged) + " made again because their file was gone or damaged";
     if (s.cut > 0) text += ", " + std::to_string(s.cut) + " prompts were longer than the model takes and cut";
-    if (s.unknown > 0) text += ", " + std::to_string(s.unknown) + " prompts had no word that the model has learnt (t2i inspect lists them)";
+    if (s.unknown > 0)
+        text += ", " + std::to_string(s.unknown) + " prompts had no word that the model has learnt (t2i inspect lists them)";
     if (s.failed > 0) text += ", " + std::to_string(s.failed) + " failed (see failed.jsonl)";
     std::fprintf(stderr, "%s\n", text.c_str());
 }

@@ -11,27 +11,27 @@ namespace t2i::batch {
 
 // A moment of a run. Counts are of this process.
 struct Status {
-    std::int64_t lines = 0;        // read
-    std::int64_t bad_lines = 0;    // of them
-    std::int64_t asked = 0;        // pictures that the lines ask for
-    std::int64_t skipped = 0;      // made by an earlier run and still there
-    std::int64_t made = 0;         // by this one, safe on disk
-    std::int64_t failed = 0;       // bad lines, and pictures that could not be made
+    std::int64_t lines = 0;                 // read
+    std::int64_t bad_lines = 0;             // of them
+    std::int64_t asked = 0;                 // pictures that the lines ask for
+    std::int64_t skipped = 0;               // made by an earlier run and still there
+    std::int64_t made = 0;                  // by this one, safe on disk
+    std::int64_t failed = 0;                // bad lines, and pictures that could not be made
     std::int64_t changed = 0, damaged = 0;  // remade: another request under the id, a file that was not what it should be
-    std::int64_t cut = 0;          // prompts longer than the model takes
-    std::int64_t unknown = 0;      // prompts without a word that the model has learnt
-    int together = 0;              // pictures made at a time
-    double read_share = 0;         // of the prompt file, [0, 1]; below 0: not known
-    double seconds = 0;            // since the start
+    std::int64_t cut = 0;                   // prompts longer than the model takes
+    std::int64_t unknown = 0;               // prompts without a word that the model has learnt
+    int together = 0;                       // pictures made at a time
+    double read_share = 0;                  // of the prompt file, [0, 1]; below 0: not known
+    double seconds = 0;                     // since the start
     double text_s = 0, denoise_s = 0, decode_s = 0;  // of the engine
-    double starved_s = 0;          // the engine waited for requests
-    double blocked_s = 0;          // the engine waited for pictures to be written
+    double starved_s = 0;                            // the engine waited for requests
+    double blocked_s = 0;                            // the engine waited for pictures to be written
     std::size_t requests_waiting = 0, pictures_waiting = 0;
 
-    [[nodiscard]] double rate() const;               // pictures a second
-    [[nodiscard]] std::int64_t expected() const;     // pictures in all; below 0: not known
-    [[nodiscard]] double seconds_left() const;       // below 0: not known
-    [[nodiscard]] const char* bottleneck() const;    // "reading", "text", "denoising", "decoding", "writing"
+    [[nodiscard]] double rate() const;             // pictures a second
+    [[nodiscard]] std::int64_t expected() const;   // pictures in all; below 0: not known
+    [[nodiscard]] double seconds_left() const;     // below 0: not known
+    [[nodiscard]] const char* bottleneck() const;  // "reading", "text", "denoising", "decoding", "writing"
 };
 
 // "1:02:03", "4:05".
@@ -46,10 +46,10 @@ struct Status {
 class Reporter {
   public:
     struct Options {
-        bool json = false;          // --log-format json
-        bool quiet = false;         // errors and failures only
-        bool list_files = true;     // finished files, on standard output
-        std::string metrics_file;   // may be empty
+        bool json = false;         // --log-format json
+        bool quiet = false;        // errors and failures only
+        bool list_files = true;    // finished files, on standard output
+        std::string metrics_file;  // may be empty
     };
     explicit Reporter(Options options);
     void started(const std::string& line);

@@ -211,7 +211,8 @@ class TableFile : public PromptFile {
     }
     RequestLine request_of(const std::vector<std::string>& cells) const {
         if (cells.size() > columns_.size())
-            throw Error(ErrorCode::input, "has " + std::to_string(cells.size()) + " cells; the header names " + std::to_string(columns_.size()));
+            throw Error(ErrorCode::input,
+                        "has " + std::to_string(cells.size()) + " cells; the header names " + std::to_string(columns_.size()));
         RequestLine line;
         FieldSetter fields(line);
         for (std::size_t i = 0; i < cells.size(); ++i)
@@ -257,7 +258,8 @@ RequestLine parse_text_line(std::string_view text) {
     }
     const auto words = split_words(text);
     for (std::size_t i = 0; i < words.size();) {
-        if (!words[i].is_flag) throw Error(ErrorCode::input, "a word without a flag before it: \"" + excerpt(words[i].text, 40) + "\"");
+        if (!words[i].is_flag)
+            throw Error(ErrorCode::input, "a word without a flag before it: \"" + excerpt(words[i].text, 40) + "\"");
         const std::string flag = words[i++].text.substr(2);
         const auto equals = flag.find('=');
         const std::string field = field_name(flag.substr(0, equals));
@@ -269,7 +271,8 @@ RequestLine parse_text_line(std::string_view text) {
             value = words[i++].text;
         }
         // AUTOMATIC1111 lets a prompt stand without quotation marks.
-        while ((field == "prompt" || field == "negative_prompt") && i < words.size() && !words[i].is_flag) value += " " + words[i++].text;
+        while ((field == "prompt" || field == "negative_prompt") && i < words.size() && !words[i].is_flag)
+            value += " " + words[i++].text;
         fields.set(field, value, ValueKind::untyped);
     }
     fields.finish();
@@ -287,9 +290,12 @@ RequestLine parse_json_line(std::string_view text) {
 
 std::unique_ptr<PromptFile> read_prompts(std::unique_ptr<ByteSource> source, PromptFormat format, const std::string& name) {
     switch (format) {
-        case PromptFormat::csv: return std::make_unique<TableFile>(std::move(source), ',', name);
-        case PromptFormat::tsv: return std::make_unique<TableFile>(std::move(source), '\t', name);
-        default: return std::make_unique<LineFile>(std::move(source), format == PromptFormat::json_lines, name);
+        case PromptFormat::csv:
+            return std::make_unique<TableFile>(std::move(source), ',', name);
+        case PromptFormat::tsv:
+            return std::make_unique<TableFile>(std::move(source), '\t', name);
+        default:
+            return std::make_unique<LineFile>(std::move(source), format == PromptFormat::json_lines, name);
     }
 }
 

@@ -28,7 +28,8 @@ class PromptFile {
 };
 
 // `name` is for messages.
-[[nodiscard]] std::unique_ptr<PromptFile> read_prompts(std::unique_ptr<ByteSource> source, PromptFormat format, const std::string& name);
+[[nodiscard]] std::unique_ptr<PromptFile> read_prompts(std::unique_ptr<ByteSource> source, PromptFormat format,
+                                                       const std::string& name);
 
 // One line of text: a prompt, or flags when a word begins with "--" and a letter. Throws Error{input}.
 [[nodiscard]] RequestLine parse_text_line(std::string_view line);

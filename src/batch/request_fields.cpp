@@ -83,7 +83,8 @@ void set_seed(RequestLine& line, std::string_view text) {
 
 std::string parse_text(const std::string& field, std::string_view text) {
     if (text.size() > prompt_limit_bytes)
-        bad(field + " has " + std::to_string(text.size()) + " bytes; at most " + std::to_string(prompt_limit_bytes) + " are taken");
+        bad(field + " has " + std::to_string(text.size()) + " bytes; at most " + std::to_string(prompt_limit_bytes) +
+            " are taken");
     check_utf8(text, field);
     if (text.find('\0') != std::string_view::npos) bad(field + " holds a NUL byte");
     return std::string(text);

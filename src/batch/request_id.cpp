@@ -16,7 +16,8 @@ std::uint64_t hash64(std::string_view text) {
 std::string hash128_hex(std::string_view text) {
     const XXH128_hash_t h = XXH3_128bits(text.data(), text.size());
     std::array<char, 33> hex{};
-    std::snprintf(hex.data(), hex.size(), "%016llx%016llx", static_cast<unsigned long long>(h.high64), static_cast<unsigned long long>(h.low64));
+    std::snprintf(hex.data(), hex.size(), "%016llx%016llx", static_cast<unsigned long long>(h.high64),
+                  static_cast<unsigned long long>(h.low64));
     return hex.data();
 }
 

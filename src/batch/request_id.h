@@ -16,8 +16,8 @@ namespace t2i::batch {
 
 // JSON of everything in a request that changes its picture, in a fixed order. settings: steps, guidance, size, sampler.
 // seed: a number, or "picked" where it follows from the id.
-[[nodiscard]] std::string canonical_request(const ResolvedRequest& settings, const std::string& scheduler, std::string_view prompt,
-                                            std::string_view negative_prompt, const std::string& seed);
+[[nodiscard]] std::string canonical_request(const ResolvedRequest& settings, const std::string& scheduler,
+                                            std::string_view prompt, std::string_view negative_prompt, const std::string& seed);
 
 // 16 hex digits of the canonical request.
 [[nodiscard]] std::string id_of(std::string_view canonical);

@@ -20,8 +20,8 @@ struct RequestLine {
 struct PromptEntry {
     std::int64_t line = 0;  // counted from 1; of a CSV row over several lines: its first
     std::optional<RequestLine> request;
-    std::string problem;    // of a bad line
-    std::string text;       // of a bad line: its beginning, valid UTF-8
+    std::string problem;  // of a bad line
+    std::string text;     // of a bad line: its beginning, valid UTF-8
 };
 
 }  // namespace t2i::batch

@@ -80,10 +80,11 @@ Status Runner::run() {
     std::thread reader(guarded(&Runner::read));
     std::vector<std::thread> writers;
     // Two at least: while one waits for the disk the other packs a PNG.
-    for (unsigned i = 0; i < std::clamp(std::thread::hardware_concurrency() / 2, 2U, 8U); ++i) writers.emplace_back(guarded(&Runner::write));
+    for (unsigned i = 0; i < std::clamp(std::thread::hardware_concurrency() / 2, 2U, 8U); ++i)
+        writers.emplace_back(guarded(&Runner::write));
     std::thread committer(guarded(&Runner::commit));
 
-    guarded(&Runner::make)();
+    guarded (&Runner::make)();
     requests_.abandon();
     reader.join();
     made_.close();

@@ -26,16 +26,16 @@
 namespace t2i::batch {
 
 struct BatchOptions {
-    std::string input;                          // a path, or "-"
+    std::string input;  // a path, or "-"
     PromptFormat format = PromptFormat::text;
     OutputOptions output;
-    GenerateRequest defaults;                   // of lines that leave a field unset
-    bool picks_seed = false;                    // the run's seed is below 0
+    GenerateRequest defaults;  // of lines that leave a field unset
+    bool picks_seed = false;   // the run's seed is below 0
     Shard shard;
     bool retry_failed = false, quick_check = false;
     bool metadata = true;
-    int engine_batch = 0;                       // 0: by measurement
-    std::string vae;                            // as the engine was given it
+    int engine_batch = 0;  // 0: by measurement
+    std::string vae;       // as the engine was given it
 };
 
 // What the lines of a file are prepared with: the same for a run and for its estimate.
@@ -43,9 +43,9 @@ struct BatchOptions {
 
 // A request that failed, or a picture that is done.
 struct Finished {
-    Written written;                            // record.failed: why there is no picture
+    Written written;  // record.failed: why there is no picture
     std::int64_t line = 0;
-    std::string text;                           // of a bad line
+    std::string text;  // of a bad line
     bool in_journal = true;
 };
 
@@ -121,12 +121,12 @@ class Runner {
     BoundedQueue<Finished> finished_;
     BatchTuner tuner_;
     std::shared_ptr<Flight> previous_;
-    int in_a_row_ = 0;                          // pictures that did not fit into memory, one after the other
-    std::int64_t replaced_ = 0;                 // pictures of this run that take an earlier one's place
-    JournalRecord last_;                        // that was committed
+    int in_a_row_ = 0;           // pictures that did not fit into memory, one after the other
+    std::int64_t replaced_ = 0;  // pictures of this run that take an earlier one's place
+    JournalRecord last_;         // that was committed
 
-    mutable std::mutex mutex_;                  // of the next three
-    std::vector<std::string> warnings_;         // for the committer, which reports
+    mutable std::mutex mutex_;           // of the next three
+    std::vector<std::string> warnings_;  // for the committer, which reports
     Status status_;
     std::exception_ptr failure_;
     std::atomic<bool> failed_{false};

@@ -1,8 +1,8 @@
 // The engine's stage of a run: batches, and what happens when one fails.
-#include "batch/runner.h"
-
 #include <algorithm>
 #include <utility>
+
+#include "batch/runner.h"
 
 namespace t2i::batch {
 
@@ -62,8 +62,9 @@ void Runner::start(const std::shared_ptr<Flight>& flight) {
         flight->handed_out[index] = true;
         const std::size_t bytes = pixels.rgb.size() + pixels.latents.size() * sizeof(float);
         // A backend without a queue hands out before make() is over.
-        const double ms = flight->engine_ms > 0 ? flight->engine_ms
-                                                : seconds_since(flight->begin) * 1e3 / static_cast<double>(flight->handed_out.size());
+        const double ms = flight->engine_ms > 0
+                              ? flight->engine_ms
+                              : seconds_since(flight->begin) * 1e3 / static_cast<double>(flight->handed_out.size());
         made_.push({std::move(flight->pictures[index]), std::move(pixels), ms}, bytes);
         const std::lock_guard lock(mutex_);
         status_.blocked_s += seconds_since(begin);
@@ -75,7 +76,8 @@ void Runner::start(const std::shared_ptr<Flight>& flight) {
 void Runner::make_batch(std::vector<Picture> pictures) {
     const Load load = load_of(*pictures.front().settings);
     const auto size = static_cast<int>(pictures.size());
-    const auto flight = std::make_shared<Flight>(Flight{std::move(pictures), std::vector<bool>(static_cast<std::size_t>(size)), Clock::now()});
+    const auto flight =
+        std::make_shared<Flight>(Flight{std::move(pictures), std::vector<bool>(static_cast<std::size_t>(size)), Clock::now()});
     try {
         start(flight);
     } catch (const Error& error) {

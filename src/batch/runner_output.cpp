@@ -32,7 +32,8 @@ void Runner::write_picture(MadePicture made) {
     r.negative_prompt = picture.text->negative_prompt;
     Finished finished;
     Written& w = finished.written;
-    w.png = encode_png(r.width, r.height, made.pixels.rgb, options_.metadata ? parameters_text(r, info_, picture.seed) : std::string());
+    w.png = encode_png(r.width, r.height, made.pixels.rgb,
+                       options_.metadata ? parameters_text(r, info_, picture.seed) : std::string());
     w.record = {.id = picture.id,
                 .request = picture.request,
                 .failed = {},

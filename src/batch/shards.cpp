@@ -33,7 +33,8 @@ Shard parse_shard(const std::string& text) {
     const auto index = whole_number(std::string_view(text).substr(0, slash));
     const auto count = slash == std::string::npos ? std::nullopt : whole_number(std::string_view(text).substr(slash + 1));
     if (!index || !count || *count < 1 || *count > most_shards || *index < 0 || *index >= *count)
-        throw Error(ErrorCode::usage, "\"" + text + "\" is not I/N with I from 0 to N - 1 and N up to " + std::to_string(most_shards), "--shard");
+        throw Error(ErrorCode::usage,
+                    "\"" + text + "\" is not I/N with I from 0 to N - 1 and N up to " + std::to_string(most_shards), "--shard");
     return {*index, *count, "--shard"};
 }
 
@@ -48,7 +49,8 @@ Shard shard_from_environment(const std::function<const char*(const char*)>& vari
     Shard shard;
     const auto refine = [&](int index, int count, const char* source) {
         if (count < 1 || index < 0 || index >= count || std::int64_t{count} * shard.count > most_shards)
-            throw Error(ErrorCode::input, "task " + std::to_string(index) + " of " + std::to_string(count) + " makes no sense", source);
+            throw Error(ErrorCode::input, "task " + std::to_string(index) + " of " + std::to_string(count) + " makes no sense",
+                        source);
         shard.index = shard.index * count + index;
         shard.count *= count;
         shard.source += (shard.source.empty() ? "" : ", ") + std::string(source);
@@ -58,7 +60,8 @@ Shard shard_from_environment(const std::function<const char*(const char*)>& vari
         const int step = std::max(number("SLURM_ARRAY_TASK_STEP").value_or(1), 1);
         const auto count = number("SLURM_ARRAY_TASK_COUNT");
         if (!count) throw Error(ErrorCode::input, "is not set, but SLURM_ARRAY_TASK_ID is", "SLURM_ARRAY_TASK_COUNT");
-        if ((*task - first) % step != 0) throw Error(ErrorCode::input, "is no multiple of SLURM_ARRAY_TASK_STEP", "SLURM_ARRAY_TASK_ID");
+        if ((*task - first) % step != 0)
+            throw Error(ErrorCode::input, "is no multiple of SLURM_ARRAY_TASK_STEP", "SLURM_ARRAY_TASK_ID");
         refine((*task - first) / step, *count, "SLURM_ARRAY_TASK_ID");
     }
     if (const auto rank = number("OMPI_COMM_WORLD_RANK")) {

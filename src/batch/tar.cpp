@@ -25,14 +25,15 @@ std::string tar_header(std::string_view name, std::uint64_t bytes) {
     std::string block(tar_block_bytes, '\0');
     block.replace(0, name.size(), name);
     put_octal(block, 100, 8, 0644);
-    put_octal(block, 108, 8, 0);   // owner
-    put_octal(block, 116, 8, 0);   // group
+    put_octal(block, 108, 8, 0);  // owner
+    put_octal(block, 116, 8, 0);  // group
     put_octal(block, 124, 12, bytes);
     put_octal(block, 136, 12, 0);  // time
     block[156] = '0';              // a plain file
     block.replace(257, 8, std::string_view("ustar\00000", 8));
     block.replace(148, 8, "        ");  // the checksum counts as spaces in its own sum
-    const unsigned sum = std::accumulate(block.begin(), block.end(), 0U, [](unsigned s, char c) { return s + static_cast<unsigned char>(c); });
+    const unsigned sum =
+        std::accumulate(block.begin(), block.end(), 0U, [](unsigned s, char c) { return s + static_cast<unsigned char>(c); });
     put_octal(block, 148, 7, sum);
     block[154] = '\0';
     block[155] = ' ';

@@ -13,7 +13,9 @@ constexpr std::uint64_t tar_block_bytes = 512;
 // name: at most 100 bytes.
 [[nodiscard]] std::string tar_header(std::string_view name, std::uint64_t bytes);
 // Zeros that fill the last block of a member.
-[[nodiscard]] constexpr std::uint64_t tar_padding(std::uint64_t bytes) { return (tar_block_bytes - bytes % tar_block_bytes) % tar_block_bytes; }
+[[nodiscard]] constexpr std::uint64_t tar_padding(std::uint64_t bytes) {
+    return (tar_block_bytes - bytes % tar_block_bytes) % tar_block_bytes;
+}
 // What ends an archive: two zero blocks.
 [[nodiscard]] std::string tar_end();
 

@@ -24,9 +24,7 @@ class JsonEvents {
     virtual bool boolean(bool /*value*/) { unexpected("a boolean"); }
     virtual bool number_integer(std::int64_t /*value*/) { unexpected("a negative number"); }
     virtual bool number_unsigned(std::uint64_t /*value*/) { unexpected("a number"); }
-    virtual bool number_float(double /*value*/, const std::string& /*text*/) {
-        unexpected("a fractional or huge number");
-    }
+    virtual bool number_float(double /*value*/, const std::string& /*text*/) { unexpected("a fractional or huge number"); }
     virtual bool string(std::string& /*value*/) { unexpected("a string"); }
     virtual bool binary(std::vector<std::uint8_t>& /*value*/) { unexpected("binary data"); }
     virtual bool start_object(std::size_t /*elements*/) { unexpected("an object"); }
@@ -34,15 +32,12 @@ class JsonEvents {
     virtual bool end_object() { return true; }
     virtual bool start_array(std::size_t /*elements*/) { unexpected("an array"); }
     virtual bool end_array() { return true; }
-    bool parse_error(std::size_t position, const std::string& /*token*/,
-                     const nlohmann::json::exception& /*error*/) {
+    bool parse_error(std::size_t position, const std::string& /*token*/, const nlohmann::json::exception& /*error*/) {
         fail("not valid JSON at byte " + std::to_string(position));
     }
 
   protected:
-    [[noreturn]] void fail(const std::string& problem) const {
-        throw Error(ErrorCode::input, what_ + ": " + problem, where_);
-    }
+    [[noreturn]] void fail(const std::string& problem) const { throw Error(ErrorCode::input, what_ + ": " + problem, where_); }
     // Says where in the document the reader was; readers that track more override it.
     [[nodiscard]] virtual std::string place() const { return {}; }
     [[noreturn]] void unexpected(const std::string& event) const {

@@ -37,7 +37,7 @@ class FileDescriptor {
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
     const FileDescriptor file(path);
-    struct stat status {};
+    struct stat status{};
     if (::fstat(file.get(), &status) != 0) fail("cannot read the size", path);
     if (!S_ISREG(status.st_mode)) throw Error(ErrorCode::input, "not a regular file", path);
     size_ = static_cast<std::size_t>(status.st_size);
@@ -48,9 +48,7 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : path_(std::move(other.path_)),
-      data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)) {}
+    : path_(std::move(other.path_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
     std::swap(path_, other.path_);

@@ -24,8 +24,7 @@ constexpr std::array<MagicRow, 6> magics{{
     {"PK\x03\x04", nullptr, "a PyTorch checkpoint (zip); convert it to safetensors"},
     {"\x80\x02", nullptr, "a PyTorch checkpoint (pickle); convert it to safetensors"},
     {"GGUF", nullptr, "a GGUF file; only safetensors is supported"},
-    {"version https://git-lfs", nullptr,
-     "a Git LFS pointer, not the weights; fetch the file itself (git lfs pull)"},
+    {"version https://git-lfs", nullptr, "a Git LFS pointer, not the weights; fetch the file itself (git lfs pull)"},
     {"<!", nullptr, "a web page, not a checkpoint; the download went wrong"},
 }};
 
@@ -37,9 +36,8 @@ std::unique_ptr<CheckpointReader> open_checkpoint(const std::string& path) {
         const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
         // A safetensors header length can spell any magic, but then byte 8 is '{'.
         const bool is_safetensors = text.size() > 8 && text[8] == '{' && text[7] == '\0';
-        const auto row = std::find_if(magics.begin(), magics.end(), [&](const MagicRow& r) {
-            return text.substr(0, r.magic.size()) == r.magic;
-        });
+        const auto row = std::find_if(magics.begin(), magics.end(),
+                                      [&](const MagicRow& r) { return text.substr(0, r.magic.size()) == r.magic; });
         if (!is_safetensors && row != magics.end()) {
             if (row->open == nullptr) throw Error(ErrorCode::input, row->problem, path);
             return row->open(path);
@@ -56,12 +54,11 @@ std::unique_ptr<CheckpointReader> open_component(const std::string& folder) {
         if (fs::exists(whole)) return open_checkpoint(whole.string());
         if (fs::exists(index)) return open_checkpoint(index.string());
     }
-    throw Error(
-        ErrorCode::input,
-        fs::is_directory(folder)
-            ? "no diffusion_pytorch_model.safetensors, model.safetensors or their .index.json in this folder"
-            : "no such folder",
-        folder);
+    throw Error(ErrorCode::input,
+                fs::is_directory(folder)
+                    ? "no diffusion_pytorch_model.safetensors, model.safetensors or their .index.json in this folder"
+                    : "no such folder",
+                folder);
 }
 
 }  // namespace t2i

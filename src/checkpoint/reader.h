@@ -18,7 +18,7 @@ class CheckpointReader {
         std::string dtype;  // as the format spells it: "F32", "BF16", "I64", …
         Shape shape;
         std::size_t bytes = 0;
-        std::string file;   // the file that holds it
+        std::string file;  // the file that holds it
     };
     // In name order.
     [[nodiscard]] virtual const std::vector<Entry>& entries() const = 0;

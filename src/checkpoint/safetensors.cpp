@@ -16,8 +16,7 @@ namespace t2i {
 
 namespace {
 
-static_assert(std::endian::native == std::endian::little,
-              "weights are mapped, so the machine must be little-endian");
+static_assert(std::endian::native == std::endian::little, "weights are mapped, so the machine must be little-endian");
 
 constexpr std::size_t length_bytes = 8;
 constexpr std::uint64_t max_header_bytes = 100'000'000;  // the reference's limit
@@ -34,8 +33,7 @@ constexpr std::array<DTypeRow, 22> dtypes{{
 }};
 
 std::optional<std::uint64_t> bits_of(std::string_view dtype) {
-    const auto row =
-        std::find_if(dtypes.begin(), dtypes.end(), [&](const DTypeRow& r) { return r.name == dtype; });
+    const auto row = std::find_if(dtypes.begin(), dtypes.end(), [&](const DTypeRow& r) { return r.name == dtype; });
     return row == dtypes.end() ? std::nullopt : std::optional(row->bits);
 }
 
@@ -102,10 +100,7 @@ class HeaderEvents final : public JsonEvents {
     bool end_object() override {
         if (--depth_ == 1 && !in_metadata_) {
             const auto& t = tensors.back();
-            const char* missing = !t.dtype          ? "dtype"
-                                  : !t.shape        ? "shape"
-                                  : !t.data_offsets ? "data_offsets"
-                                                    : nullptr;
+            const char* missing = !t.dtype ? "dtype" : !t.shape ? "shape" : !t.data_offsets ? "data_offsets" : nullptr;
             if (missing) fail("tensor " + in_quotes(t.name) + " has no \"" + missing + "\"");
         }
         return true;
@@ -120,8 +115,7 @@ class HeaderEvents final : public JsonEvents {
     [[nodiscard]] std::string place() const override {
         if (depth_ == 0) return {};
         if (depth_ == 1) return "at " + in_quotes(name_);
-        return "at " + in_quotes(field_) +
-               (in_metadata_ ? " of \"__metadata__\"" : " of tensor " + in_quotes(name_));
+        return "at " + in_quotes(field_) + (in_metadata_ ? " of \"__metadata__\"" : " of tensor " + in_quotes(name_));
     }
 
     int depth_ = 0;
@@ -144,8 +138,7 @@ CheckpointReader::Entry checked_entry(const HeaderTensor& tensor, const std::str
     std::uint64_t size_bits = *bits;
     bool overflow = false;
     for (const auto extent : *tensor.shape) {
-        overflow |=
-            extent > std::uint64_t{INT64_MAX} || __builtin_mul_overflow(size_bits, extent, &size_bits);
+        overflow |= extent > std::uint64_t{INT64_MAX} || __builtin_mul_overflow(size_bits, extent, &size_bits);
         dims.push_back(static_cast<std::int64_t>(extent));
     }
     if (overflow) fail("its size overflows 64 bits");
@@ -153,23 +146,20 @@ CheckpointReader::Entry checked_entry(const HeaderTensor& tensor, const std::str
     if (tensor.data_offsets->size() != 2) fail("\"data_offsets\" must be two numbers");
     const auto begin = tensor.data_offsets->front(), end = tensor.data_offsets->back();
     if (begin > end) fail("\"data_offsets\" end before they begin");
-    CheckpointReader::Entry entry{tensor.name, *tensor.dtype, Shape(dims),
-                                  static_cast<std::size_t>(end - begin), path};
+    CheckpointReader::Entry entry{tensor.name, *tensor.dtype, Shape(dims), static_cast<std::size_t>(end - begin), path};
     if (end - begin != size_bits / 8) {
-        fail("\"data_offsets\" span " + std::to_string(end - begin) + " bytes, but shape " +
-             entry.shape.text() + " of " + entry.dtype + " needs " + std::to_string(size_bits / 8));
+        fail("\"data_offsets\" span " + std::to_string(end - begin) + " bytes, but shape " + entry.shape.text() + " of " +
+             entry.dtype + " needs " + std::to_string(size_bits / 8));
     }
     return entry;
 }
 
 // The tensors must tile [0, data_bytes) exactly. `order` sorts them by offset.
-void check_tiling(const std::vector<HeaderTensor>& tensors, std::uint64_t data_bytes,
-                  const std::string& path) {
+void check_tiling(const std::vector<HeaderTensor>& tensors, std::uint64_t data_bytes, const std::string& path) {
     std::vector<std::size_t> order(tensors.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-        return *tensors[a].data_offsets < *tensors[b].data_offsets;
-    });
+    std::sort(order.begin(), order.end(),
+              [&](std::size_t a, std::size_t b) { return *tensors[a].data_offsets < *tensors[b].data_offsets; });
     std::uint64_t previous_end = 0;
     std::string previous = "the start of the data";
     for (const auto i : order) {
@@ -200,8 +190,7 @@ void check_tiling(const std::vector<HeaderTensor>& tensors, std::uint64_t data_b
 
 std::string_view header_text(std::span<const std::byte> file, const std::string& path) {
     const auto fail = [&](const std::string& problem) { throw Error(ErrorCode::input, problem, path); };
-    if (file.size() < length_bytes)
-        fail("only " + std::to_string(file.size()) + " bytes long, not a safetensors file");
+    if (file.size() < length_bytes) fail("only " + std::to_string(file.size()) + " bytes long, not a safetensors file");
     std::uint64_t length = 0;
     std::memcpy(&length, file.data(), length_bytes);
     if (length > max_header_bytes) {
@@ -230,8 +219,7 @@ SafetensorsLayout parse_safetensors(std::span<const std::byte> file, const std::
     layout.metadata = std::move(header.metadata);
     for (const HeaderTensor& tensor : header.tensors) {
         if (!layout.entries.empty() && layout.entries.back().name == tensor.name) {
-            throw Error(ErrorCode::input, "tensor " + in_quotes(tensor.name) + " appears twice in the header",
-                        path);
+            throw Error(ErrorCode::input, "tensor " + in_quotes(tensor.name) + " appears twice in the header", path);
         }
         layout.entries.push_back(checked_entry(tensor, path));
         layout.offsets.push_back(data_begin + static_cast<std::size_t>(tensor.data_offsets->front()));
@@ -244,24 +232,20 @@ namespace {
 
 class SafetensorsReader final : public CheckpointReader {
   public:
-    explicit SafetensorsReader(const std::string& path)
-        : file_(path), layout_(parse_safetensors(file_.bytes(), path)) {}
+    explicit SafetensorsReader(const std::string& path) : file_(path), layout_(parse_safetensors(file_.bytes(), path)) {}
 
     [[nodiscard]] const std::vector<Entry>& entries() const override { return layout_.entries; }
-    [[nodiscard]] const std::map<std::string, std::string>& metadata() const override {
-        return layout_.metadata;
-    }
+    [[nodiscard]] const std::map<std::string, std::string>& metadata() const override { return layout_.metadata; }
     [[nodiscard]] TensorView tensor(const std::string& name) const override {
         const auto& all = layout_.entries;
-        const auto entry = std::lower_bound(all.begin(), all.end(), name,
-                                            [](const Entry& e, const std::string& n) { return e.name < n; });
+        const auto entry =
+            std::lower_bound(all.begin(), all.end(), name, [](const Entry& e, const std::string& n) { return e.name < n; });
         if (entry == all.end() || entry->name != name) {
             throw Error(ErrorCode::input, "tensor " + in_quotes(name) + " is not in the file", file_.path());
         }
         const auto offset = layout_.offsets[static_cast<std::size_t>(entry - all.begin())];
         // TensorView has no read-only form; the mapping itself refuses writes.
-        return {const_cast<std::byte*>(file_.bytes().data()) + offset, dtype_of(*entry), Device::host,
-                entry->shape};
+        return {const_cast<std::byte*>(file_.bytes().data()) + offset, dtype_of(*entry), Device::host, entry->shape};
     }
 
   private:
@@ -271,8 +255,7 @@ class SafetensorsReader final : public CheckpointReader {
         if (entry.dtype == "BF16") return DType::bf16;
         if (entry.dtype == "I32") return DType::i32;
         if (entry.dtype == "U8") return DType::u8;
-        throw Error(ErrorCode::input,
-                    "tensor " + in_quotes(entry.name) + ": dtype " + entry.dtype + " is not supported",
+        throw Error(ErrorCode::input, "tensor " + in_quotes(entry.name) + ": dtype " + entry.dtype + " is not supported",
                     file_.path());
     }
     MappedFile file_;

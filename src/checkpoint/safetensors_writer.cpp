@@ -39,20 +39,18 @@ std::vector<const NamedTensor*> file_order(std::span<const NamedTensor> tensors)
     return order;
 }
 
-std::string header_of(std::span<const NamedTensor* const> order,
-                      const std::map<std::string, std::string>& metadata, const std::string& path) {
+std::string header_of(std::span<const NamedTensor* const> order, const std::map<std::string, std::string>& metadata,
+                      const std::string& path) {
     nlohmann::ordered_json header = nlohmann::ordered_json::object();
     if (!metadata.empty()) header["__metadata__"] = metadata;
     std::size_t offset = 0;
     for (const NamedTensor* t : order) {
         T2I_CHECK(t->tensor.device == Device::host, "only host tensors can be written");
-        if (header.contains(t->name))
-            throw Error(ErrorCode::input, "tensor " + in_quotes(t->name) + " given twice", path);
+        if (header.contains(t->name)) throw Error(ErrorCode::input, "tensor " + in_quotes(t->name) + " given twice", path);
         auto shape = nlohmann::ordered_json::array();
         for (int i = 0; i < t->tensor.shape.rank(); ++i) shape.push_back(t->tensor.shape[i]);
-        header[t->name] = {{"dtype", format_name(t->tensor.dtype)},
-                           {"shape", shape},
-                           {"data_offsets", {offset, offset + t->tensor.bytes()}}};
+        header[t->name] = {
+            {"dtype", format_name(t->tensor.dtype)}, {"shape", shape}, {"data_offsets", {offset, offset + t->tensor.bytes()}}};
         offset += t->tensor.bytes();
     }
     std::string text = header.dump();
@@ -73,8 +71,7 @@ void write_safetensors(const std::string& path, std::span<const NamedTensor> ten
         out.write(reinterpret_cast<const char*>(&length), sizeof length);
         out.write(header.data(), static_cast<std::streamsize>(header.size()));
         for (const NamedTensor* t : order) {
-            out.write(static_cast<const char*>(t->tensor.data),
-                      static_cast<std::streamsize>(t->tensor.bytes()));
+            out.write(static_cast<const char*>(t->tensor.data), static_cast<std::streamsize>(t->tensor.bytes()));
         }
         out.close();
         if (!out) {

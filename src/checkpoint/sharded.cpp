@@ -52,10 +52,9 @@ class IndexEvents final : public JsonEvents {
     bool string(std::string& file) override {
         if (!in_weight_map_) return skip("a string");
         if (depth_ != 2) unexpected("a string");
-        const bool is_plain = !file.empty() && file != "." && file != ".." &&
-                              file.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
-        if (!is_plain)
-            fail("shard " + in_quotes(file) + " of tensor " + in_quotes(key_) + " is not a plain file name");
+        const bool is_plain =
+            !file.empty() && file != "." && file != ".." && file.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
+        if (!is_plain) fail("shard " + in_quotes(file) + " of tensor " + in_quotes(key_) + " is not a plain file name");
         if (!weight_map.emplace(key_, std::move(file)).second) fail("duplicate key " + in_quotes(key_));
         return true;
     }
@@ -65,9 +64,7 @@ class IndexEvents final : public JsonEvents {
         if (in_weight_map_ || depth_ == 0) unexpected(event);
         return true;
     }
-    [[nodiscard]] std::string place() const override {
-        return depth_ == 0 ? std::string() : "at " + in_quotes(key_);
-    }
+    [[nodiscard]] std::string place() const override { return depth_ == 0 ? std::string() : "at " + in_quotes(key_); }
 
     std::size_t depth_ = 0;
     bool in_weight_map_ = false, saw_weight_map_ = false;
@@ -78,8 +75,7 @@ class ShardedReader final : public CheckpointReader {
   public:
     explicit ShardedReader(const std::string& index_path) : index_path_(index_path) {
         const MappedFile index(index_path);
-        const std::string_view text(reinterpret_cast<const char*>(index.bytes().data()),
-                                    index.bytes().size());
+        const std::string_view text(reinterpret_cast<const char*>(index.bytes().data()), index.bytes().size());
         file_of_ = parse_shard_index(text, index_path);
         const auto folder = std::filesystem::path(index_path).parent_path();
         for (const auto& [name, file] : file_of_) {
@@ -104,11 +100,10 @@ class ShardedReader final : public CheckpointReader {
   private:
     static Entry entry_in(const CheckpointReader& shard, const std::string& name, const std::string& path) {
         const auto& all = shard.entries();
-        const auto entry = std::lower_bound(all.begin(), all.end(), name,
-                                            [](const Entry& e, const std::string& n) { return e.name < n; });
+        const auto entry =
+            std::lower_bound(all.begin(), all.end(), name, [](const Entry& e, const std::string& n) { return e.name < n; });
         if (entry == all.end() || entry->name != name) {
-            throw Error(ErrorCode::input,
-                        "tensor " + in_quotes(name) + " is missing, although the index places it here", path);
+            throw Error(ErrorCode::input, "tensor " + in_quotes(name) + " is missing, although the index places it here", path);
         }
         return *entry;
     }

@@ -13,8 +13,7 @@ namespace t2i {
 
 // Tensor name → shard file name. Throws Error{input} naming `where`: not JSON, no weight_map, a duplicate
 // key, or a shard that is not a plain file name (a path could lead out of the folder).
-[[nodiscard]] std::map<std::string, std::string> parse_shard_index(std::string_view json,
-                                                                   const std::string& where);
+[[nodiscard]] std::map<std::string, std::string> parse_shard_index(std::string_view json, const std::string& where);
 
 // Opens the index and every shard beside it. Throws Error{input} naming a shard and the tensor it lacks.
 [[nodiscard]] std::unique_ptr<CheckpointReader> open_sharded(const std::string& index_path);

@@ -61,9 +61,8 @@ std::string position(std::size_t flat, const Shape& shape) {
 
 const CheckpointReader::Entry* find_entry(const CheckpointReader& reader, const std::string& name) {
     const auto& all = reader.entries();
-    const auto entry =
-        std::lower_bound(all.begin(), all.end(), name,
-                         [](const CheckpointReader::Entry& e, const std::string& n) { return e.name < n; });
+    const auto entry = std::lower_bound(all.begin(), all.end(), name,
+                                        [](const CheckpointReader::Entry& e, const std::string& n) { return e.name < n; });
     return entry == all.end() || entry->name != name ? nullptr : &*entry;
 }
 
@@ -98,8 +97,8 @@ void WeightStore::finish() const {
     }
     if (left == 0) return;
     throw Error(ErrorCode::input,
-                std::to_string(left) + (left == 1 ? " tensor does" : " tensors do") +
-                    " not belong to this model: " + names + (left > named ? ", …" : ""),
+                std::to_string(left) + (left == 1 ? " tensor does" : " tensors do") + " not belong to this model: " + names +
+                    (left > named ? ", …" : ""),
                 where_);
 }
 
@@ -136,8 +135,7 @@ TensorView Scope::take(const std::string& name, const Shape& expected) const {
 Tensor Scope::take_f32(const std::string& name, const Shape& expected) const {
     const TensorView view = take(name, expected);
     Tensor tensor = Tensor::host(expected);
-    convert_to_f32(view.data, view.dtype, static_cast<std::size_t>(view.elements()),
-                   tensor.as<float>().data());
+    convert_to_f32(view.data, view.dtype, static_cast<std::size_t>(view.elements()), tensor.as<float>().data());
     return tensor;
 }
 

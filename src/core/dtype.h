@@ -14,21 +14,29 @@ enum class DType : std::uint8_t { f32, f16, bf16, i32, u8 };
 [[nodiscard]] constexpr std::size_t size_of(DType t) {
     switch (t) {
         case DType::f32:
-        case DType::i32: return 4;
+        case DType::i32:
+            return 4;
         case DType::f16:
-        case DType::bf16: return 2;
-        case DType::u8: return 1;
+        case DType::bf16:
+            return 2;
+        case DType::u8:
+            return 1;
     }
     return 0;
 }
 
 [[nodiscard]] constexpr std::string_view name_of(DType t) {
     switch (t) {
-        case DType::f32: return "f32";
-        case DType::f16: return "f16";
-        case DType::bf16: return "bf16";
-        case DType::i32: return "i32";
-        case DType::u8: return "u8";
+        case DType::f32:
+            return "f32";
+        case DType::f16:
+            return "f16";
+        case DType::bf16:
+            return "bf16";
+        case DType::i32:
+            return "i32";
+        case DType::u8:
+            return "u8";
     }
     return "?";
 }
@@ -38,7 +46,9 @@ struct bf16 {
     std::uint16_t bits;
 };
 
-[[nodiscard]] constexpr float to_f32(bf16 x) { return std::bit_cast<float>(std::uint32_t{x.bits} << 16); }
+[[nodiscard]] constexpr float to_f32(bf16 x) {
+    return std::bit_cast<float>(std::uint32_t{x.bits} << 16);
+}
 
 // Rounds to nearest even; NaN stays NaN.
 [[nodiscard]] constexpr bf16 to_bf16(float x) {
@@ -62,7 +72,9 @@ struct f16 {
     return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (fraction << 13));
 }
 
-[[nodiscard]] constexpr float to_f32(float x) { return x; }
+[[nodiscard]] constexpr float to_f32(float x) {
+    return x;
+}
 
 // Converts `count` elements at `from` (f32, f16 or bf16; any alignment) to f32.
 void convert_to_f32(const void* from, DType dtype, std::size_t count, float* to);

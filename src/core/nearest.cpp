@@ -28,14 +28,12 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     return row.back();
 }
 
-std::vector<std::string> nearest_names(std::string_view name, std::span<const std::string> candidates,
-                                       std::size_t count) {
+std::vector<std::string> nearest_names(std::string_view name, std::span<const std::string> candidates, std::size_t count) {
     if (name.size() > max_compared_bytes) return {};
     const std::size_t too_far = name.size() / 2 + 1;
     std::vector<std::pair<std::size_t, const std::string*>> found;
     for (const std::string& candidate : candidates) {
-        const std::size_t gap =
-            std::max(candidate.size(), name.size()) - std::min(candidate.size(), name.size());
+        const std::size_t gap = std::max(candidate.size(), name.size()) - std::min(candidate.size(), name.size());
         if (candidate.size() > max_compared_bytes || gap >= too_far) continue;
         const std::size_t distance = edit_distance(name, candidate);
         if (distance < too_far) found.emplace_back(distance, &candidate);
@@ -56,8 +54,7 @@ std::string in_quotes(std::string_view name) {
     std::string text = "\"";
     const bool is_long = name.size() > max_quoted_bytes;
     const std::string_view head = is_long ? name.substr(0, max_quoted_bytes / 2) : name;
-    const std::string_view tail =
-        is_long ? name.substr(name.size() - max_quoted_bytes / 2) : std::string_view();
+    const std::string_view tail = is_long ? name.substr(name.size() - max_quoted_bytes / 2) : std::string_view();
     const auto append = [&](std::string_view part) {
         for (const char c : part) text += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
     };

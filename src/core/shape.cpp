@@ -21,8 +21,12 @@ std::int64_t product(const std::int64_t* dims, int count) {
 }
 }  // namespace
 
-std::int64_t Shape::elements() const { return product(dims_.data(), rank_); }
-std::int64_t Shape::elements_before_last() const { return product(dims_.data(), rank_ - 1); }
+std::int64_t Shape::elements() const {
+    return product(dims_.data(), rank_);
+}
+std::int64_t Shape::elements_before_last() const {
+    return product(dims_.data(), rank_ - 1);
+}
 
 std::string Shape::text() const {
     std::string s = "[";

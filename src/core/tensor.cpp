@@ -61,10 +61,15 @@ void convert_to_f32(const void* from, DType dtype, std::size_t count, float* to)
         }
     };
     switch (dtype) {
-        case DType::f32: std::memcpy(to, from, count * sizeof(float)); return;
-        case DType::f16: return each(f16{});
-        case DType::bf16: return each(bf16{});
-        default: throw Error(ErrorCode::input, std::string("cannot read ") + std::string(name_of(dtype)) + " as real numbers");
+        case DType::f32:
+            std::memcpy(to, from, count * sizeof(float));
+            return;
+        case DType::f16:
+            return each(f16{});
+        case DType::bf16:
+            return each(bf16{});
+        default:
+            throw Error(ErrorCode::input, std::string("cannot read ") + std::string(name_of(dtype)) + " as real numbers");
     }
 }
 

@@ -32,17 +32,15 @@ class Tracer {
     // Spans are dropped until they are asked for: counting work must cost nothing.
     void keep_spans() { keeps_spans_ = true; }
     [[nodiscard]] bool keeps_spans() const { return keeps_spans_; }
-    [[nodiscard]] double now_ms() const {
-        return ms_at(Clock::now());
-    }
+    [[nodiscard]] double now_ms() const { return ms_at(Clock::now()); }
     // Sets the thread. Does nothing unless spans are kept.
     void add(Span span);
     // A span of a backend with a queue, whose start and end are known when its work is done. Does nothing unless spans are
     // kept.
     using Times = std::function<std::pair<Clock::time_point, Clock::time_point>()>;
     void add_queued(Span span, Times times);
-    void settle();       // asks for the times of all queued spans: their work is done
-    void drop_queued();  // forgets them: nobody can be asked any more
+    void settle();                                  // asks for the times of all queued spans: their work is done
+    void drop_queued();                             // forgets them: nobody can be asked any more
     [[nodiscard]] std::vector<Span> spans() const;  // without those still queued
 
     void add_flops(double flops) { flops_ += flops; }

@@ -32,11 +32,10 @@ KlConfig read_config(const ModelConfig& c) {
     if (k.channels.size() > max_levels) throw c.error("block_out_channels", "has more than 8 entries");
     for (const auto n : k.channels)
         if (n % k.groups != 0) throw c.error("block_out_channels", "must be multiples of norm_num_groups");
-    for (const auto& [key, block] : {std::pair{"down_block_types", "DownEncoderBlock2D"},
-                                     std::pair{"up_block_types", "UpDecoderBlock2D"}}) {
+    for (const auto& [key, block] :
+         {std::pair{"down_block_types", "DownEncoderBlock2D"}, std::pair{"up_block_types", "UpDecoderBlock2D"}}) {
         const auto types = c.texts(key, std::vector<std::string>(k.channels.size(), block));
-        if (types.size() != k.channels.size())
-            throw c.error(key, "must have as many entries as block_out_channels");
+        if (types.size() != k.channels.size()) throw c.error(key, "must have as many entries as block_out_channels");
         for (const auto& type : types)
             if (type != block) throw c.error(key, "holds \"" + type + "\"; \"" + block + "\" is supported");
     }
@@ -74,8 +73,8 @@ struct Level {
     std::optional<Conv2d> resample;
 };
 
-Level load_level(const LoadContext& load, const Scope& scope, std::int64_t in, std::int64_t out,
-                 std::int64_t layers, std::int64_t groups) {
+Level load_level(const LoadContext& load, const Scope& scope, std::int64_t in, std::int64_t out, std::int64_t layers,
+                 std::int64_t groups) {
     Level level;
     for (std::int64_t j = 0; j < layers; ++j)
         level.resnets.emplace_back(load, scope / "resnets" / j, j == 0 ? in : out, out, groups);
@@ -85,10 +84,8 @@ Level load_level(const LoadContext& load, const Scope& scope, std::int64_t in, s
 // GroupNorm, SiLU, convolution: the end of both halves.
 class Tail {
   public:
-    Tail(const LoadContext& load, const Scope& scope, std::int64_t channels, std::int64_t groups,
-         const Conv2dConfig& conv)
-        : norm_(load, scope / "conv_norm_out", channels, groups, 1e-6F),
-          conv_(load, scope / "conv_out", conv) {}
+    Tail(const LoadContext& load, const Scope& scope, std::int64_t channels, std::int64_t groups, const Conv2dConfig& conv)
+        : norm_(load, scope / "conv_norm_out", channels, groups, 1e-6F), conv_(load, scope / "conv_out", conv) {}
     void apply(const ExecContext& ctx, PicturePair& pictures) const {
         const TensorView out = pictures.next(conv_.output_shape(pictures.current().shape));
         conv_.forward(ctx, pictures.current(), out, {.norm = norm_.before_conv(Activation::silu)});
@@ -109,9 +106,8 @@ class KlDecoder final : public LatentDecoder {
           mid_(load, root / "decoder" / "mid_block", k),
           tail_(load, root / "decoder", k.channels.front(), k.groups, {.in = k.channels.front(), .out = 3}) {
         if (k.post_quant_conv)
-            post_quant_.emplace(
-                load, root / "post_quant_conv",
-                Conv2dConfig{.in = k.latent_channels, .out = k.latent_channels, .kernel = 1, .padding = {}});
+            post_quant_.emplace(load, root / "post_quant_conv",
+                                Conv2dConfig{.in = k.latent_channels, .out = k.latent_channels, .kernel = 1, .padding = {}});
         std::int64_t before = k.channels.back();
         for (std::size_t i = 0; i < k.channels.size(); ++i) {
             const std::int64_t out = k.channels[k.channels.size() - 1 - i];
@@ -144,18 +140,15 @@ class KlDecoder final : public LatentDecoder {
         pictures.apply(ctx, conv_in_, conv_in_.output_shape(z.shape));
         mid_.apply(ctx, pictures);
         for (const auto& level : levels_) {
-            for (const auto& resnet : level.resnets)
-                pictures.apply(ctx, resnet, resnet.output_shape(pictures.current().shape));
+            for (const auto& resnet : level.resnets) pictures.apply(ctx, resnet, resnet.output_shape(pictures.current().shape));
             if (level.resample) {
                 const TraceSpan upsample(ctx, "upsample", pictures.current().shape);
                 pictures.apply(ctx, *level.resample, level.resample->output_shape(pictures.current().shape));
             }
         }
         tail_.apply(ctx, pictures);
-        if (rgb.dtype == compute_)
-            ctx.backend.copy(pictures.current(), rgb);
-        else
-            ops::cast(ctx, pictures.current(), rgb);
+        if (rgb.dtype == compute_) ctx.backend.copy(pictures.current(), rgb);
+        else ops::cast(ctx, pictures.current(), rgb);
     }
 
   private:
@@ -186,9 +179,7 @@ class KlEncoder final : public LatentEncoder {
           conv_in_(load, root / "encoder" / "conv_in", {.in = 3, .out = k.channels.front()}),
           mid_(load, root / "encoder" / "mid_block", k),
           tail_(load, root / "encoder", k.channels.back(), k.groups,
-                {.in = k.channels.back(),
-                 .out = 2 * k.latent_channels,
-                 .keep = k.quant_conv ? 0 : k.latent_channels}) {
+                {.in = k.channels.back(), .out = 2 * k.latent_channels, .keep = k.quant_conv ? 0 : k.latent_channels}) {
         // Mean and log-variance lie one after the other; the encoder's result is the mean.
         if (k.quant_conv)
             quant_.emplace(load, root / "quant_conv",
@@ -204,8 +195,7 @@ class KlEncoder final : public LatentEncoder {
             if (i + 1 < k.channels.size())
                 levels_.back().resample.emplace(
                     load, scope / "downsamplers" / 0 / "conv",
-                    Conv2dConfig{
-                        .in = k.channels[i], .out = k.channels[i], .stride = 2, .padding = {0, 0, 1, 1}});
+                    Conv2dConfig{.in = k.channels[i], .out = k.channels[i], .stride = 2, .padding = {0, 0, 1, 1}});
             before = k.channels[i];
         }
     }
@@ -215,8 +205,7 @@ class KlEncoder final : public LatentEncoder {
     void encode(const ExecContext& ctx, const TensorView& rgb, const TensorView& latents) const override {
         const TraceSpan span(ctx, "autoencoder_kl_encode");
         const Shape& s = rgb.shape;
-        T2I_CHECK(s.rank() == 4 && s[3] == 3 && s[1] % factor() == 0 && s[2] % factor() == 0,
-                  "rgb " + s.text());
+        T2I_CHECK(s.rank() == 4 && s[3] == 3 && s[1] % factor() == 0 && s[2] % factor() == 0, "rgb " + s.text());
         T2I_CHECK(latents.shape == Shape({s[0], config_.latent_channels, s[1] / factor(), s[2] / factor()}),
                   "latents " + latents.shape.text() + " of rgb " + s.text());
         const Arena::Mark mark(ctx.scratch);
@@ -224,10 +213,8 @@ class KlEncoder final : public LatentEncoder {
         pictures.advance(as_dtype(ctx, rgb, compute_));
         pictures.apply(ctx, conv_in_, conv_in_.output_shape(s));
         for (const auto& level : levels_) {
-            for (const auto& resnet : level.resnets)
-                pictures.apply(ctx, resnet, resnet.output_shape(pictures.current().shape));
-            if (level.resample)
-                pictures.apply(ctx, *level.resample, level.resample->output_shape(pictures.current().shape));
+            for (const auto& resnet : level.resnets) pictures.apply(ctx, resnet, resnet.output_shape(pictures.current().shape));
+            if (level.resample) pictures.apply(ctx, *level.resample, level.resample->output_shape(pictures.current().shape));
         }
         mid_.apply(ctx, pictures);
         tail_.apply(ctx, pictures);
@@ -240,8 +227,7 @@ class KlEncoder final : public LatentEncoder {
     [[nodiscard]] std::int64_t largest(const Shape& s) const {
         std::int64_t pixels = s[0] * s[1] * s[2], most = 0, before = config_.channels.front();
         for (std::size_t i = 0; i < config_.channels.size(); ++i, pixels /= 4) {
-            most =
-                std::max(most, pixels * std::max({before, config_.channels[i], 2 * config_.latent_channels}));
+            most = std::max(most, pixels * std::max({before, config_.channels[i], 2 * config_.latent_channels}));
             before = config_.channels[i];
         }
         return most;
@@ -258,16 +244,14 @@ class KlEncoder final : public LatentEncoder {
 
 }  // namespace
 
-std::unique_ptr<LatentDecoder> make_kl_decoder(const LoadContext& load, const ModelConfig& config,
-                                               WeightStore& weights) {
+std::unique_ptr<LatentDecoder> make_kl_decoder(const LoadContext& load, const ModelConfig& config, WeightStore& weights) {
     rename_deprecated_vae_attention(weights);
     ignore_prefix(weights, "encoder.");
     ignore_prefix(weights, "quant_conv.");
     return std::make_unique<KlDecoder>(load, read_config(config), weights.root());
 }
 
-std::unique_ptr<LatentEncoder> make_kl_encoder(const LoadContext& load, const ModelConfig& config,
-                                               WeightStore& weights) {
+std::unique_ptr<LatentEncoder> make_kl_encoder(const LoadContext& load, const ModelConfig& config, WeightStore& weights) {
     rename_deprecated_vae_attention(weights);
     ignore_prefix(weights, "decoder.");
     ignore_prefix(weights, "post_quant_conv.");

@@ -7,9 +7,9 @@
 
 namespace t2i {
 
-[[nodiscard]] std::unique_ptr<LatentDecoder> make_kl_decoder(const LoadContext& load,
-                                                             const ModelConfig& config, WeightStore& weights);
-[[nodiscard]] std::unique_ptr<LatentEncoder> make_kl_encoder(const LoadContext& load,
-                                                             const ModelConfig& config, WeightStore& weights);
+[[nodiscard]] std::unique_ptr<LatentDecoder> make_kl_decoder(const LoadContext& load, const ModelConfig& config,
+                                                             WeightStore& weights);
+[[nodiscard]] std::unique_ptr<LatentEncoder> make_kl_encoder(const LoadContext& load, const ModelConfig& config,
+                                                             WeightStore& weights);
 
 }  // namespace t2i

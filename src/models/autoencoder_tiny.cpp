@@ -22,8 +22,7 @@ TinyConfig read_config(const ModelConfig& c, const std::string& part) {
     constexpr std::size_t max_levels = 8;
     c.only("act_fn", "relu");
     c.only("upsample_fn", "nearest");
-    if (c.integer("upsampling_scaling_factor", 2) != 2)
-        throw c.error("upsampling_scaling_factor", "must be 2");
+    if (c.integer("upsampling_scaling_factor", 2) != 2) throw c.error("upsampling_scaling_factor", "must be 2");
     const std::string widths_key = part + "_block_out_channels", blocks_key = "num_" + part + "_blocks";
     const List widths = c.integers(widths_key, List{64, 64, 64, 64});
     const List blocks = c.integers(blocks_key, part == "decoder" ? List{3, 3, 3, 1} : List{1, 3, 3, 3});
@@ -76,21 +75,17 @@ void apply_blocks(const ExecContext& ctx, const Level& level, PicturePair& pictu
 class TinyDecoder final : public LatentDecoder {
   public:
     TinyDecoder(const LoadContext& load, const TinyConfig& t, const Scope& layers)
-        : config_(t),
-          compute_(load.compute),
-          conv_in_(load, layers / 0, {.in = t.latent_channels, .out = t.channels}) {
+        : config_(t), compute_(load.compute), conv_in_(load, layers / 0, {.in = t.latent_channels, .out = t.channels}) {
         std::int64_t index = 2;  // past the first convolution and its ReLU
         for (std::size_t i = 0; i < t.blocks.size(); ++i) {
             const bool last = i + 1 == t.blocks.size();
             Level level;
-            for (std::int64_t j = 0; j < t.blocks[i]; ++j)
-                level.blocks.emplace_back(load, layers / index++, t.channels);
+            for (std::int64_t j = 0; j < t.blocks[i]; ++j) level.blocks.emplace_back(load, layers / index++, t.channels);
             if (!last) ++index;  // the upsampling
-            level.conv.emplace(load, layers / index++,
-                               Conv2dConfig{.in = t.channels,
-                                            .out = last ? 3 : t.channels,
-                                            .bias = last ? Bias::yes : Bias::no,
-                                            .upsample = !last});
+            level.conv.emplace(
+                load, layers / index++,
+                Conv2dConfig{
+                    .in = t.channels, .out = last ? 3 : t.channels, .bias = last ? Bias::yes : Bias::no, .upsample = !last});
             levels_.push_back(std::move(level));
         }
     }
@@ -108,8 +103,7 @@ class TinyDecoder final : public LatentDecoder {
         const TensorView clamped = ctx.scratch.take(s);
         affine(ctx, latents, 1.0 / config_.scaling_factor, config_.shift_factor, clamped);
         ops::unary(ctx, Unary::soft_clamp3, clamped, clamped);
-        PicturePair pictures(ctx, compute_,
-                             rgb.elements() / 3 * std::max(config_.channels, config_.latent_channels));
+        PicturePair pictures(ctx, compute_, rgb.elements() / 3 * std::max(config_.channels, config_.latent_channels));
         const TensorView z = pictures.next({s[0], s[2], s[3], s[1]});
         ops::to_channels_last(ctx, clamped, z);
         pictures.advance(z);
@@ -132,17 +126,14 @@ class TinyDecoder final : public LatentDecoder {
 
 class TinyEncoder final : public LatentEncoder {
   public:
-    TinyEncoder(const LoadContext& load, const TinyConfig& t, const Scope& layers)
-        : config_(t), compute_(load.compute) {
+    TinyEncoder(const LoadContext& load, const TinyConfig& t, const Scope& layers) : config_(t), compute_(load.compute) {
         std::int64_t index = 0;
         for (std::size_t i = 0; i < t.blocks.size(); ++i) {
             Level level;
-            level.conv.emplace(
-                load, layers / index++,
-                i == 0 ? Conv2dConfig{.in = 3, .out = t.channels}
-                       : Conv2dConfig{.in = t.channels, .out = t.channels, .stride = 2, .bias = Bias::no});
-            for (std::int64_t j = 0; j < t.blocks[i]; ++j)
-                level.blocks.emplace_back(load, layers / index++, t.channels);
+            level.conv.emplace(load, layers / index++,
+                               i == 0 ? Conv2dConfig{.in = 3, .out = t.channels}
+                                      : Conv2dConfig{.in = t.channels, .out = t.channels, .stride = 2, .bias = Bias::no});
+            for (std::int64_t j = 0; j < t.blocks[i]; ++j) level.blocks.emplace_back(load, layers / index++, t.channels);
             levels_.push_back(std::move(level));
         }
         conv_out_.emplace(load, layers / index, Conv2dConfig{.in = t.channels, .out = t.latent_channels});
@@ -153,15 +144,13 @@ class TinyEncoder final : public LatentEncoder {
     void encode(const ExecContext& ctx, const TensorView& rgb, const TensorView& latents) const override {
         const TraceSpan span(ctx, "autoencoder_tiny_encode");
         const Shape& s = rgb.shape;
-        T2I_CHECK(s.rank() == 4 && s[3] == 3 && s[1] % factor() == 0 && s[2] % factor() == 0,
-                  "rgb " + s.text());
+        T2I_CHECK(s.rank() == 4 && s[3] == 3 && s[1] % factor() == 0 && s[2] % factor() == 0, "rgb " + s.text());
         T2I_CHECK(latents.shape == Shape({s[0], config_.latent_channels, s[1] / factor(), s[2] / factor()}),
                   "latents " + latents.shape.text() + " of rgb " + s.text());
         const Arena::Mark mark(ctx.scratch);
         const TensorView unit = ctx.scratch.take(s);
         affine(ctx, rgb, 0.5, 0.5, unit);  // to TAESD's [0, 1]
-        PicturePair pictures(ctx, compute_,
-                             s[0] * s[1] * s[2] * std::max(config_.channels, config_.latent_channels));
+        PicturePair pictures(ctx, compute_, s[0] * s[1] * s[2] * std::max(config_.channels, config_.latent_channels));
         pictures.advance(as_dtype(ctx, unit, compute_));
         for (const auto& level : levels_) {
             pictures.apply(ctx, *level.conv, level.conv->output_shape(pictures.current().shape));
@@ -181,20 +170,16 @@ class TinyEncoder final : public LatentEncoder {
 
 }  // namespace
 
-std::unique_ptr<LatentDecoder> make_tiny_decoder(const LoadContext& load, const ModelConfig& config,
-                                                 WeightStore& weights) {
+std::unique_ptr<LatentDecoder> make_tiny_decoder(const LoadContext& load, const ModelConfig& config, WeightStore& weights) {
     rename_taesd(weights, "decoder");
     ignore_prefix(weights, "encoder.");
-    return std::make_unique<TinyDecoder>(load, read_config(config, "decoder"),
-                                         weights.root() / "decoder" / "layers");
+    return std::make_unique<TinyDecoder>(load, read_config(config, "decoder"), weights.root() / "decoder" / "layers");
 }
 
-std::unique_ptr<LatentEncoder> make_tiny_encoder(const LoadContext& load, const ModelConfig& config,
-                                                 WeightStore& weights) {
+std::unique_ptr<LatentEncoder> make_tiny_encoder(const LoadContext& load, const ModelConfig& config, WeightStore& weights) {
     rename_taesd(weights, "encoder");
     ignore_prefix(weights, "decoder.");
-    return std::make_unique<TinyEncoder>(load, read_config(config, "encoder"),
-                                         weights.root() / "encoder" / "layers");
+    return std::make_unique<TinyEncoder>(load, read_config(config, "encoder"), weights.root() / "encoder" / "layers");
 }
 
 }  // namespace t2i

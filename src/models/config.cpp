@@ -59,8 +59,7 @@ std::string ModelConfig::class_name() const {
     if (has("_class_name")) return text("_class_name", "");
     const auto architectures = texts("architectures", {});
     if (architectures.empty())
-        throw Error(ErrorCode::input, "names no class: neither \"_class_name\" nor \"architectures\"",
-                    where_);
+        throw Error(ErrorCode::input, "names no class: neither \"_class_name\" nor \"architectures\"", where_);
     return architectures.front();
 }
 
@@ -94,8 +93,7 @@ std::string ModelConfig::text(const std::string& key, const std::string& fallbac
     return value->get<std::string>();
 }
 
-std::vector<std::int64_t> ModelConfig::integers(const std::string& key,
-                                                std::optional<std::vector<std::int64_t>> fallback) const {
+std::vector<std::int64_t> ModelConfig::integers(const std::string& key, std::optional<std::vector<std::int64_t>> fallback) const {
     const auto* value = find(key);
     if (!value && fallback) return *fallback;
     if (!value) throw error(key, "is missing");
@@ -109,8 +107,7 @@ std::vector<std::int64_t> ModelConfig::integers(const std::string& key,
     return list;
 }
 
-std::vector<std::string> ModelConfig::texts(const std::string& key,
-                                            const std::vector<std::string>& fallback) const {
+std::vector<std::string> ModelConfig::texts(const std::string& key, const std::vector<std::string>& fallback) const {
     const auto* value = find(key);
     if (!value) return fallback;
     std::vector<std::string> list;

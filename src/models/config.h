@@ -27,15 +27,13 @@ class ModelConfig {
 
     // Each takes `fallback`, the class's own default, where the key is absent or null, and throws
     // Error{input} without one or where the value has another type. Integers are positive.
-    [[nodiscard]] std::int64_t integer(const std::string& key,
-                                       std::optional<std::int64_t> fallback = {}) const;
+    [[nodiscard]] std::int64_t integer(const std::string& key, std::optional<std::int64_t> fallback = {}) const;
     [[nodiscard]] double number(const std::string& key, std::optional<double> fallback = {}) const;
     [[nodiscard]] bool flag(const std::string& key, bool fallback) const;
     [[nodiscard]] std::string text(const std::string& key, const std::string& fallback) const;
-    [[nodiscard]] std::vector<std::int64_t> integers(
-        const std::string& key, std::optional<std::vector<std::int64_t>> fallback = {}) const;
-    [[nodiscard]] std::vector<std::string> texts(const std::string& key,
-                                                 const std::vector<std::string>& fallback) const;
+    [[nodiscard]] std::vector<std::int64_t> integers(const std::string& key,
+                                                     std::optional<std::vector<std::int64_t>> fallback = {}) const;
+    [[nodiscard]] std::vector<std::string> texts(const std::string& key, const std::vector<std::string>& fallback) const;
 
     // Throws unless the key is absent, null or this text: for options of which one value is supported.
     void only(const std::string& key, const std::string& supported) const;

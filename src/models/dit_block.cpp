@@ -32,8 +32,7 @@ bool TimestepLabelEmbedder::same(const Scope& a, const Scope& b, std::int64_t wi
     };
     return equal("class_embedder." + table_name, {classes + 1, width}) &&
            equal("timestep_embedder.linear_1.weight", {width, SinusoidMlp::sinusoid_width}) &&
-           equal("timestep_embedder.linear_1.bias", {width}) &&
-           equal("timestep_embedder.linear_2.weight", {width, width}) &&
+           equal("timestep_embedder.linear_1.bias", {width}) && equal("timestep_embedder.linear_2.weight", {width, width}) &&
            equal("timestep_embedder.linear_2.bias", {width});
 }
 
@@ -45,8 +44,7 @@ DiTBlock::DiTBlock(const LoadContext& load, const Scope& scope, const DiTBlockCo
       compute_(load.compute) {}
 
 void DiTBlock::modulate(const ExecContext& ctx, const TensorView& activated, const Modulation& out) const {
-    for (std::size_t row = 0; row < modulation_.size(); ++row)
-        modulation_[row].forward(ctx, activated, out.tensors[row]);
+    for (std::size_t row = 0; row < modulation_.size(); ++row) modulation_[row].forward(ctx, activated, out.tensors[row]);
 }
 
 ModulatedNorm DiTBlock::first_norm(const Modulation& modulation) {

@@ -55,10 +55,8 @@ class DiTTransformer final : public Denoiser {
         for (std::int64_t i = 0; i < config.base.layers; ++i) {
             // Published checkpoints hold the same embedder once a block.
             if (i == 0 || !TimestepLabelEmbedder::same(embedder(i - 1), embedder(i), width(), config.classes))
-                embedders_.push_back(
-                    std::make_shared<TimestepLabelEmbedder>(load, embedder(i), width(), config.classes));
-            else
-                embedders_.push_back(embedders_.back());
+                embedders_.push_back(std::make_shared<TimestepLabelEmbedder>(load, embedder(i), width(), config.classes));
+            else embedders_.push_back(embedders_.back());
             blocks_.emplace_back(load, block(i), config.block);
         }
     }
@@ -69,8 +67,7 @@ class DiTTransformer final : public Denoiser {
     [[nodiscard]] std::int64_t classes() const override { return config_.classes; }
 
     [[nodiscard]] std::unique_ptr<DenoiserRequest> prepare(const ExecContext& ctx, std::span<const float> timesteps,
-                                                           const Shape& latents_shape,
-                                                           std::int64_t text_tokens) const override {
+                                                           const Shape& latents_shape, std::int64_t text_tokens) const override {
         const TraceSpan span(ctx, "dit_prepare");
         patches_.check(latents_shape);
         T2I_CHECK(!timesteps.empty() && text_tokens == 1, "no timesteps, or not one label a row");
@@ -91,8 +88,7 @@ class DiTTransformer final : public Denoiser {
         auto& r = dynamic_cast<Request&>(request);
         T2I_CHECK(static_cast<std::int64_t>(text.labels.size()) == r.latents[0],
                   std::to_string(text.labels.size()) + " labels for latents " + r.latents.text());
-        for (const auto label : text.labels)
-            T2I_CHECK(label >= 0 && label <= classes(), "label " + std::to_string(label));
+        for (const auto label : text.labels) T2I_CHECK(label >= 0 && label <= classes(), "label " + std::to_string(label));
         const Arena::Mark mark(ctx.scratch);
         const Shape rows{r.steps * r.latents[0], width()};
         const TensorView embedded = ctx.scratch.take(rows);
@@ -126,7 +122,8 @@ class DiTTransformer final : public Denoiser {
         patches_.embed(ctx, latents, r.positions, x);
         const auto norm_before = [&](std::size_t layer) {
             if (layer < blocks_.size()) return DiTBlock::first_norm(modulation(r, layer, step, 1));
-            return ModulatedNorm{rows_of(r.head_modulations, 0, r, step, 1), rows_of(r.head_modulations, 1, r, step, 1), head_eps};
+            return ModulatedNorm{rows_of(r.head_modulations, 0, r, step, 1), rows_of(r.head_modulations, 1, r, step, 1),
+                                 head_eps};
         };
         norm_before(0).forward(ctx, x, normed);
         for (std::size_t i = 0; i < blocks_.size(); ++i) {
@@ -158,7 +155,7 @@ class DiTTransformer final : public Denoiser {
     DiTConfig config_;
     DType compute_;
     PatchLayers patches_;
-    std::vector<Linear> head_modulation_;  // of the head's shift and scale
+    std::vector<Linear> head_modulation_;                                  // of the head's shift and scale
     std::vector<std::shared_ptr<const TimestepLabelEmbedder>> embedders_;  // one a block
     std::vector<DiTBlock> blocks_;
 };

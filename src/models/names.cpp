@@ -22,16 +22,12 @@ void ignore_t5_duplicates(WeightStore& weights) {
 }
 
 void rename_deprecated_vae_attention(WeightStore& weights) {
-    const bool deprecated = std::ranges::any_of(weights.reader().entries(), [](const auto& e) {
-        return e.name.find(".attentions.0.query.") != std::string::npos;
-    });
+    const bool deprecated = std::ranges::any_of(
+        weights.reader().entries(), [](const auto& e) { return e.name.find(".attentions.0.query.") != std::string::npos; });
     if (!deprecated) return;
     weights.rename([](const std::string& canonical) {
         static constexpr std::array<std::pair<const char*, const char*>, 4> pairs{
-            {{".to_q.", ".query."},
-             {".to_k.", ".key."},
-             {".to_v.", ".value."},
-             {".to_out.0.", ".proj_attn."}}};
+            {{".to_q.", ".query."}, {".to_k.", ".key."}, {".to_v.", ".value."}, {".to_out.0.", ".proj_attn."}}};
         for (const auto& [now, before] : pairs)
             if (const auto at = canonical.find(now); at != std::string::npos)
                 return std::string(canonical).replace(at, std::string(now).size(), before);
@@ -41,8 +37,8 @@ void rename_deprecated_vae_attention(WeightStore& weights) {
 
 void rename_taesd(WeightStore& weights, const std::string& part) {
     const std::string prefix = part + ".layers.";
-    const bool original = std::ranges::none_of(weights.reader().entries(),
-                                               [&](const auto& e) { return e.name.starts_with(prefix); });
+    const bool original =
+        std::ranges::none_of(weights.reader().entries(), [&](const auto& e) { return e.name.starts_with(prefix); });
     if (!original) return;
     const int offset = part == "decoder" ? 1 : 0;  // its Sequential starts with the clamp
     weights.rename([prefix, offset](const std::string& canonical) {

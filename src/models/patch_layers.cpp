@@ -26,8 +26,7 @@ Tensor PatchLayers::positions(Backend& backend, const Shape& latents) const {
 void PatchLayers::embed(const ExecContext& ctx, const TensorView& latents, const TensorView& positions,
                         const TensorView& x) const {
     const Arena::Mark mark(ctx.scratch);
-    const TensorView patches =
-        ctx.scratch.take({x.shape[0], config_.channels * config_.patch * config_.patch}, embed_.compute());
+    const TensorView patches = ctx.scratch.take({x.shape[0], config_.channels * config_.patch * config_.patch}, embed_.compute());
     ops::patchify(ctx, latents, config_.patch, patches);
     embed_.forward(ctx, patches, x, {.residual = positions});
 }

@@ -8,8 +8,8 @@ namespace t2i {
 struct PatchLayersConfig {
     std::int64_t channels, out_channels;  // of the latents; of what the head makes
     std::int64_t patch, width;
-    std::int64_t sample_size;             // height and width of latents that the model was made for
-    double interpolation_scale = 1.0;     // of the positions
+    std::int64_t sample_size;          // height and width of latents that the model was made for
+    double interpolation_scale = 1.0;  // of the positions
 };
 
 class PatchLayers {

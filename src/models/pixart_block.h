@@ -16,9 +16,7 @@ class PixArtBlock {
     PixArtBlock(const LoadContext& load, const Scope& scope, const PixArtBlockConfig& config);
 
     [[nodiscard]] const CrossAttention& cross_attention() const { return cross_; }
-    [[nodiscard]] const Tensor& table() const {
-        return table_;
-    }  // [6, width], added to the timestep's projection
+    [[nodiscard]] const Tensor& table() const { return table_; }  // [6, width], added to the timestep's projection
 
     // A block's text: keys and values [B·L, 2·width] in the compute dtype, lengths [B] i32.
     struct Text {

@@ -61,8 +61,7 @@ class TimestepEmbedder {
         const Arena::Mark mark(ctx.scratch);
         std::optional<TensorView> size;
         if (resolution_) {
-            const TensorView parts =
-                ctx.scratch.take({3, out.shape[1] / 3});  // of the height, the width, the aspect ratio
+            const TensorView parts = ctx.scratch.take({3, out.shape[1] / 3});  // of the height, the width, the aspect ratio
             resolution_->forward(ctx, std::array{height, width}, parts.slice(0, 2));
             aspect_ratio_->forward(ctx, std::array{height / width}, parts.slice(2, 1));
             size = parts.reshaped({1, out.shape[1]});
@@ -102,10 +101,8 @@ class PixArtTransformer final : public Denoiser {
           head_table_(load_f32(load, root, "scale_shift_table", {2, width()})) {
         if (config.caption_width) {
             const Scope captions = root / "caption_projection";
-            captions_.emplace(
-                load, captions / "linear_1", captions / "linear_2",
-                Mlp::Sizes{.in = *config.caption_width, .hidden = width(), .out = width()},
-                Activation::gelu_tanh);
+            captions_.emplace(load, captions / "linear_1", captions / "linear_2",
+                              Mlp::Sizes{.in = *config.caption_width, .hidden = width(), .out = width()}, Activation::gelu_tanh);
         }
         for (std::int64_t i = 0; i < config.base.layers; ++i)
             blocks_.emplace_back(load, root / "transformer_blocks" / i, config.block);
@@ -116,8 +113,7 @@ class PixArtTransformer final : public Denoiser {
     [[nodiscard]] std::int64_t patch() const override { return config_.base.patch; }
 
     [[nodiscard]] std::unique_ptr<DenoiserRequest> prepare(const ExecContext& ctx, std::span<const float> timesteps,
-                                                           const Shape& latents_shape,
-                                                           std::int64_t text_tokens) const override {
+                                                           const Shape& latents_shape, std::int64_t text_tokens) const override {
         const TraceSpan span(ctx, "pixart_prepare");
         patches_.check(latents_shape);
         T2I_CHECK(!timesteps.empty() && text_tokens > 0, "no timesteps, or no text");
@@ -142,8 +138,7 @@ class PixArtTransformer final : public Denoiser {
                       s[2] == config_.caption_width.value_or(config_.block.context_width) &&
                       static_cast<std::int64_t>(text.lengths.size()) == s[0],
                   "text " + s.text() + " for latents " + r.latents.text());
-        for (const auto length : text.lengths)
-            T2I_CHECK(length >= 1 && length <= s[1], "text length " + std::to_string(length));
+        for (const auto length : text.lengths) T2I_CHECK(length >= 1 && length <= s[1], "text length " + std::to_string(length));
         const Arena::Mark mark(ctx.scratch);
         Tensor lengths = Tensor::host({s[0]}, DType::i32);
         std::ranges::copy(text.lengths, lengths.as<std::int32_t>().begin());
@@ -154,12 +149,11 @@ class PixArtTransformer final : public Denoiser {
             captions_->forward(ctx, context, projected);
             context = projected;
         }
-        for (std::size_t i = 0; i < blocks_.size(); ++i)
-            blocks_[i].cross_attention().keys_values(ctx, context, r.keys_values[i]);
+        for (std::size_t i = 0; i < blocks_.size(); ++i) blocks_[i].cross_attention().keys_values(ctx, context, r.keys_values[i]);
     }
 
-    void forward(const ExecContext& ctx, const DenoiserRequest& request, std::int64_t step,
-                 const TensorView& latents, const TensorView& out) const override {
+    void forward(const ExecContext& ctx, const DenoiserRequest& request, std::int64_t step, const TensorView& latents,
+                 const TensorView& out) const override {
         const TraceSpan span(ctx, "pixart_forward");
         const auto& r = dynamic_cast<const Request&>(request);
         T2I_CHECK(latents.shape == r.latents && out.shape == r.latents,
@@ -212,14 +206,12 @@ class PixArtTransformer final : public Denoiser {
         for (std::int64_t step = 0; step < steps; ++step) {
             for (std::int64_t i = 0; i < config_.base.layers; ++i) {
                 const TensorView& table = blocks_[static_cast<std::size_t>(i)].table();
-                const std::array<LincombTerm, 2> sum{
-                    {{1.0, table}, {1.0, projected.slice(step, 1).reshaped(table.shape)}}};
+                const std::array<LincombTerm, 2> sum{{{1.0, table}, {1.0, projected.slice(step, 1).reshaped(table.shape)}}};
                 ops::lincomb(ctx, sum, modulation_table(r, step, i));
             }
             const TensorView head = r.head_modulations.view.slice(step, 1).reshaped({2, width()});
             for (std::int64_t row = 0; row < 2; ++row) {
-                const std::array<LincombTerm, 2> sum{
-                    {{1.0, head_table_.view.slice(row, 1)}, {1.0, embedded.slice(step, 1)}}};
+                const std::array<LincombTerm, 2> sum{{{1.0, head_table_.view.slice(row, 1)}, {1.0, embedded.slice(step, 1)}}};
                 ops::lincomb(ctx, sum, head.slice(row, 1));
             }
         }
@@ -237,8 +229,7 @@ class PixArtTransformer final : public Denoiser {
 
 }  // namespace
 
-std::unique_ptr<Denoiser> make_pixart_transformer(const LoadContext& load, const ModelConfig& config,
-                                                  WeightStore& weights) {
+std::unique_ptr<Denoiser> make_pixart_transformer(const LoadContext& load, const ModelConfig& config, WeightStore& weights) {
     weights.ignore("pos_embed.pos_embed");  // recomputed for every grid
     return std::make_unique<PixArtTransformer>(load, read_config(config), weights.root());
 }

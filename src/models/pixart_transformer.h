@@ -7,8 +7,7 @@
 
 namespace t2i {
 
-[[nodiscard]] std::unique_ptr<Denoiser> make_pixart_transformer(const LoadContext& load,
-                                                                const ModelConfig& config,
+[[nodiscard]] std::unique_ptr<Denoiser> make_pixart_transformer(const LoadContext& load, const ModelConfig& config,
                                                                 WeightStore& weights);
 
 }  // namespace t2i

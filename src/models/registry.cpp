@@ -20,19 +20,18 @@ struct Row {
     std::unique_ptr<Role> (*make)(const LoadContext&, const ModelConfig&, WeightStore&);
 };
 
-std::unique_ptr<TextEncoder> make_t5(const LoadContext& load, const ModelConfig& config,
-                                     WeightStore& weights) {
+std::unique_ptr<TextEncoder> make_t5(const LoadContext& load, const ModelConfig& config, WeightStore& weights) {
     ignore_t5_duplicates(weights);
     return make_t5_encoder(load, config, weights);
 }
 
 // What DiT and PixArt were before diffusers 0.27; norm_type tells them apart.
-std::unique_ptr<Denoiser> make_transformer_2d(const LoadContext& load, const ModelConfig& config,
-                                              WeightStore& weights) {
+std::unique_ptr<Denoiser> make_transformer_2d(const LoadContext& load, const ModelConfig& config, WeightStore& weights) {
     const std::string norm = config.text("norm_type", "layer_norm");
     if (norm == "ada_norm_zero") return make_dit_transformer(load, config, weights);
     if (norm == "ada_norm_single") return make_pixart_transformer(load, config, weights);
-    throw config.error("norm_type", "is \"" + norm + "\"; \"ada_norm_zero\" (DiT) and \"ada_norm_single\" (PixArt) are supported");
+    throw config.error("norm_type",
+                       "is \"" + norm + "\"; \"ada_norm_zero\" (DiT) and \"ada_norm_single\" (PixArt) are supported");
 }
 
 // Adding an architecture is a row here.
@@ -48,8 +47,8 @@ constexpr std::array<Row<LatentEncoder>, 2> encoders{
     {{"AutoencoderKL", make_kl_encoder}, {"AutoencoderTiny", make_tiny_encoder}}};
 
 template <typename Role>
-std::unique_ptr<Role> make(std::span<const Row<Role>> rows, const LoadContext& load,
-                           const ModelConfig& config, WeightStore weights) {
+std::unique_ptr<Role> make(std::span<const Row<Role>> rows, const LoadContext& load, const ModelConfig& config,
+                           WeightStore weights) {
     const std::string name = config.class_name();
     std::string known;
     for (const auto& row : rows) {
@@ -59,13 +58,11 @@ std::unique_ptr<Role> make(std::span<const Row<Role>> rows, const LoadContext& l
         weights.finish();
         return model;
     }
-    throw Error(ErrorCode::input, "class \"" + name + "\" is not supported here (supported: " + known + ")",
-                config.where());
+    throw Error(ErrorCode::input, "class \"" + name + "\" is not supported here (supported: " + known + ")", config.where());
 }
 
 template <typename Role>
-std::unique_ptr<Role> load_folder(std::span<const Row<Role>> rows, Backend& backend,
-                                  const std::string& folder, DType compute) {
+std::unique_ptr<Role> load_folder(std::span<const Row<Role>> rows, Backend& backend, const std::string& folder, DType compute) {
     const ModelConfig config = ModelConfig::read(folder);
     return make(rows, {backend, compute}, config, WeightStore(open_component(folder), folder));
 }
@@ -77,8 +74,8 @@ bool looks_like_taesd(const CheckpointReader& reader) {
 }
 
 template <typename Role>
-std::unique_ptr<Role> load_autoencoder(std::span<const Row<Role>> rows, Backend& backend,
-                                       const std::string& path, DType compute) {
+std::unique_ptr<Role> load_autoencoder(std::span<const Row<Role>> rows, Backend& backend, const std::string& path,
+                                       DType compute) {
     namespace fs = std::filesystem;
     std::error_code ignored;
     if (!fs::is_regular_file(path, ignored)) return load_folder(rows, backend, path, compute);
@@ -86,8 +83,7 @@ std::unique_ptr<Role> load_autoencoder(std::span<const Row<Role>> rows, Backend&
     const fs::path beside = fs::path(path).parent_path() / "config.json";
     const bool taesd = looks_like_taesd(*reader);
     if (!taesd && !fs::exists(beside, ignored))
-        throw Error(ErrorCode::input, "is not a TAESD file, and no config.json beside it says what it is",
-                    path);
+        throw Error(ErrorCode::input, "is not a TAESD file, and no config.json beside it says what it is", path);
     const ModelConfig config = taesd ? ModelConfig::parse(R"({"_class_name": "AutoencoderTiny"})", path)
                                      : ModelConfig::read(beside.parent_path().string());
     return make(rows, {backend, compute}, config, WeightStore(std::move(reader), path));
@@ -103,13 +99,11 @@ std::unique_ptr<Denoiser> load_denoiser(Backend& backend, const std::string& fol
     return load_folder(std::span<const Row<Denoiser>>(denoisers), backend, folder, compute);
 }
 
-std::unique_ptr<LatentDecoder> load_decoder(Backend& backend, const std::string& folder_or_file,
-                                            DType compute) {
+std::unique_ptr<LatentDecoder> load_decoder(Backend& backend, const std::string& folder_or_file, DType compute) {
     return load_autoencoder(std::span<const Row<LatentDecoder>>(decoders), backend, folder_or_file, compute);
 }
 
-std::unique_ptr<LatentEncoder> load_encoder(Backend& backend, const std::string& folder_or_file,
-                                            DType compute) {
+std::unique_ptr<LatentEncoder> load_encoder(Backend& backend, const std::string& folder_or_file, DType compute) {
     return load_autoencoder(std::span<const Row<LatentEncoder>>(encoders), backend, folder_or_file, compute);
 }
 

@@ -11,14 +11,10 @@ namespace t2i {
 // `compute` is the dtype of activations in matrix products: f32 or bf16. All throw Error{input} naming the
 // file: a class that is not known, a key missing from the config or out of range, a tensor missing, left over
 // or wrongly shaped.
-[[nodiscard]] std::unique_ptr<TextEncoder> load_text_encoder(Backend& backend, const std::string& folder,
-                                                             DType compute);
-[[nodiscard]] std::unique_ptr<Denoiser> load_denoiser(Backend& backend, const std::string& folder,
-                                                      DType compute);
+[[nodiscard]] std::unique_ptr<TextEncoder> load_text_encoder(Backend& backend, const std::string& folder, DType compute);
+[[nodiscard]] std::unique_ptr<Denoiser> load_denoiser(Backend& backend, const std::string& folder, DType compute);
 // Also a single file: TAESD's own, or the weights of a component whose config.json lies beside them.
-[[nodiscard]] std::unique_ptr<LatentDecoder> load_decoder(Backend& backend, const std::string& folder_or_file,
-                                                          DType compute);
-[[nodiscard]] std::unique_ptr<LatentEncoder> load_encoder(Backend& backend, const std::string& folder_or_file,
-                                                          DType compute);
+[[nodiscard]] std::unique_ptr<LatentDecoder> load_decoder(Backend& backend, const std::string& folder_or_file, DType compute);
+[[nodiscard]] std::unique_ptr<LatentEncoder> load_encoder(Backend& backend, const std::string& folder_or_file, DType compute);
 
 }  // namespace t2i

@@ -43,7 +43,8 @@ class Denoiser {
     [[nodiscard]] virtual std::int64_t classes() const { return 0; }
     // Memory and tables for latents_shape [B, C, H, W], B texts of `text_tokens` rows and these timesteps.
     [[nodiscard]] virtual std::unique_ptr<DenoiserRequest> prepare(const ExecContext& ctx, std::span<const float> timesteps,
-                                                                   const Shape& latents_shape, std::int64_t text_tokens) const = 0;
+                                                                   const Shape& latents_shape,
+                                                                   std::int64_t text_tokens) const = 0;
     // Puts B texts into a request, in place of earlier ones; the request's memory stays where it is. Before the first forward.
     virtual void set_text(const ExecContext& ctx, DenoiserRequest& request, const Conditioning& text) const = 0;
     // latents and out [B, C, H, W] f32, at timesteps[step] of the request.

@@ -71,10 +71,8 @@ class T5Encoder final : public TextEncoder {
     T5Encoder(const LoadContext& load, const T5Config& config, WeightStore& weights)
         : config_(config),
           compute_(load.compute),
-          table_(upload(load.backend, weights.root().take(t5_embedding_name(weights.root()),
-                                                          {config.vocabulary, config.width}))),
-          position_table_((weights.root() / "encoder" / "block" / 0 / "layer" / 0 / "SelfAttention" /
-                           "relative_attention_bias")
+          table_(upload(load.backend, weights.root().take(t5_embedding_name(weights.root()), {config.vocabulary, config.width}))),
+          position_table_((weights.root() / "encoder" / "block" / 0 / "layer" / 0 / "SelfAttention" / "relative_attention_bias")
                               .take_f32("weight", {config.buckets.count, config.heads})),
           final_norm_(load, weights.root() / "encoder" / "final_layer_norm", config.width, config.eps) {
         for (std::int64_t i = 0; i < config.layers; ++i)
@@ -86,8 +84,7 @@ class T5Encoder final : public TextEncoder {
 
     // Every prompt runs alone at its own length: its numbers do not depend on what it is batched with, and
     // nothing is spent on padding. Equal prompts are encoded once.
-    [[nodiscard]] Conditioning encode(const ExecContext& ctx,
-                                      std::span<const std::vector<std::int32_t>> ids) const override {
+    [[nodiscard]] Conditioning encode(const ExecContext& ctx, std::span<const std::vector<std::int32_t>> ids) const override {
         const TraceSpan span(ctx, "t5_encoder");
         T2I_CHECK(!ids.empty(), "no prompts to encode");
         std::size_t longest = 0;
@@ -97,21 +94,17 @@ class T5Encoder final : public TextEncoder {
         }
         const auto length = static_cast<std::int64_t>(longest);
         Conditioning result;
-        result.embeddings =
-            allocate(ctx.backend, {static_cast<std::int64_t>(ids.size()), length, config_.width});
+        result.embeddings = allocate(ctx.backend, {static_cast<std::int64_t>(ids.size()), length, config_.width});
         const Tensor zeros = Tensor::host({length, config_.width});
         std::map<std::vector<std::int32_t>, TensorView> encoded;
         for (std::size_t b = 0; b < ids.size(); ++b) {
             const auto valid = static_cast<std::int64_t>(ids[b].size());
-            const TensorView row = result.embeddings.view.slice(static_cast<std::int64_t>(b), 1)
-                                       .reshaped({length, config_.width});
+            const TensorView row =
+                result.embeddings.view.slice(static_cast<std::int64_t>(b), 1).reshaped({length, config_.width});
             const auto [known, is_new] = encoded.emplace(ids[b], row);
-            if (is_new)
-                encode_one(ctx, ids[b], row.slice(0, valid));
-            else
-                ctx.backend.copy(known->second.slice(0, valid), row.slice(0, valid));
-            if (valid < length)
-                ctx.backend.copy(zeros.view.slice(valid, length - valid), row.slice(valid, length - valid));
+            if (is_new) encode_one(ctx, ids[b], row.slice(0, valid));
+            else ctx.backend.copy(known->second.slice(0, valid), row.slice(0, valid));
+            if (valid < length) ctx.backend.copy(zeros.view.slice(valid, length - valid), row.slice(valid, length - valid));
             result.lengths.push_back(static_cast<std::int32_t>(valid));
         }
         return result;
@@ -143,8 +136,7 @@ class T5Encoder final : public TextEncoder {
 
 }  // namespace
 
-std::unique_ptr<TextEncoder> make_t5_encoder(const LoadContext& load, const ModelConfig& config,
-                                             WeightStore& weights) {
+std::unique_ptr<TextEncoder> make_t5_encoder(const LoadContext& load, const ModelConfig& config, WeightStore& weights) {
     return std::make_unique<T5Encoder>(load, read_config(config), weights);
 }
 

@@ -6,8 +6,7 @@ namespace t2i {
 
 PatchTransformerConfig read_patch_transformer_config(const ModelConfig& c, std::int64_t default_sample_size) {
     c.only("activation_fn", "gelu-approximate");
-    if (c.flag("norm_elementwise_affine", false))
-        throw c.error("norm_elementwise_affine", "true is not supported");
+    if (c.flag("norm_elementwise_affine", false)) throw c.error("norm_elementwise_affine", "true is not supported");
     PatchTransformerConfig p{};
     p.block.heads = c.integer("num_attention_heads", 16);
     p.block.head_size = c.integer("attention_head_dim", 72);
@@ -18,8 +17,7 @@ PatchTransformerConfig read_patch_transformer_config(const ModelConfig& c, std::
     p.out_channels = c.integer("out_channels", p.channels);  // null: no learned variance
     p.sample_size = c.integer("sample_size", default_sample_size);
     p.patch = c.integer("patch_size", 2);
-    if (p.block.width % 4 != 0)
-        throw c.error("attention_head_dim", "times the heads must be a multiple of 4");
+    if (p.block.width % 4 != 0) throw c.error("attention_head_dim", "times the heads must be a multiple of 4");
     if (p.out_channels != p.channels && p.out_channels != 2 * p.channels)
         throw c.error("out_channels", "must be once or twice in_channels");
     if (p.sample_size < p.patch) throw c.error("sample_size", "must not be below patch_size");
@@ -50,8 +48,7 @@ ModulatedNorm mlp_norm(const Modulation& m, float eps) {
     return {m[Modulation::shift_mlp], m[Modulation::scale_mlp], eps};
 }
 
-void Seam::add(const ExecContext& ctx, const std::optional<TensorView>& gate,
-               const std::optional<ModulatedNorm>& norm) const {
+void Seam::add(const ExecContext& ctx, const std::optional<TensorView>& gate, const std::optional<ModulatedNorm>& norm) const {
     ResidualNormArgs a;
     a.y = y;
     a.gate = gate;
@@ -89,16 +86,14 @@ Mlp feed_forward(const LoadContext& load, const Scope& scope, std::int64_t width
 }
 
 SinusoidMlp::SinusoidMlp(const LoadContext& load, const Scope& scope, std::int64_t width, float shift)
-    : mlp_(load, scope / "linear_1", scope / "linear_2",
-           {.in = sinusoid_width, .hidden = width, .out = width}, Activation::silu),
+    : mlp_(load, scope / "linear_1", scope / "linear_2", {.in = sinusoid_width, .hidden = width, .out = width}, Activation::silu),
       shift_(shift),
       compute_(load.compute) {}
 
 void SinusoidMlp::forward(const ExecContext& ctx, std::span<const float> values, const TensorView& out,
                           const Linear::Epilogue& epilogue) const {
     const Arena::Mark mark(ctx.scratch);
-    const TensorView waves =
-        ctx.scratch.take({static_cast<std::int64_t>(values.size()), sinusoid_width}, compute_);
+    const TensorView waves = ctx.scratch.take({static_cast<std::int64_t>(values.size()), sinusoid_width}, compute_);
     ops::timestep_embed(ctx, values, shift_, waves);
     mlp_.forward(ctx, waves, out, epilogue);
 }

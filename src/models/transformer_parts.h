@@ -27,15 +27,7 @@ struct PatchTransformerConfig {
 // What modulates a block: six tensors [G, width] f32; row m of M reads row m / (M / G).
 struct Modulation {
     // In the order of checkpoints (adaLN-Zero: DiT, section 3.2; adaLN-single: PixArt-α, section 2.3).
-    enum Row : std::int64_t {
-        shift_attention,
-        scale_attention,
-        gate_attention,
-        shift_mlp,
-        scale_mlp,
-        gate_mlp,
-        rows
-    };
+    enum Row : std::int64_t { shift_attention, scale_attention, gate_attention, shift_mlp, scale_mlp, gate_mlp, rows };
     std::array<TensorView, rows> tensors;
     [[nodiscard]] const TensorView& operator[](Row row) const { return tensors[static_cast<std::size_t>(row)]; }
     // table [6, width]: one set for all rows.

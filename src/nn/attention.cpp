@@ -6,13 +6,11 @@ namespace t2i {
 
 SelfAttention::SelfAttention(const LoadContext& load, const Scope& scope, const AttentionNames& names,
                              const AttentionConfig& config)
-    : qkv_(load, std::array{scope / names.q, scope / names.k, scope / names.v}, config.width, config.inner(),
-           config.qkv_bias),
+    : qkv_(load, std::array{scope / names.q, scope / names.k, scope / names.v}, config.width, config.inner(), config.qkv_bias),
       out_(load, scope / names.out, config.inner(), config.width, config.out_bias),
       config_(config) {}
 
-void SelfAttention::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out,
-                            const Call& call) const {
+void SelfAttention::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out, const Call& call) const {
     const TraceSpan span(ctx, "self_attention", x.shape);
     const Arena::Mark mark(ctx.scratch);
     const std::int64_t rows = x.shape.rows(), inner = config_.inner();
@@ -39,8 +37,7 @@ CrossAttention::CrossAttention(const LoadContext& load, const Scope& scope, cons
       out_(load, scope / names.out, config.inner(), config.width, config.out_bias),
       config_(config) {}
 
-void CrossAttention::keys_values(const ExecContext& ctx, const TensorView& context,
-                                 const TensorView& out) const {
+void CrossAttention::keys_values(const ExecContext& ctx, const TensorView& context, const TensorView& out) const {
     const TraceSpan span(ctx, "keys_values", context.shape);
     kv_.forward(ctx, context, out);
 }

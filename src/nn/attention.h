@@ -24,8 +24,7 @@ struct AttentionConfig {
 
 class SelfAttention {
   public:
-    SelfAttention(const LoadContext& load, const Scope& scope, const AttentionNames& names,
-                  const AttentionConfig& config);
+    SelfAttention(const LoadContext& load, const Scope& scope, const AttentionNames& names, const AttentionConfig& config);
     struct Call {
         std::int64_t batch = 1;
         std::optional<TensorView> bias{};  // [heads, T, T] f32
@@ -42,8 +41,8 @@ class SelfAttention {
 class CrossAttention {
   public:
     // context_width: of the tokens that give keys and values
-    CrossAttention(const LoadContext& load, const Scope& scope, const AttentionNames& names,
-                   const AttentionConfig& config, std::int64_t context_width);
+    CrossAttention(const LoadContext& load, const Scope& scope, const AttentionNames& names, const AttentionConfig& config,
+                   std::int64_t context_width);
     // context [B·L, context_width] in the compute dtype → out [B·L, 2·inner] in it: keys, then values
     void keys_values(const ExecContext& ctx, const TensorView& context, const TensorView& out) const;
     // x [B·T, width] in the compute dtype; lengths [B] i32: valid keys of each row → out [B·T, width] f32 or the compute dtype

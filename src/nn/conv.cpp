@@ -7,8 +7,7 @@ Conv2d::Conv2d(const LoadContext& load, const Scope& scope, const Conv2dConfig& 
     const std::int64_t keep = config.keep ? config.keep : config.out;
     const TensorView filter = scope.take("weight", {config.out, config.in, config.kernel, config.kernel});
     weight_ = ops::pack_conv2d(load.backend, filter.slice(0, keep), load.compute, use_);
-    if (config.bias == Bias::yes)
-        bias_ = upload_bias(load, scope.take_f32("bias", {config.out}).view.slice(0, keep));
+    if (config.bias == Bias::yes) bias_ = upload_bias(load, scope.take_f32("bias", {config.out}).view.slice(0, keep));
 }
 
 Shape Conv2d::output_shape(const Shape& x) const {
@@ -18,8 +17,7 @@ Shape Conv2d::output_shape(const Shape& x) const {
             (factor * x[2] + padding_[1] + padding_[3] - w[3]) / use_.stride + 1, w[0]};
 }
 
-void Conv2d::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out,
-                     const ConvExtras& extras) const {
+void Conv2d::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out, const ConvExtras& extras) const {
     Conv2dArgs a;
     a.x = x;
     a.norm = extras.norm;

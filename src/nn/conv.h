@@ -33,8 +33,7 @@ class Conv2d {
 
     [[nodiscard]] Shape output_shape(const Shape& x) const;  // [B, H, W, in] → [B, H', W', out]
     // Both in the compute dtype.
-    void forward(const ExecContext& ctx, const TensorView& x, const TensorView& out,
-                 const ConvExtras& extras = {}) const;
+    void forward(const ExecContext& ctx, const TensorView& x, const TensorView& out, const ConvExtras& extras = {}) const;
 
   private:
     std::unique_ptr<PackedWeight> weight_;

@@ -17,11 +17,8 @@ Tensor stack_rows(std::span<const TensorView> matrices) {
     Tensor stacked = Tensor::host({rows, matrices[0].shape[1]}, dtype);
     auto* to = static_cast<std::byte*>(stacked.view.data);
     for (const auto& m : matrices) {
-        if (m.dtype == dtype)
-            std::memcpy(to, m.data, m.bytes());
-        else
-            convert_to_f32(m.data, m.dtype, static_cast<std::size_t>(m.elements()),
-                           reinterpret_cast<float*>(to));
+        if (m.dtype == dtype) std::memcpy(to, m.data, m.bytes());
+        else convert_to_f32(m.data, m.dtype, static_cast<std::size_t>(m.elements()), reinterpret_cast<float*>(to));
         to += static_cast<std::size_t>(m.elements()) * size_of(dtype);
     }
     return stacked;
@@ -36,8 +33,7 @@ Linear::Linear(const LoadContext& load, const Scope& scope, std::int64_t in, std
     : Linear(load, scope.take("weight", {out, in}),
              bias == Bias::yes ? upload_bias(load, scope.take_f32("bias", {out})) : Tensor{}) {}
 
-Linear::Linear(const LoadContext& load, std::span<const Scope> scopes, std::int64_t in, std::int64_t out_each,
-               Bias bias) {
+Linear::Linear(const LoadContext& load, std::span<const Scope> scopes, std::int64_t in, std::int64_t out_each, Bias bias) {
     T2I_CHECK(!scopes.empty(), "a stacked layer of no parts");
     std::vector<TensorView> matrices;
     const Tensor biases = Tensor::host({static_cast<std::int64_t>(scopes.size()), out_each});
@@ -53,8 +49,7 @@ Linear::Linear(const LoadContext& load, std::span<const Scope> scopes, std::int6
     if (bias == Bias::yes) bias_ = upload_bias(load, biases.view.reshaped({biases.view.elements()}));
 }
 
-Linear Linear::patches(const LoadContext& load, const Scope& scope, std::int64_t channels, std::int64_t patch,
-                       std::int64_t out) {
+Linear Linear::patches(const LoadContext& load, const Scope& scope, std::int64_t channels, std::int64_t patch, std::int64_t out) {
     const TensorView filter = scope.take("weight", {out, channels, patch, patch});
     return {load, filter.reshaped({out, channels * patch * patch}), upload_bias(load, scope.take_f32("bias", {out}))};
 }
@@ -65,13 +60,12 @@ std::vector<Linear> Linear::parts(const LoadContext& load, const Scope& scope, s
     const Tensor bias = scope.take_f32("bias", {count * out_each});
     std::vector<Linear> layers;
     for (std::int64_t i = 0; i < count; ++i)
-        layers.push_back({load, weight.slice(i * out_each, out_each),
-                          upload_bias(load, bias.view.slice(i * out_each, out_each))});
+        layers.push_back(
+            {load, weight.slice(i * out_each, out_each), upload_bias(load, bias.view.slice(i * out_each, out_each))});
     return layers;
 }
 
-void Linear::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out,
-                     const Epilogue& epilogue) const {
+void Linear::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out, const Epilogue& epilogue) const {
     LinearArgs a;
     a.x = x;
     a.weight = weight_.get();

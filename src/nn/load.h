@@ -17,8 +17,7 @@ struct LoadContext {
 // that libraries which read a bias in that dtype read the same numbers.
 [[nodiscard]] Tensor upload_bias(const LoadContext& load, const TensorView& host);
 // A norm's parameters or a small table: f32 in the backend's memory.
-[[nodiscard]] Tensor load_f32(const LoadContext& load, const Scope& scope, const std::string& name,
-                              const Shape& shape);
+[[nodiscard]] Tensor load_f32(const LoadContext& load, const Scope& scope, const std::string& name, const Shape& shape);
 
 // x itself where it has `dtype` already, else a cast copy in scratch memory.
 [[nodiscard]] TensorView as_dtype(const ExecContext& ctx, const TensorView& x, DType dtype);

@@ -4,14 +4,10 @@
 
 namespace t2i {
 
-Mlp::Mlp(const LoadContext& load, const Scope& first, const Scope& second, const Sizes& sizes,
-         Activation activation)
-    : first_(load, first, sizes.in, sizes.hidden),
-      second_(load, second, sizes.hidden, sizes.out),
-      activation_(activation) {}
+Mlp::Mlp(const LoadContext& load, const Scope& first, const Scope& second, const Sizes& sizes, Activation activation)
+    : first_(load, first, sizes.in, sizes.hidden), second_(load, second, sizes.hidden, sizes.out), activation_(activation) {}
 
-void Mlp::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out,
-                  const Linear::Epilogue& epilogue) const {
+void Mlp::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out, const Linear::Epilogue& epilogue) const {
     const TraceSpan span(ctx, "mlp", x.shape);
     const Arena::Mark mark(ctx.scratch);
     const TensorView hidden = ctx.scratch.take({x.shape.rows(), first_.out_features()}, first_.compute());
@@ -19,8 +15,7 @@ void Mlp::forward(const ExecContext& ctx, const TensorView& x, const TensorView&
     second_.forward(ctx, hidden, out, epilogue);
 }
 
-GatedGeluMlp::GatedGeluMlp(const LoadContext& load, const Scope& scope, std::int64_t width,
-                           std::int64_t hidden)
+GatedGeluMlp::GatedGeluMlp(const LoadContext& load, const Scope& scope, std::int64_t width, std::int64_t hidden)
     : wi_(load, std::array{scope / "wi_0", scope / "wi_1"}, width, hidden, Bias::no),
       wo_(load, scope / "wo", hidden, width, Bias::no) {}
 

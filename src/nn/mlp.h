@@ -11,11 +11,9 @@ class Mlp {
     struct Sizes {
         std::int64_t in, hidden, out;
     };
-    Mlp(const LoadContext& load, const Scope& first, const Scope& second, const Sizes& sizes,
-        Activation activation);
+    Mlp(const LoadContext& load, const Scope& first, const Scope& second, const Sizes& sizes, Activation activation);
     // x [M, in] in the compute dtype → out [M, out]; the epilogue is the second layer's
-    void forward(const ExecContext& ctx, const TensorView& x, const TensorView& out,
-                 const Linear::Epilogue& epilogue = {}) const;
+    void forward(const ExecContext& ctx, const TensorView& x, const TensorView& out, const Linear::Epilogue& epilogue = {}) const;
 
   private:
     Linear first_, second_;

@@ -9,15 +9,13 @@ void RmsNorm::forward(const ExecContext& ctx, const TensorView& x, const TensorV
     ops::rms_norm(ctx, x, weight_, eps_, out);
 }
 
-GroupNorm::GroupNorm(const LoadContext& load, const Scope& scope, std::int64_t channels, std::int64_t groups,
-                     float eps)
+GroupNorm::GroupNorm(const LoadContext& load, const Scope& scope, std::int64_t channels, std::int64_t groups, float eps)
     : weight_(load_f32(load, scope, "weight", {channels})),
       bias_(load_f32(load, scope, "bias", {channels})),
       groups_(groups),
       eps_(eps) {}
 
-void GroupNorm::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out,
-                        Activation activation) const {
+void GroupNorm::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out, Activation activation) const {
     GroupNormArgs a;
     a.x = x;
     a.weight = weight_;

@@ -20,15 +20,11 @@ class RmsNorm {
 class GroupNorm {
   public:
     // scope/weight and scope/bias [channels]
-    GroupNorm(const LoadContext& load, const Scope& scope, std::int64_t channels, std::int64_t groups,
-              float eps);
+    GroupNorm(const LoadContext& load, const Scope& scope, std::int64_t channels, std::int64_t groups, float eps);
     // x [B, H, W, channels] → out, the same shape and dtype; out may be x
-    void forward(const ExecContext& ctx, const TensorView& x, const TensorView& out,
-                 Activation activation) const;
+    void forward(const ExecContext& ctx, const TensorView& x, const TensorView& out, Activation activation) const;
     // For a convolution that applies it to its input.
-    [[nodiscard]] InputNorm before_conv(Activation activation) const {
-        return {weight_, bias_, groups_, eps_, activation};
-    }
+    [[nodiscard]] InputNorm before_conv(Activation activation) const { return {weight_, bias_, groups_, eps_, activation}; }
 
   private:
     Tensor weight_, bias_;

@@ -25,15 +25,12 @@ Tensor relative_position_bias(const RelativeBuckets& buckets, const TensorView& 
     Tensor bias = Tensor::host({heads, length, length});
     const auto from = table.as<float>();
     auto* to = bias.as<float>().data();
-    std::vector<std::int64_t> rows(
-        static_cast<std::size_t>(2 * length - 1));  // of the table, by distance + length − 1
-    for (std::size_t i = 0; i < rows.size(); ++i)
-        rows[i] = buckets.bucket(static_cast<std::int64_t>(i) - (length - 1));
+    std::vector<std::int64_t> rows(static_cast<std::size_t>(2 * length - 1));  // of the table, by distance + length − 1
+    for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = buckets.bucket(static_cast<std::int64_t>(i) - (length - 1));
     for (std::int64_t h = 0; h < heads; ++h)
         for (std::int64_t query = 0; query < length; ++query)
             for (std::int64_t key = 0; key < length; ++key)
-                *to++ = from[static_cast<std::size_t>(
-                    rows[static_cast<std::size_t>(key - query + length - 1)] * heads + h)];
+                *to++ = from[static_cast<std::size_t>(rows[static_cast<std::size_t>(key - query + length - 1)] * heads + h)];
     return bias;
 }
 

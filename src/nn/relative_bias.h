@@ -16,7 +16,6 @@ struct RelativeBuckets {
 };
 
 // table [count, heads] f32 host → [heads, length, length] f32 host, indexed by head, query, key
-[[nodiscard]] Tensor relative_position_bias(const RelativeBuckets& buckets, const TensorView& table,
-                                            std::int64_t length);
+[[nodiscard]] Tensor relative_position_bias(const RelativeBuckets& buckets, const TensorView& table, std::int64_t length);
 
 }  // namespace t2i

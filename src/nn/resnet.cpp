@@ -8,15 +8,13 @@ namespace {
 constexpr float group_norm_eps = 1e-6F;
 }  // namespace
 
-ResnetBlock::ResnetBlock(const LoadContext& load, const Scope& scope, std::int64_t in, std::int64_t out,
-                         std::int64_t groups)
+ResnetBlock::ResnetBlock(const LoadContext& load, const Scope& scope, std::int64_t in, std::int64_t out, std::int64_t groups)
     : norm1_(load, scope / "norm1", in, groups, group_norm_eps),
       conv1_(load, scope / "conv1", {.in = in, .out = out}),
       norm2_(load, scope / "norm2", out, groups, group_norm_eps),
       conv2_(load, scope / "conv2", {.in = out, .out = out}) {
     if (in != out)
-        shortcut_.emplace(load, scope / "conv_shortcut",
-                          Conv2dConfig{.in = in, .out = out, .kernel = 1, .padding = {}});
+        shortcut_.emplace(load, scope / "conv_shortcut", Conv2dConfig{.in = in, .out = out, .kernel = 1, .padding = {}});
 }
 
 void ResnetBlock::forward(const ExecContext& ctx, const TensorView& x, const TensorView& out) const {
@@ -32,8 +30,7 @@ void ResnetBlock::forward(const ExecContext& ctx, const TensorView& x, const Ten
     conv2_.forward(ctx, hidden, out, {.residual = residual, .norm = norm2_.before_conv(Activation::silu)});
 }
 
-PixelAttention::PixelAttention(const LoadContext& load, const Scope& scope, std::int64_t channels,
-                               std::int64_t groups)
+PixelAttention::PixelAttention(const LoadContext& load, const Scope& scope, std::int64_t channels, std::int64_t groups)
     : norm_(load, scope / "group_norm", channels, groups, group_norm_eps),
       qkv_(load, std::array{scope / "to_q", scope / "to_k", scope / "to_v"}, channels, channels, Bias::yes),
       to_out_(load, scope / "to_out.0", channels, channels),

@@ -14,8 +14,7 @@ namespace t2i {
 // embedding)
 class ResnetBlock {
   public:
-    ResnetBlock(const LoadContext& load, const Scope& scope, std::int64_t in, std::int64_t out,
-                std::int64_t groups);
+    ResnetBlock(const LoadContext& load, const Scope& scope, std::int64_t in, std::int64_t out, std::int64_t groups);
     [[nodiscard]] Shape output_shape(const Shape& x) const { return conv1_.output_shape(x); }
     // x [B, H, W, in] → out [B, H, W, out]
     void forward(const ExecContext& ctx, const TensorView& x, const TensorView& out) const;

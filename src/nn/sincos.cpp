@@ -18,8 +18,7 @@ void encode(float position, std::span<const double> omega, float* to) {
 }  // namespace
 
 Tensor sincos_positions(const SincosGrid& grid, std::int64_t width) {
-    T2I_CHECK(width % 4 == 0 && grid.rows > 0 && grid.columns > 0,
-              "positions of width " + std::to_string(width));
+    T2I_CHECK(width % 4 == 0 && grid.rows > 0 && grid.columns > 0, "positions of width " + std::to_string(width));
     std::vector<double> omega(static_cast<std::size_t>(width / 4));
     for (std::size_t k = 0; k < omega.size(); ++k)
         omega[k] = 1.0 / std::pow(10000.0, static_cast<double>(k) / static_cast<double>(omega.size()));

@@ -20,8 +20,25 @@
 namespace t2i {
 
 enum class Op : std::uint8_t {
-    linear, attention, norm_modulate, rms_norm, group_norm, conv2d, upsample2x, unary, gated_gelu, lincomb,
-    gather, patchify, unpatchify, timestep_embed, cast, to_channels_last, to_channels_first, residual_norm, sampler_update,
+    linear,
+    attention,
+    norm_modulate,
+    rms_norm,
+    group_norm,
+    conv2d,
+    upsample2x,
+    unary,
+    gated_gelu,
+    lincomb,
+    gather,
+    patchify,
+    unpatchify,
+    timestep_embed,
+    cast,
+    to_channels_last,
+    to_channels_first,
+    residual_norm,
+    sampler_update,
     to_rgb8,
 };
 [[nodiscard]] std::string_view name_of(Op op);
@@ -38,7 +55,7 @@ enum class Unary : std::uint8_t {
 class PackedWeight {
   public:
     virtual ~PackedWeight() = default;
-    Shape shape;      // linear: [N, K]; conv2d: [Cout, Cin, KH, KW]
+    Shape shape;                 // linear: [N, K]; conv2d: [Cout, Cin, KH, KW]
     DType compute = DType::f32;  // dtype of the activations it is multiplied with
 };
 
@@ -52,23 +69,23 @@ struct Columns {
 
 // out = residual + gate ⊙ activation(x·Wᵀ + bias); every part after the product is optional.
 struct LinearArgs {
-    TensorView x;                     // [M, K], dtype = weight->compute
+    TensorView x;  // [M, K], dtype = weight->compute
     const PackedWeight* weight = nullptr;
-    std::optional<TensorView> bias;   // [N] f32
+    std::optional<TensorView> bias;  // [N] f32
     Activation activation = Activation::none;
-    std::optional<TensorView> gate;   // [G, N] f32; row m uses gate row m / (M / G)
+    std::optional<TensorView> gate;      // [G, N] f32; row m uses gate row m / (M / G)
     std::optional<TensorView> residual;  // [R, N] f32, M a multiple of R; row m uses residual row m mod R; may be out itself
-    TensorView out;                   // [M, N] f32 or weight->compute
+    TensorView out;                      // [M, N] f32 or weight->compute
 };
 
 // out[b, i, h·D + d] = Σ_j softmax_j(scale · q·k + bias[h, i, j]) v, over the first key_lengths[b] keys.
 struct AttentionArgs {
-    Columns q, k, v;                  // [B·Tq, heads·D] and [B·Tk, heads·D] (v the same), one dtype, f32 or bf16
+    Columns q, k, v;  // [B·Tq, heads·D] and [B·Tk, heads·D] (v the same), one dtype, f32 or bf16
     std::int64_t batch = 1, heads = 1;
     float scale = 1.0F;
-    std::optional<TensorView> bias;   // [heads, Tq, Tk] f32
+    std::optional<TensorView> bias;         // [heads, Tq, Tk] f32
     std::optional<TensorView> key_lengths;  // [B] i32 in the backend's memory, values in [1, Tk]; absent: all Tk keys
-    TensorView out;                   // [B·Tq, heads·D], dtype of q
+    TensorView out;                         // [B·Tq, heads·D], dtype of q
 };
 
 // out = LayerNorm(x; no affine) ⊙ (1 + scale) + shift, statistics in f32 or better.
@@ -76,18 +93,18 @@ struct NormModulateArgs {
     TensorView x;             // [M, C] f32
     TensorView shift, scale;  // [G, C] f32; row m uses row m / (M / G)
     float eps = 1e-6F;
-    TensorView out;           // [M, C] f32 or bf16
+    TensorView out;  // [M, C] f32 or bf16
 };
 
 // The seam between two layers of a transformer, in one pass over the residual stream:
 // stream += gate ⊙ y; out = LayerNorm(stream; no affine) ⊙ (1 + scale) + shift, or stream itself where there is no norm.
 struct ResidualNormArgs {
-    TensorView y;                     // [M, C] f32 or bf16: what the layer made
-    std::optional<TensorView> gate;   // [G, C] f32; row m uses row m / (M / G)
-    TensorView stream;                // [M, C] f32, in place
+    TensorView y;                            // [M, C] f32 or bf16: what the layer made
+    std::optional<TensorView> gate;          // [G, C] f32; row m uses row m / (M / G)
+    TensorView stream;                       // [M, C] f32, in place
     std::optional<TensorView> shift, scale;  // [G, C] f32, both or neither
     float eps = 1e-6F;
-    TensorView out;                   // [M, C] f32 or bf16: what the next layer reads
+    TensorView out;  // [M, C] f32 or bf16: what the next layer reads
 };
 
 // GroupNorm over channels-last pictures, then an optional activation.
@@ -97,7 +114,7 @@ struct GroupNormArgs {
     std::int64_t groups = 32;
     float eps = 1e-6F;
     Activation activation = Activation::none;  // none or silu
-    TensorView out;           // as x
+    TensorView out;                            // as x
 };
 
 // GroupNorm and an activation, as in GroupNormArgs, that a convolution's input goes through first.
@@ -121,12 +138,12 @@ struct Conv2dArgs {
     // Each pixel four times, as upsample2x; H and W below are then the doubled ones, the filter 3x3, stride and padding 1.
     bool upsample = false;
     const PackedWeight* weight = nullptr;
-    std::optional<TensorView> bias;      // [Cout] f32
+    std::optional<TensorView> bias;  // [Cout] f32
     std::int64_t stride = 1;
-    std::array<std::int64_t, 4> padding{};  // top, left, bottom, right
+    std::array<std::int64_t, 4> padding{};     // top, left, bottom, right
     Activation activation = Activation::none;  // none or relu
-    std::optional<TensorView> residual;  // as out; may be out itself
-    TensorView out;  // [B, (H + top + bottom - KH) / stride + 1, …, Cout], as x
+    std::optional<TensorView> residual;        // as out; may be out itself
+    TensorView out;                            // [B, (H + top + bottom - KH) / stride + 1, …, Cout], as x
 };
 
 struct LincombTerm {
@@ -138,13 +155,13 @@ struct LincombTerm {
 // in `inputs` = input_scale · x. Sums as in lincomb. first_bad = min(first_bad, step) when x has a NaN or an infinity.
 struct SamplerUpdateArgs {
     std::span<const LincombTerm> x0_terms;
-    TensorView x0;                     // f32, as x; none of the x0_terms
+    TensorView x0;  // f32, as x; none of the x0_terms
     std::span<const LincombTerm> x_terms;
-    TensorView x;                      // f32
+    TensorView x;  // f32
     double input_scale = 1.0;
     std::optional<TensorView> inputs;  // f32, a whole number of copies of x: what the model reads next
     std::int32_t step = 0;
-    TensorView first_bad;              // [1] i32
+    TensorView first_bad;  // [1] i32
 };
 
 // Work noted down once, to be done again with the same memory and numbers.
@@ -162,20 +179,23 @@ using WorkStamp = std::uint64_t;
 class Backend {
   public:
     virtual ~Backend() = default;
-    [[nodiscard]] virtual std::string_view name() const = 0;          // "ref", "cpu"
-    [[nodiscard]] virtual std::string description() const = 0;        // for the one line that says what runs where
+    [[nodiscard]] virtual std::string_view name() const = 0;            // "ref", "cpu"
+    [[nodiscard]] virtual std::string description() const = 0;          // for the one line that says what runs where
     [[nodiscard]] virtual bool supports(Op op, DType dtype) const = 0;  // dtype: that of the activations
     [[nodiscard]] virtual bool is_quicker_in_bf16() const { return supports(Op::linear, DType::bf16); }
     [[nodiscard]] virtual Device device() const { return Device::host; }  // of the memory that allocate() gives
-    [[nodiscard]] virtual Buffer allocate(std::size_t bytes) = 0;     // throws Error{resource}
-    virtual void copy(const TensorView& from, const TensorView& to) = 0;  // same shape and dtype, any devices it knows; done on return
+    [[nodiscard]] virtual Buffer allocate(std::size_t bytes) = 0;         // throws Error{resource}
+    virtual void copy(const TensorView& from,
+                      const TensorView& to) = 0;  // same shape and dtype, any devices it knows; done on return
 
     // A backend with a queue of its own returns from an operation before it is done, and does them in order. What follows
     // is for the few who look across; on a backend that works at once (the defaults) it costs nothing.
-    [[nodiscard]] virtual Buffer allocate_staging(std::size_t bytes) { return Buffer::host(bytes); }  // host memory copied quickly
+    [[nodiscard]] virtual Buffer allocate_staging(std::size_t bytes) {
+        return Buffer::host(bytes);
+    }                                                                                           // host memory copied quickly
     virtual void copy_queued(const TensorView& from, const TensorView& to) { copy(from, to); }  // done when a later mark is
     virtual WorkMark mark() { return 0; }
-    virtual void wait(WorkMark) {}  // until everything handed over before that mark is done; throws what failed in it
+    virtual void wait(WorkMark) {}           // until everything handed over before that mark is done; throws what failed in it
     virtual WorkStamp stamp() { return 0; }  // 0: no queue, or its work is being recorded
     // When the queue came to a stamp, on the host's clock. A stamp is asked for once, after its work is done.
     [[nodiscard]] virtual std::chrono::steady_clock::time_point reached(WorkStamp) { return {}; }
@@ -192,7 +212,8 @@ class Backend {
 
     // `weight` (f32, f16 or bf16, possibly unaligned host memory) is read during the call only.
     [[nodiscard]] virtual std::unique_ptr<PackedWeight> pack_linear(const TensorView& weight, DType compute) = 0;  // [N, K]
-    [[nodiscard]] virtual std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& weight, DType compute, const Conv2dUse& use) = 0;  // [Cout, Cin, KH, KW]
+    [[nodiscard]] virtual std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& weight, DType compute,
+                                                                    const Conv2dUse& use) = 0;  // [Cout, Cin, KH, KW]
 
     virtual void linear(const LinearArgs& a) = 0;
     virtual void attention(const AttentionArgs& a) = 0;

@@ -83,7 +83,8 @@ std::vector<OpTiming> bench_op(Backend& backend, Op op, DType dtype, int runs) {
         if (c.purpose == Purpose::test) continue;
         const auto prepared = c.prepare(backend, dtype, Fill::reals);
         const auto recorded = op == Op::conv2d ? Recorded::no : Recorded::yes;
-        timings.push_back({c.name, times_ms(backend, *prepared, runs, recorded), c.flops, static_cast<double>(prepared->traffic_bytes())});
+        timings.push_back(
+            {c.name, times_ms(backend, *prepared, runs, recorded), c.flops, static_cast<double>(prepared->traffic_bytes())});
     }
     return timings;
 }

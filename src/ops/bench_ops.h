@@ -25,7 +25,7 @@ struct OpTiming {
 
 // The best that the backend did in a few tries, on made-up numbers.
 struct MachinePeaks {
-    double matrix_gflops = 0;   // one product n x n x n
+    double matrix_gflops = 0;    // one product n x n x n
     double memory_gb_per_s = 0;  // 10^9 bytes a second read and written by an operation that does nothing else
 };
 [[nodiscard]] double measure_matrix_peak_gflops(Backend& backend, DType dtype);

@@ -63,10 +63,8 @@ OpCase make(const Conv& c) {
         a.padding = c.padding;
         a.activation = c.activation;
         if (c.residual == 1) a.residual = p.input(shape, p.dtype());
-        if (c.residual == 2)
-            a.residual = a.out = p.in_place(shape, p.dtype());
-        else
-            a.out = p.output(shape, p.dtype());
+        if (c.residual == 2) a.residual = a.out = p.in_place(shape, p.dtype());
+        else a.out = p.output(shape, p.dtype());
         p.set_call([a](const ExecContext& ctx) { ops::conv2d(ctx, a); });
     };
     return out;

@@ -50,10 +50,8 @@ OpCase make(const Linear& c) {
         if (c.residuals > 0) a.residual = p.input({c.residuals, c.n}, DType::f32);
         // Sums of magnitudes bound the rounding of what comes before the activation.
         a.activation = p.fill() == Fill::magnitudes ? Activation::none : c.activation;
-        if (c.residuals < 0)
-            a.residual = a.out = p.in_place({c.m, c.n}, DType::f32);
-        else
-            a.out = p.output({c.m, c.n}, c.out_compute ? p.dtype() : DType::f32);
+        if (c.residuals < 0) a.residual = a.out = p.in_place({c.m, c.n}, DType::f32);
+        else a.out = p.output({c.m, c.n}, c.out_compute ? p.dtype() : DType::f32);
         p.set_call([a](const ExecContext& ctx) { ops::linear(ctx, a); });
     };
     return out;
@@ -102,9 +100,8 @@ OpCase make(const AttentionCase& c) {
 }
 
 OpCase norm_modulate(std::int64_t m, std::int64_t c, std::int64_t groups, bool narrow) {
-    OpCase out{.op = Op::norm_modulate,
-               .name = "norm_modulate " + joined({m, c}) + " groups " + std::to_string(groups),
-               .terms = c};
+    OpCase out{
+        .op = Op::norm_modulate, .name = "norm_modulate " + joined({m, c}) + " groups " + std::to_string(groups), .terms = c};
     if (narrow) out.name += " narrow";
     out.set_up = [=](PreparedOp& p) {
         NormModulateArgs a{.x = p.input({m, c}, DType::f32),
@@ -122,10 +119,11 @@ enum class Watch : std::uint8_t { first, second, third };  // which of several o
 
 // Watch: what the next layer reads, or the stream. groups 0: no norm; gates 0: no gate
 OpCase residual_norm(std::int64_t m, std::int64_t c, std::int64_t gates, std::int64_t groups, Watch watch) {
-    OpCase out{.op = Op::residual_norm,
-               .name = "residual_norm " + joined({m, c}) + " gates " + std::to_string(gates) + " groups " + std::to_string(groups),
-               .purpose = watch == Watch::first ? Purpose::both : Purpose::test,
-               .terms = c};
+    OpCase out{
+        .op = Op::residual_norm,
+        .name = "residual_norm " + joined({m, c}) + " gates " + std::to_string(gates) + " groups " + std::to_string(groups),
+        .purpose = watch == Watch::first ? Purpose::both : Purpose::test,
+        .terms = c};
     if (watch == Watch::second) out.name += " stream";
     out.set_up = [=](PreparedOp& p) {
         ResidualNormArgs a;
@@ -185,18 +183,15 @@ OpCase to_rgb8(std::int64_t count) {
 }
 
 OpCase rms_norm(std::int64_t m, std::int64_t c) {
-    OpCase out{
-        .op = Op::rms_norm, .name = "rms_norm " + joined({m, c}), .terms = c};
+    OpCase out{.op = Op::rms_norm, .name = "rms_norm " + joined({m, c}), .terms = c};
     out.set_up = [=](PreparedOp& p) {
-        const TensorView x = p.input({m, c}, DType::f32), weight = p.input({c}, DType::f32),
-                         y = p.output({m, c}, p.dtype());
+        const TensorView x = p.input({m, c}, DType::f32), weight = p.input({c}, DType::f32), y = p.output({m, c}, p.dtype());
         p.set_call([=](const ExecContext& ctx) { ops::rms_norm(ctx, x, weight, 1e-6F, y); });
     };
     return out;
 }
 
-OpCase group_norm(const Shape& shape, std::int64_t groups, Activation activation,
-                  Purpose purpose = Purpose::both) {
+OpCase group_norm(const Shape& shape, std::int64_t groups, Activation activation, Purpose purpose = Purpose::both) {
     OpCase out{.op = Op::group_norm,
                .name = "group_norm " + shape.text() + " groups " + std::to_string(groups),
                .purpose = purpose,
@@ -219,8 +214,7 @@ OpCase group_norm(const Shape& shape, std::int64_t groups, Activation activation
 // An op that maps one tensor of activations to another.
 OpCase mapped(Op op, const std::string& name, const Shape& from, const Shape& to, float amplitude,
               void (*call)(const ExecContext&, const TensorView&, const TensorView&)) {
-    OpCase out{.op = op,
-               .name = name + " " + from.text()};
+    OpCase out{.op = op, .name = name + " " + from.text()};
     out.set_up = [=](PreparedOp& p) {
         const TensorView x = p.input(from, p.dtype(), amplitude), y = p.output(to, p.dtype());
         p.set_call([=](const ExecContext& ctx) { call(ctx, x, y); });
@@ -230,9 +224,8 @@ OpCase mapped(Op op, const std::string& name, const Shape& from, const Shape& to
 
 template <Unary f>
 OpCase unary(const char* name, std::int64_t count) {
-    OpCase out = mapped(
-        Op::unary, std::string("unary ") + name, {count}, {count}, 6.0F,
-        [](const ExecContext& ctx, const TensorView& x, const TensorView& y) { ops::unary(ctx, f, x, y); });
+    OpCase out = mapped(Op::unary, std::string("unary ") + name, {count}, {count}, 6.0F,
+                        [](const ExecContext& ctx, const TensorView& x, const TensorView& y) { ops::unary(ctx, f, x, y); });
     out.curved = f != Unary::relu;
     return out;
 }
@@ -244,13 +237,10 @@ OpCase gated_gelu(std::int64_t m, std::int64_t f) {
 }
 
 OpCase lincomb(std::int64_t terms, std::int64_t count, bool in_place) {
-    OpCase out{.op = Op::lincomb,
-               .name = "lincomb " + joined({terms, count}) + (in_place ? " in place" : ""),
-               .terms = terms};
+    OpCase out{.op = Op::lincomb, .name = "lincomb " + joined({terms, count}) + (in_place ? " in place" : ""), .terms = terms};
     out.set_up = [=](PreparedOp& p) {
         std::vector<LincombTerm> list;
-        for (std::int64_t t = 0; t < terms; ++t)
-            list.push_back({0.3 * real(t) - 0.7, p.input({count}, DType::f32)});
+        for (std::int64_t t = 0; t < terms; ++t) list.push_back({0.3 * real(t) - 0.7, p.input({count}, DType::f32)});
         const TensorView y = in_place ? p.in_place({count}, DType::f32) : p.output({count}, DType::f32);
         if (in_place) list.back().x = y;
         p.set_call([=](const ExecContext& ctx) { ops::lincomb(ctx, list, y); });
@@ -259,8 +249,7 @@ OpCase lincomb(std::int64_t terms, std::int64_t count, bool in_place) {
 }
 
 OpCase gather(std::int64_t table, std::int64_t columns, std::int64_t rows, bool f16) {
-    OpCase out{.op = Op::gather,
-               .name = "gather " + joined({table, columns, rows}) + (f16 ? " f16" : "")};
+    OpCase out{.op = Op::gather, .name = "gather " + joined({table, columns, rows}) + (f16 ? " f16" : "")};
     out.set_up = [=](PreparedOp& p) {
         const TensorView t = f16 ? p.f16_input({table, columns}) : p.input({table, columns}, p.dtype());
         p.add_traffic((rows - table) * columns * static_cast<std::int64_t>(size_of(t.dtype)));  // not the whole table
@@ -274,8 +263,7 @@ OpCase gather(std::int64_t table, std::int64_t columns, std::int64_t rows, bool 
 
 OpCase patchify(const Shape& latents, std::int64_t p) {
     const std::int64_t tokens = latents[0] * latents[2] * latents[3] / (p * p);
-    OpCase out{.op = Op::patchify,
-               .name = "patchify " + latents.text() + " by " + std::to_string(p)};
+    OpCase out{.op = Op::patchify, .name = "patchify " + latents.text() + " by " + std::to_string(p)};
     out.set_up = [=](PreparedOp& prepared) {
         const TensorView x = prepared.input(latents, DType::f32);
         const TensorView y = prepared.output({tokens, latents[1] * p * p}, prepared.dtype());
@@ -287,24 +275,19 @@ OpCase patchify(const Shape& latents, std::int64_t p) {
 OpCase unpatchify(const Shape& latents, std::int64_t p, std::int64_t channels) {
     const std::int64_t tokens = latents[0] * latents[2] * latents[3] / (p * p);
     OpCase out{.op = Op::unpatchify,
-               .name = "unpatchify " + latents.text() + " by " + std::to_string(p) + " of " +
-                       std::to_string(channels)};
+               .name = "unpatchify " + latents.text() + " by " + std::to_string(p) + " of " + std::to_string(channels)};
     out.set_up = [=](PreparedOp& prepared) {
-        const TensorView x = prepared.input({tokens, channels * p * p}, DType::f32),
-                         y = prepared.output(latents, DType::f32);
+        const TensorView x = prepared.input({tokens, channels * p * p}, DType::f32), y = prepared.output(latents, DType::f32);
         prepared.set_call([=](const ExecContext& ctx) { ops::unpatchify(ctx, x, p, y); });
     };
     return out;
 }
 
 OpCase timestep_embed(std::int64_t count, std::int64_t columns, float shift) {
-    OpCase out{.op = Op::timestep_embed,
-               .name = "timestep_embed " + joined({count, columns}) + (shift != 0 ? " shifted" : "")};
+    OpCase out{.op = Op::timestep_embed, .name = "timestep_embed " + joined({count, columns}) + (shift != 0 ? " shifted" : "")};
     out.set_up = [=](PreparedOp& p) {
         const TensorView y = p.output({count, columns}, p.dtype());
-        p.set_call([=, t = p.numbers(count, 999.0F)](const ExecContext& ctx) {
-            ops::timestep_embed(ctx, t, shift, y);
-        });
+        p.set_call([=, t = p.numbers(count, 999.0F)](const ExecContext& ctx) { ops::timestep_embed(ctx, t, shift, y); });
     };
     return out;
 }
@@ -312,13 +295,10 @@ OpCase timestep_embed(std::int64_t count, std::int64_t columns, float shift) {
 enum class Cast : std::uint8_t { to, from, from_f16 };
 OpCase cast(Cast direction, std::int64_t count) {
     constexpr const char* names[] = {"to", "from", "from f16"};
-    OpCase out{
-        .op = Op::cast,
-        .name = std::string("cast ") + names[static_cast<int>(direction)] + " " + std::to_string(count)};
+    OpCase out{.op = Op::cast, .name = std::string("cast ") + names[static_cast<int>(direction)] + " " + std::to_string(count)};
     out.set_up = [=](PreparedOp& p) {
-        const TensorView x = direction == Cast::from_f16
-                                 ? p.f16_input({count})
-                                 : p.input({count}, direction == Cast::to ? DType::f32 : p.dtype());
+        const TensorView x =
+            direction == Cast::from_f16 ? p.f16_input({count}) : p.input({count}, direction == Cast::to ? DType::f32 : p.dtype());
         const TensorView y = p.output({count}, direction == Cast::to ? p.dtype() : DType::f32);
         p.set_call([=](const ExecContext& ctx) { ops::cast(ctx, x, y); });
     };
@@ -327,14 +307,10 @@ OpCase cast(Cast direction, std::int64_t count) {
 
 OpCase channels(Op op, const Shape& from, const Shape& to) {
     const bool last = op == Op::to_channels_last;
-    OpCase out{
-        .op = op, .name = std::string(name_of(op)) + " " + from.text()};
+    OpCase out{.op = op, .name = std::string(name_of(op)) + " " + from.text()};
     out.set_up = [=](PreparedOp& p) {
-        const TensorView x = p.input(from, last ? DType::f32 : p.dtype()),
-                         y = p.output(to, last ? p.dtype() : DType::f32);
-        p.set_call([=](const ExecContext& ctx) {
-            last ? ops::to_channels_last(ctx, x, y) : ops::to_channels_first(ctx, x, y);
-        });
+        const TensorView x = p.input(from, last ? DType::f32 : p.dtype()), y = p.output(to, last ? p.dtype() : DType::f32);
+        p.set_call([=](const ExecContext& ctx) { last ? ops::to_channels_last(ctx, x, y) : ops::to_channels_first(ctx, x, y); });
     };
     return out;
 }
@@ -405,11 +381,10 @@ std::unique_ptr<PreparedOp> OpCase::prepare(Backend& backend, DType dtype, Fill 
 
 const std::vector<Op>& all_ops() {
     using enum Op;
-    static const std::vector<Op> ops{
-        linear,     attention,      norm_modulate, rms_norm,         group_norm,       conv2d,
-        upsample2x, unary,          gated_gelu,    lincomb,          gather,           patchify,
-        unpatchify, timestep_embed, cast,          to_channels_last, to_channels_first,
-        residual_norm, sampler_update, to_rgb8};
+    static const std::vector<Op> ops{linear,           attention,         norm_modulate, rms_norm,       group_norm,
+                                     conv2d,           upsample2x,        unary,         gated_gelu,     lincomb,
+                                     gather,           patchify,          unpatchify,    timestep_embed, cast,
+                                     to_channels_last, to_channels_first, residual_norm, sampler_update, to_rgb8};
     return ops;
 }
 
@@ -421,14 +396,13 @@ std::vector<OpCase> op_cases(Op op) {
         case Op::attention:
             return attention_cases();
         case Op::norm_modulate:
-            return {norm_modulate(1, 2, 1, false), norm_modulate(17, 17, 17, true),
-                    norm_modulate(34, 1023, 2, false), norm_modulate(512, 1152, 2, true)};
+            return {norm_modulate(1, 2, 1, false), norm_modulate(17, 17, 17, true), norm_modulate(34, 1023, 2, false),
+                    norm_modulate(512, 1152, 2, true)};
         case Op::rms_norm:
             return {rms_norm(1, 1), rms_norm(17, 1023), rms_norm(120, 4096)};
         case Op::group_norm:
-            return {group_norm({1, 1, 3, 1}, 1, none), group_norm({2, 3, 5, 34}, 2, silu),
-                    group_norm({1, 17, 23, 17}, 17, none), group_norm({2, 32, 32, 64}, 32, silu),
-                    group_norm({1, 256, 256, 128}, 32, silu, Purpose::time)};
+            return {group_norm({1, 1, 3, 1}, 1, none), group_norm({2, 3, 5, 34}, 2, silu), group_norm({1, 17, 23, 17}, 17, none),
+                    group_norm({2, 32, 32, 64}, 32, silu), group_norm({1, 256, 256, 128}, 32, silu, Purpose::time)};
         case Op::conv2d:
             return conv2d_cases();
         case Op::upsample2x:
@@ -445,26 +419,23 @@ std::vector<OpCase> op_cases(Op op) {
         case Op::gated_gelu:
             return {gated_gelu(1, 1), gated_gelu(17, 1023), gated_gelu(120, 2816)};
         case Op::lincomb:
-            return {lincomb(1, 1, false), lincomb(2, 1023, true), lincomb(5, 8192, false),
-                    lincomb(3, 16411, true)};
+            return {lincomb(1, 1, false), lincomb(2, 1023, true), lincomb(5, 8192, false), lincomb(3, 16411, true)};
         case Op::gather:
             return {gather(1, 1, 1, false), gather(17, 1023, 5, true), gather(1000, 384, 120, false)};
         case Op::patchify:
             return {patchify({1, 1, 1, 1}, 1), patchify({2, 4, 32, 32}, 2), patchify({1, 3, 12, 6}, 3)};
         case Op::unpatchify:
-            return {unpatchify({1, 1, 1, 1}, 1, 1), unpatchify({2, 4, 32, 32}, 2, 8),
-                    unpatchify({1, 3, 12, 6}, 3, 3)};
+            return {unpatchify({1, 1, 1, 1}, 1, 1), unpatchify({2, 4, 32, 32}, 2, 8), unpatchify({1, 3, 12, 6}, 3, 3)};
         case Op::timestep_embed:
             return {timestep_embed(1, 2, 0.0F), timestep_embed(17, 256, 0.0F), timestep_embed(50, 320, 1.0F)};
         case Op::cast:
-            return {cast(Cast::to, 1), cast(Cast::to, 1023), cast(Cast::from, 1023),
-                    cast(Cast::from_f16, 1023), cast(Cast::to, 294912)};
+            return {cast(Cast::to, 1), cast(Cast::to, 1023), cast(Cast::from, 1023), cast(Cast::from_f16, 1023),
+                    cast(Cast::to, 294912)};
         case Op::to_channels_last:
             return {channels(op, {1, 1, 1, 1}, {1, 1, 1, 1}), channels(op, {2, 4, 32, 32}, {2, 32, 32, 4}),
                     channels(op, {1, 17, 3, 5}, {1, 3, 5, 17})};
         case Op::to_channels_first:
-            return {channels(op, {1, 1, 1, 1}, {1, 1, 1, 1}),
-                    channels(op, {1, 256, 256, 3}, {1, 3, 256, 256}),
+            return {channels(op, {1, 1, 1, 1}, {1, 1, 1, 1}), channels(op, {1, 256, 256, 3}, {1, 3, 256, 256}),
                     channels(op, {2, 3, 5, 17}, {2, 17, 3, 5})};
         case Op::residual_norm:
             return {residual_norm(1, 2, 0, 0, Watch::first),      residual_norm(17, 17, 17, 1, Watch::first),

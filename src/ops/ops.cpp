@@ -37,30 +37,26 @@ void check_activation(Op op, const TensorView& t) {
 // A vector of parameters per channel: f32, `count` elements.
 void check_vector(Op op, const TensorView& t, std::int64_t count) {
     check_filled(op, {&t});
-    T2I_CHECK(
-        t.dtype == DType::f32 && t.elements() == count,
-        std::string(name_of(op)) + ": " + text(t) + " where f32[" + std::to_string(count) + "] belongs");
+    T2I_CHECK(t.dtype == DType::f32 && t.elements() == count,
+              std::string(name_of(op)) + ": " + text(t) + " where f32[" + std::to_string(count) + "] belongs");
 }
 
 // f32 [G, columns] whose rows are shared by `rows` rows, rows a multiple of G.
 void check_shared_rows(Op op, const TensorView& t, std::int64_t rows, std::int64_t columns) {
     check_filled(op, {&t});
     T2I_CHECK(t.dtype == DType::f32 && t.shape.columns() == columns && rows % t.shape.rows() == 0,
-              std::string(name_of(op)) + ": " + text(t) + " cannot be shared by rows of [" +
-                  std::to_string(rows) + ", " + std::to_string(columns) + "]");
+              std::string(name_of(op)) + ": " + text(t) + " cannot be shared by rows of [" + std::to_string(rows) + ", " +
+                  std::to_string(columns) + "]");
 }
 
 void check_apart(Op op, const TensorView& out, const TensorView& in) {
-    T2I_CHECK(!overlap(out, in),
-              std::string(name_of(op)) + ": the output " + text(out) + " overlaps an input");
+    T2I_CHECK(!overlap(out, in), std::string(name_of(op)) + ": the output " + text(out) + " overlaps an input");
 }
 
 void check_matrix_in_columns(const Columns& c, std::int64_t rows, std::int64_t width) {
     check_filled(Op::attention, {&c.matrix});
-    T2I_CHECK(c.begin >= 0 && c.width == width && c.begin + c.width <= c.matrix.shape.columns() &&
-                  c.matrix.shape.rows() == rows,
-              "attention: columns " + std::to_string(c.begin) + "+" + std::to_string(c.width) + " of " +
-                  text(c.matrix));
+    T2I_CHECK(c.begin >= 0 && c.width == width && c.begin + c.width <= c.matrix.shape.columns() && c.matrix.shape.rows() == rows,
+              "attention: columns " + std::to_string(c.begin) + "+" + std::to_string(c.width) + " of " + text(c.matrix));
 }
 
 // Lengths in a device's memory are its kernels' to keep in range.
@@ -128,8 +124,7 @@ Conv2dArgs with_input_made(const ExecContext& ctx, Conv2dArgs a) {
     return a;
 }
 
-std::int64_t convolved(std::int64_t size, std::int64_t before, std::int64_t after, std::int64_t kernel,
-                       std::int64_t stride) {
+std::int64_t convolved(std::int64_t size, std::int64_t before, std::int64_t after, std::int64_t kernel, std::int64_t stride) {
     return (size + before + after - kernel) / stride + 1;
 }
 
@@ -141,16 +136,16 @@ void linear(const ExecContext& ctx, const LinearArgs& a) {
     const std::int64_t m = a.x.shape.rows(), k = a.weight->shape[1], n = a.weight->shape[0];
     T2I_CHECK(a.x.dtype == a.weight->compute && a.x.shape.columns() == k,
               "linear: x " + text(a.x) + " times a weight of " + a.weight->shape.text());
-    T2I_CHECK((a.out.dtype == DType::f32 || a.out.dtype == a.weight->compute) && a.out.shape.rows() == m &&
-                  a.out.shape.columns() == n,
-              "linear: out " + text(a.out) + " for x " + text(a.x) + " and weight " + a.weight->shape.text());
+    T2I_CHECK(
+        (a.out.dtype == DType::f32 || a.out.dtype == a.weight->compute) && a.out.shape.rows() == m && a.out.shape.columns() == n,
+        "linear: out " + text(a.out) + " for x " + text(a.x) + " and weight " + a.weight->shape.text());
     check_apart(Op::linear, a.out, a.x);
     if (a.bias) check_vector(Op::linear, *a.bias, n);
     if (a.gate) check_shared_rows(Op::linear, *a.gate, m, n);
     if (a.residual) {
         check_shared_rows(Op::linear, *a.residual, m, n);
-        const bool in_place = a.residual->data == a.out.data && a.residual->elements() == a.out.elements() &&
-                              a.out.dtype == DType::f32;
+        const bool in_place =
+            a.residual->data == a.out.data && a.residual->elements() == a.out.elements() && a.out.dtype == DType::f32;
         if (!in_place) check_apart(Op::linear, a.out, *a.residual);
     }
     count_flops(ctx, 2.0, {m, n, k});
@@ -162,23 +157,20 @@ void attention(const ExecContext& ctx, const AttentionArgs& a) {
     T2I_CHECK(a.batch >= 1 && a.heads >= 1, "attention without a batch or heads");
     const std::int64_t rows_q = a.q.matrix.shape.rows(), rows_k = a.k.matrix.shape.rows();
     T2I_CHECK(rows_q % a.batch == 0 && rows_k % a.batch == 0 && a.q.width % a.heads == 0,
-              "attention: q " + text(a.q.matrix) + " and k " + text(a.k.matrix) + " in " +
-                  std::to_string(a.batch) + " sequences of " + std::to_string(a.heads) + " heads");
+              "attention: q " + text(a.q.matrix) + " and k " + text(a.k.matrix) + " in " + std::to_string(a.batch) +
+                  " sequences of " + std::to_string(a.heads) + " heads");
     check_matrix_in_columns(a.q, rows_q, a.q.width);
     check_matrix_in_columns(a.k, rows_k, a.q.width);
     check_matrix_in_columns(a.v, rows_k, a.q.width);
     check_filled(Op::attention, {&a.out});
-    T2I_CHECK(a.k.matrix.dtype == a.q.matrix.dtype && a.v.matrix.dtype == a.q.matrix.dtype &&
-                  a.out.dtype == a.q.matrix.dtype && a.out.shape.rows() == rows_q &&
-                  a.out.shape.columns() == a.q.width,
-              "attention: q " + text(a.q.matrix) + ", k " + text(a.k.matrix) + ", v " + text(a.v.matrix) +
-                  ", out " + text(a.out));
-    for (const TensorView* in : {&a.q.matrix, &a.k.matrix, &a.v.matrix})
-        check_apart(Op::attention, a.out, *in);
+    T2I_CHECK(
+        a.k.matrix.dtype == a.q.matrix.dtype && a.v.matrix.dtype == a.q.matrix.dtype && a.out.dtype == a.q.matrix.dtype &&
+            a.out.shape.rows() == rows_q && a.out.shape.columns() == a.q.width,
+        "attention: q " + text(a.q.matrix) + ", k " + text(a.k.matrix) + ", v " + text(a.v.matrix) + ", out " + text(a.out));
+    for (const TensorView* in : {&a.q.matrix, &a.k.matrix, &a.v.matrix}) check_apart(Op::attention, a.out, *in);
     if (a.bias)
-        T2I_CHECK(
-            a.bias->dtype == DType::f32 && same_dims(*a.bias, {a.heads, rows_q / a.batch, rows_k / a.batch}),
-            "attention: bias " + text(*a.bias));
+        T2I_CHECK(a.bias->dtype == DType::f32 && same_dims(*a.bias, {a.heads, rows_q / a.batch, rows_k / a.batch}),
+                  "attention: bias " + text(*a.bias));
     if (a.key_lengths) check_key_lengths(*a.key_lengths, a.batch, rows_k / a.batch);
     count_flops(ctx, 4.0, {rows_q / a.batch, keys_read(a.key_lengths, rows_k), a.q.width});
     ctx.backend.attention(a);
@@ -192,18 +184,15 @@ void norm_modulate(const ExecContext& ctx, const NormModulateArgs& a) {
               "norm_modulate: " + text(a.x) + " to " + text(a.out));
     check_shared_rows(Op::norm_modulate, a.shift, m, c);
     check_shared_rows(Op::norm_modulate, a.scale, m, c);
-    T2I_CHECK(a.shift.shape.rows() == a.scale.shape.rows(),
-              "norm_modulate: shift " + text(a.shift) + ", scale " + text(a.scale));
+    T2I_CHECK(a.shift.shape.rows() == a.scale.shape.rows(), "norm_modulate: shift " + text(a.shift) + ", scale " + text(a.scale));
     if (a.out.data != a.x.data || a.out.dtype != DType::f32) check_apart(Op::norm_modulate, a.out, a.x);
     ctx.backend.norm_modulate(a);
 }
 
-void rms_norm(const ExecContext& ctx, const TensorView& x, const TensorView& weight, float eps,
-              const TensorView& out) {
+void rms_norm(const ExecContext& ctx, const TensorView& x, const TensorView& weight, float eps, const TensorView& out) {
     check_filled(Op::rms_norm, {&x, &out});
     check_activation(Op::rms_norm, out);
-    T2I_CHECK(x.dtype == DType::f32 && out.shape.rows() == x.shape.rows() &&
-                  out.shape.columns() == x.shape.columns(),
+    T2I_CHECK(x.dtype == DType::f32 && out.shape.rows() == x.shape.rows() && out.shape.columns() == x.shape.columns(),
               "rms_norm: " + text(x) + " to " + text(out));
     check_vector(Op::rms_norm, weight, x.shape.columns());
     if (out.data != x.data || out.dtype != DType::f32) check_apart(Op::rms_norm, out, x);
@@ -221,8 +210,7 @@ void group_norm(const ExecContext& ctx, const GroupNormArgs& a) {
 }
 
 void conv2d(const ExecContext& ctx, const Conv2dArgs& a) {
-    T2I_CHECK(a.weight != nullptr && a.weight->shape.rank() == 4,
-              "conv2d without a packed [Cout, Cin, KH, KW] weight");
+    T2I_CHECK(a.weight != nullptr && a.weight->shape.rank() == 4, "conv2d without a packed [Cout, Cin, KH, KW] weight");
     check_filled(Op::conv2d, {&a.x, &a.out});
     const Shape& w = a.weight->shape;
     T2I_CHECK(a.x.dtype == a.weight->compute && a.x.shape.rank() == 4 && a.x.shape[3] == w[1],
@@ -256,9 +244,9 @@ void conv2d(const ExecContext& ctx, const Conv2dArgs& a) {
 void upsample2x(const ExecContext& ctx, const TensorView& x, const TensorView& out) {
     check_filled(Op::upsample2x, {&x, &out});
     check_activation(Op::upsample2x, x);
-    T2I_CHECK(x.shape.rank() == 4 && out.dtype == x.dtype &&
-                  same_dims(out, {x.shape[0], 2 * x.shape[1], 2 * x.shape[2], x.shape[3]}),
-              "upsample2x: " + text(x) + " to " + text(out));
+    T2I_CHECK(
+        x.shape.rank() == 4 && out.dtype == x.dtype && same_dims(out, {x.shape[0], 2 * x.shape[1], 2 * x.shape[2], x.shape[3]}),
+        "upsample2x: " + text(x) + " to " + text(out));
     check_apart(Op::upsample2x, out, x);
     ctx.backend.upsample2x(x, out);
 }
@@ -274,8 +262,7 @@ void unary(const ExecContext& ctx, Unary f, const TensorView& x, const TensorVie
 void gated_gelu(const ExecContext& ctx, const TensorView& x, const TensorView& out) {
     check_filled(Op::gated_gelu, {&x, &out});
     check_activation(Op::gated_gelu, x);
-    T2I_CHECK(out.dtype == x.dtype && out.shape.rows() == x.shape.rows() &&
-                  2 * out.shape.columns() == x.shape.columns(),
+    T2I_CHECK(out.dtype == x.dtype && out.shape.rows() == x.shape.rows() && 2 * out.shape.columns() == x.shape.columns(),
               "gated_gelu: " + text(x) + " to " + text(out));
     check_apart(Op::gated_gelu, out, x);
     ctx.backend.gated_gelu(x, out);
@@ -286,11 +273,9 @@ void lincomb(const ExecContext& ctx, std::span<const LincombTerm> terms, const T
     ctx.backend.lincomb(terms, out);
 }
 
-void gather(const ExecContext& ctx, const TensorView& table, std::span<const std::int32_t> ids,
-            const TensorView& out) {
+void gather(const ExecContext& ctx, const TensorView& table, std::span<const std::int32_t> ids, const TensorView& out) {
     check_filled(Op::gather, {&table, &out});
-    T2I_CHECK(table.shape.rank() == 2 && (is_activation(table.dtype) || table.dtype == DType::f16),
-              "gather from " + text(table));
+    T2I_CHECK(table.shape.rank() == 2 && (is_activation(table.dtype) || table.dtype == DType::f16), "gather from " + text(table));
     T2I_CHECK(out.dtype == DType::f32 && out.shape.columns() == table.shape[1] &&
                   out.shape.rows() == static_cast<std::int64_t>(ids.size()),
               "gather: " + std::to_string(ids.size()) + " rows of " + text(table) + " to " + text(out));
@@ -304,11 +289,9 @@ void patchify(const ExecContext& ctx, const TensorView& latents, std::int64_t pa
     check_filled(Op::patchify, {&latents, &out});
     check_activation(Op::patchify, out);
     const Shape& s = latents.shape;
-    T2I_CHECK(
-        latents.dtype == DType::f32 && s.rank() == 4 && patch >= 1 && s[2] % patch == 0 && s[3] % patch == 0,
-        "patchify: " + text(latents) + " in patches of " + std::to_string(patch));
-    T2I_CHECK(out.shape.rows() == s[0] * (s[2] / patch) * (s[3] / patch) &&
-                  out.shape.columns() == s[1] * patch * patch,
+    T2I_CHECK(latents.dtype == DType::f32 && s.rank() == 4 && patch >= 1 && s[2] % patch == 0 && s[3] % patch == 0,
+              "patchify: " + text(latents) + " in patches of " + std::to_string(patch));
+    T2I_CHECK(out.shape.rows() == s[0] * (s[2] / patch) * (s[3] / patch) && out.shape.columns() == s[1] * patch * patch,
               "patchify: " + text(latents) + " to " + text(out));
     check_apart(Op::patchify, out, latents);
     ctx.backend.patchify(latents, patch, out);
@@ -317,24 +300,21 @@ void patchify(const ExecContext& ctx, const TensorView& latents, std::int64_t pa
 void unpatchify(const ExecContext& ctx, const TensorView& tokens, std::int64_t patch, const TensorView& out) {
     check_filled(Op::unpatchify, {&tokens, &out});
     const Shape& s = out.shape;
-    T2I_CHECK(tokens.dtype == DType::f32 && out.dtype == DType::f32 && s.rank() == 4 && patch >= 1 &&
-                  s[2] % patch == 0 && s[3] % patch == 0,
+    T2I_CHECK(tokens.dtype == DType::f32 && out.dtype == DType::f32 && s.rank() == 4 && patch >= 1 && s[2] % patch == 0 &&
+                  s[3] % patch == 0,
               "unpatchify: " + text(tokens) + " to " + text(out));
-    T2I_CHECK(tokens.shape.rows() == s[0] * (s[2] / patch) * (s[3] / patch) &&
-                  tokens.shape.columns() % (patch * patch) == 0 &&
+    T2I_CHECK(tokens.shape.rows() == s[0] * (s[2] / patch) * (s[3] / patch) && tokens.shape.columns() % (patch * patch) == 0 &&
                   tokens.shape.columns() >= s[1] * patch * patch,
               "unpatchify: " + text(tokens) + " to " + text(out));
     check_apart(Op::unpatchify, out, tokens);
     ctx.backend.unpatchify(tokens, patch, out);
 }
 
-void timestep_embed(const ExecContext& ctx, std::span<const float> timesteps, float shift,
-                    const TensorView& out) {
+void timestep_embed(const ExecContext& ctx, std::span<const float> timesteps, float shift, const TensorView& out) {
     check_filled(Op::timestep_embed, {&out});
     check_activation(Op::timestep_embed, out);
     const std::int64_t half = out.shape.columns() / 2;
-    T2I_CHECK(out.shape.columns() % 2 == 0 &&
-                  out.shape.rows() == static_cast<std::int64_t>(timesteps.size()) &&
+    T2I_CHECK(out.shape.columns() % 2 == 0 && out.shape.rows() == static_cast<std::int64_t>(timesteps.size()) &&
                   static_cast<float>(half) > shift,
               "timestep_embed: " + std::to_string(timesteps.size()) + " timesteps to " + text(out));
     ctx.backend.timestep_embed(timesteps, shift, out);
@@ -342,8 +322,7 @@ void timestep_embed(const ExecContext& ctx, std::span<const float> timesteps, fl
 
 void cast(const ExecContext& ctx, const TensorView& x, const TensorView& out) {
     check_filled(Op::cast, {&x, &out});
-    const bool known = (is_activation(x.dtype) && is_activation(out.dtype)) ||
-                       (x.dtype == DType::f16 && out.dtype == DType::f32);
+    const bool known = (is_activation(x.dtype) && is_activation(out.dtype)) || (x.dtype == DType::f16 && out.dtype == DType::f32);
     T2I_CHECK(known && out.elements() == x.elements(), "cast: " + text(x) + " to " + text(out));
     check_apart(Op::cast, out, x);
     ctx.backend.cast(x, out);
@@ -379,8 +358,7 @@ void sampler_update(const ExecContext& ctx, const SamplerUpdateArgs& a) {
     T2I_CHECK(a.x.elements() == a.x0.elements(), "sampler_update: x " + text(a.x) + ", x0 " + text(a.x0));
     check_apart(op, a.x0, a.x);
     check_filled(op, {&a.first_bad});
-    T2I_CHECK(a.first_bad.dtype == DType::i32 && a.first_bad.elements() == 1,
-              "sampler_update: first_bad " + text(a.first_bad));
+    T2I_CHECK(a.first_bad.dtype == DType::i32 && a.first_bad.elements() == 1, "sampler_update: first_bad " + text(a.first_bad));
     if (a.inputs) {
         check_filled(op, {&*a.inputs});
         T2I_CHECK(a.inputs->dtype == DType::f32 && a.inputs->elements() % a.x.elements() == 0,
@@ -404,8 +382,7 @@ void to_rgb8(const ExecContext& ctx, const TensorView& x, const TensorView& out)
 void to_channels_last(const ExecContext& ctx, const TensorView& x, const TensorView& out) {
     check_filled(Op::to_channels_last, {&x, &out});
     check_activation(Op::to_channels_last, out);
-    T2I_CHECK(x.dtype == DType::f32 && x.shape.rank() == 4 &&
-                  same_dims(out, {x.shape[0], x.shape[2], x.shape[3], x.shape[1]}),
+    T2I_CHECK(x.dtype == DType::f32 && x.shape.rank() == 4 && same_dims(out, {x.shape[0], x.shape[2], x.shape[3], x.shape[1]}),
               "to_channels_last: " + text(x) + " to " + text(out));
     check_apart(Op::to_channels_last, out, x);
     ctx.backend.to_channels_last(x, out);
@@ -414,8 +391,7 @@ void to_channels_last(const ExecContext& ctx, const TensorView& x, const TensorV
 void to_channels_first(const ExecContext& ctx, const TensorView& x, const TensorView& out) {
     check_filled(Op::to_channels_first, {&x, &out});
     check_activation(Op::to_channels_first, x);
-    T2I_CHECK(out.dtype == DType::f32 && x.shape.rank() == 4 &&
-                  same_dims(out, {x.shape[0], x.shape[3], x.shape[1], x.shape[2]}),
+    T2I_CHECK(out.dtype == DType::f32 && x.shape.rank() == 4 && same_dims(out, {x.shape[0], x.shape[3], x.shape[1], x.shape[2]}),
               "to_channels_first: " + text(x) + " to " + text(out));
     check_apart(Op::to_channels_first, out, x);
     ctx.backend.to_channels_first(x, out);
@@ -423,20 +399,19 @@ void to_channels_first(const ExecContext& ctx, const TensorView& x, const Tensor
 
 std::unique_ptr<PackedWeight> pack_linear(Backend& backend, const TensorView& weight, DType compute) {
     check_filled(Op::linear, {&weight});
-    T2I_CHECK(weight.shape.rank() == 2 && weight.device == Device::host &&
-                  (is_activation(weight.dtype) || weight.dtype == DType::f16),
-              "pack_linear: " + text(weight));
+    T2I_CHECK(
+        weight.shape.rank() == 2 && weight.device == Device::host && (is_activation(weight.dtype) || weight.dtype == DType::f16),
+        "pack_linear: " + text(weight));
     T2I_CHECK(backend.supports(Op::linear, compute),
               "linear in " + std::string(name_of(compute)) + " on " + backend.description());
     return backend.pack_linear(weight, compute);
 }
 
-std::unique_ptr<PackedWeight> pack_conv2d(Backend& backend, const TensorView& weight, DType compute,
-                                          const Conv2dUse& use) {
+std::unique_ptr<PackedWeight> pack_conv2d(Backend& backend, const TensorView& weight, DType compute, const Conv2dUse& use) {
     check_filled(Op::conv2d, {&weight});
-    T2I_CHECK(weight.shape.rank() == 4 && weight.device == Device::host &&
-                  (is_activation(weight.dtype) || weight.dtype == DType::f16),
-              "pack_conv2d: " + text(weight));
+    T2I_CHECK(
+        weight.shape.rank() == 4 && weight.device == Device::host && (is_activation(weight.dtype) || weight.dtype == DType::f16),
+        "pack_conv2d: " + text(weight));
     T2I_CHECK(backend.supports(Op::conv2d, compute),
               "conv2d in " + std::string(name_of(compute)) + " on " + backend.description());
     return backend.pack_conv2d(weight, compute, use);

@@ -12,20 +12,17 @@ namespace t2i::ops {
 void linear(const ExecContext& ctx, const LinearArgs& a);
 void attention(const ExecContext& ctx, const AttentionArgs& a);
 void norm_modulate(const ExecContext& ctx, const NormModulateArgs& a);
-void rms_norm(const ExecContext& ctx, const TensorView& x, const TensorView& weight, float eps,
-              const TensorView& out);
+void rms_norm(const ExecContext& ctx, const TensorView& x, const TensorView& weight, float eps, const TensorView& out);
 void group_norm(const ExecContext& ctx, const GroupNormArgs& a);
 void conv2d(const ExecContext& ctx, const Conv2dArgs& a);
 void upsample2x(const ExecContext& ctx, const TensorView& x, const TensorView& out);
 void unary(const ExecContext& ctx, Unary f, const TensorView& x, const TensorView& out);
 void gated_gelu(const ExecContext& ctx, const TensorView& x, const TensorView& out);
 void lincomb(const ExecContext& ctx, std::span<const LincombTerm> terms, const TensorView& out);
-void gather(const ExecContext& ctx, const TensorView& table, std::span<const std::int32_t> ids,
-            const TensorView& out);
+void gather(const ExecContext& ctx, const TensorView& table, std::span<const std::int32_t> ids, const TensorView& out);
 void patchify(const ExecContext& ctx, const TensorView& latents, std::int64_t patch, const TensorView& out);
 void unpatchify(const ExecContext& ctx, const TensorView& tokens, std::int64_t patch, const TensorView& out);
-void timestep_embed(const ExecContext& ctx, std::span<const float> timesteps, float shift,
-                    const TensorView& out);
+void timestep_embed(const ExecContext& ctx, std::span<const float> timesteps, float shift, const TensorView& out);
 void cast(const ExecContext& ctx, const TensorView& x, const TensorView& out);
 void residual_norm(const ExecContext& ctx, const ResidualNormArgs& a);
 void sampler_update(const ExecContext& ctx, const SamplerUpdateArgs& a);
@@ -34,9 +31,8 @@ void to_channels_last(const ExecContext& ctx, const TensorView& x, const TensorV
 void to_channels_first(const ExecContext& ctx, const TensorView& x, const TensorView& out);
 
 // Packing, checked in the same way: `weight` is f32, f16 or bf16 host memory of rank 2 or 4.
-[[nodiscard]] std::unique_ptr<PackedWeight> pack_linear(Backend& backend, const TensorView& weight,
-                                                        DType compute);
-[[nodiscard]] std::unique_ptr<PackedWeight> pack_conv2d(Backend& backend, const TensorView& weight,
-                                                        DType compute, const Conv2dUse& use = {});
+[[nodiscard]] std::unique_ptr<PackedWeight> pack_linear(Backend& backend, const TensorView& weight, DType compute);
+[[nodiscard]] std::unique_ptr<PackedWeight> pack_conv2d(Backend& backend, const TensorView& weight, DType compute,
+                                                        const Conv2dUse& use = {});
 
 }  // namespace t2i::ops

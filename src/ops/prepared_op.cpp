@@ -57,10 +57,8 @@ TensorView PreparedOp::input(const Shape& shape, DType dtype, float amplitude) {
     const std::vector<float> values = numbers(shape.elements(), amplitude);
     const Tensor host = Tensor::host(shape, dtype);
     for (std::size_t i = 0; i < values.size(); ++i) {
-        if (dtype == DType::bf16)
-            host.as<bf16>()[i] = to_bf16(values[i]);
-        else
-            host.as<float>()[i] = values[i];
+        if (dtype == DType::bf16) host.as<bf16>()[i] = to_bf16(values[i]);
+        else host.as<float>()[i] = values[i];
     }
     return input_of(host);
 }
@@ -128,8 +126,7 @@ std::vector<float> PreparedOp::out_values() const {
     const auto bytes = out_bytes();
     if (out_.dtype == DType::u8)
         std::ranges::transform(bytes, values.begin(), [](std::byte b) { return static_cast<float>(std::to_integer<int>(b)); });
-    else
-        convert_to_f32(bytes.data(), out_.dtype, values.size(), values.data());
+    else convert_to_f32(bytes.data(), out_.dtype, values.size(), values.data());
     return values;
 }
 

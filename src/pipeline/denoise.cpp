@@ -51,7 +51,8 @@ TensorView DenoiseLoop::history(std::size_t step, std::size_t ago) const {
 }
 
 void DenoiseLoop::draw(std::vector<TorchGenerator>& noise, const TensorView& to) {
-    for (std::size_t i = 0; i < noise.size(); ++i) noise[i].normal(drawn_.view.slice(static_cast<std::int64_t>(i), 1).as<float>());
+    for (std::size_t i = 0; i < noise.size(); ++i)
+        noise[i].normal(drawn_.view.slice(static_cast<std::int64_t>(i), 1).as<float>());
     ctx_.backend.copy(drawn_, to);
 }
 
@@ -67,7 +68,8 @@ void DenoiseLoop::start(std::span<const std::uint64_t> seeds, std::vector<TorchG
     ops::lincomb(ctx_, initial, latents_);
     const std::array scaled{LincombTerm{settings_.plan.steps.front().model_scale, latents_}};
     const std::int64_t pictures = settings_.latents[0];
-    for (std::int64_t row = 0; row < model_rows(); row += pictures) ops::lincomb(ctx_, scaled, model_input_.view.slice(row, pictures));
+    for (std::int64_t row = 0; row < model_rows(); row += pictures)
+        ops::lincomb(ctx_, scaled, model_input_.view.slice(row, pictures));
 }
 
 // x0 = x0_from_x · x + x0_from_model · guided model output, guidance folded into the same sum:
@@ -126,7 +128,8 @@ void DenoiseLoop::run(const Call& call) {
     const std::size_t steps = steps_.size(), ahead = at_once ? 0 : steps_ahead;
     std::vector<TorchGenerator> noise;
     std::vector<WorkMark> marks;
-    if (!at_once && !warm_) do_step({ctx_.backend, ctx_.scratch, nullptr}, 0);  // takes the memory that recordings must not ask for
+    if (!at_once && !warm_)
+        do_step({ctx_.backend, ctx_.scratch, nullptr}, 0);  // takes the memory that recordings must not ask for
     warm_ = true;
     start(call.seeds, noise);
     const auto finished = [&](std::size_t i) {

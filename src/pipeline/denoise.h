@@ -15,8 +15,8 @@ namespace t2i {
 struct DenoiseSettings {
     SamplerPlan plan;
     double cfg_scale = 1.0;
-    bool guided = false;        // the model reads [negative…, positive…]: twice as many rows as pictures
-    Shape latents;              // [pictures, C, H, W]
+    bool guided = false;           // the model reads [negative…, positive…]: twice as many rows as pictures
+    Shape latents;                 // [pictures, C, H, W]
     std::int64_t text_tokens = 1;  // rows of a text, padding included
     bool operator==(const DenoiseSettings&) const = default;
 };
@@ -60,11 +60,11 @@ class DenoiseLoop {
     DenoiseSettings settings_;
     std::unique_ptr<DenoiserRequest> request_;
     Tensor latents_, model_input_, model_output_, fresh_noise_, first_bad_;
-    Tensor drawn_;                  // host: noise on its way
-    std::vector<Tensor> x0_;        // data predictions, in turn: as many as the plan looks back
+    Tensor drawn_;            // host: noise on its way
+    std::vector<Tensor> x0_;  // data predictions, in turn: as many as the plan looks back
     struct Step {
         std::unique_ptr<Recording> recording;
-        double flops = 0;           // counted while recording
+        double flops = 0;  // counted while recording
         bool replayed = false;
     };
     std::vector<Step> steps_;

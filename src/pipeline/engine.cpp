@@ -24,7 +24,8 @@ DType parse_dtype(const std::string& name, const Backend& backend) {
     if (name == "f32") return DType::f32;
     if (name != "bf16") throw Error(ErrorCode::usage, "unknown dtype \"" + name + "\" (auto, f32, bf16)", "--dtype");
     if (!backend.supports(Op::linear, DType::bf16))
-        throw Error(ErrorCode::resource, "bf16 needs a CPU with AVX-512 BF16 or AMX; this one has neither (use auto or f32)", "--dtype");
+        throw Error(ErrorCode::resource, "bf16 needs a CPU with AVX-512 BF16 or AMX; this one has neither (use auto or f32)",
+                    "--dtype");
     return DType::bf16;
 }
 
@@ -47,20 +48,21 @@ Choice choose_backend(const std::string& device) {
 }  // namespace
 
 Engine::Engine(const PipelineOptions& options)
-    : batch_size_(options.engine_batch),
-      tracer_(options.tracer ? *options.tracer : own_tracer_) {
+    : batch_size_(options.engine_batch), tracer_(options.tracer ? *options.tracer : own_tracer_) {
     const TraceSpan span(&tracer_, "load");
     const Choice choice = choose_backend(options.device);
     backend_ = make_backend(choice.backend, {.threads = options.threads, .fast_math = options.fast_math});
     compute_ = parse_dtype(options.dtype, *backend_);
     folder_ = read_model_folder(options.model);
     denoiser_ = load_denoiser(*backend_, folder_.component("transformer"), compute_);
-    prompts_ = make_prompts(folder_, *denoiser_, *backend_, compute_, {.cache = options.text_cache, .cache_folder = options.text_cache_folder});
+    prompts_ = make_prompts(folder_, *denoiser_, *backend_, compute_,
+                            {.cache = options.text_cache, .cache_folder = options.text_cache_folder});
     const std::string decoder_path = options.vae.empty() ? folder_.component("vae") : options.vae;
     decoder_ = load_decoder(*backend_, decoder_path, compute_);
     if (decoder_->channels() != denoiser_->channels())
-        throw Error(ErrorCode::input, "decodes latents of " + std::to_string(decoder_->channels()) + " channels, the model makes " +
-                                          std::to_string(denoiser_->channels()),
+        throw Error(ErrorCode::input,
+                    "decodes latents of " + std::to_string(decoder_->channels()) + " channels, the model makes " +
+                        std::to_string(denoiser_->channels()),
                     decoder_path);
     drop_caches();
     hash_ = std::async(std::launch::async, fingerprint, options.model).share();

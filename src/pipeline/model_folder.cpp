@@ -55,7 +55,8 @@ void read_number(const json& object, const char* key, T low, T high, T& value, c
 std::vector<std::string> texts(const json& list, const std::string& key, const std::string& where) {
     std::vector<std::string> out;
     for (const auto& item : list) {
-        if (!item.is_string()) throw Error(ErrorCode::input, "\"vocabulary\": " + in_quotes(key) + " is neither a text nor a list of texts", where);
+        if (!item.is_string())
+            throw Error(ErrorCode::input, "\"vocabulary\": " + in_quotes(key) + " is neither a text nor a list of texts", where);
         out.push_back(item.get<std::string>());
     }
     return out;
@@ -106,7 +107,8 @@ void read_classes(const json& index, ModelFolder& m, const std::string& where) {
         ClassLabel label{};
         const auto [end, problem] = std::from_chars(key.data(), key.data() + key.size(), label.id);
         if (problem != std::errc{} || end != key.data() + key.size() || label.id < 0 || !names.is_string())
-            throw Error(ErrorCode::input, "\"id2label\" holds a bad entry " + in_quotes(key) + ": a number and a name are asked for", where);
+            throw Error(ErrorCode::input,
+                        "\"id2label\" holds a bad entry " + in_quotes(key) + ": a number and a name are asked for", where);
         label.names = names.get<std::string>();
         m.classes.push_back(std::move(label));
     }
@@ -116,7 +118,8 @@ void read_classes(const json& index, ModelFolder& m, const std::string& where) {
 
 std::string ModelFolder::component(const std::string& component_name) const {
     if (!components.contains(component_name))
-        throw Error(ErrorCode::input, "lists no component \"" + component_name + "\"", (fs::path(path) / "model_index.json").string());
+        throw Error(ErrorCode::input, "lists no component \"" + component_name + "\"",
+                    (fs::path(path) / "model_index.json").string());
     const auto folder = fs::path(path) / component_name;
     if (!fs::is_directory(folder)) throw Error(ErrorCode::input, "component folder is missing", folder.string());
     return folder.string();
@@ -143,7 +146,8 @@ ModelFolder read_model_folder(const std::string& path) {
     if (row == known_classes.end()) {
         std::string names;
         for (const auto& c : known_classes) names += std::string(names.empty() ? "" : ", ") + c.name;
-        throw Error(ErrorCode::input, "pipeline \"" + m.pipeline_class + "\" is not supported (supported: " + names + ")", index_path.string());
+        throw Error(ErrorCode::input, "pipeline \"" + m.pipeline_class + "\" is not supported (supported: " + names + ")",
+                    index_path.string());
     }
     m.steps = row->steps;
     m.cfg_scale = row->cfg_scale;

@@ -13,22 +13,23 @@ namespace t2i {
 
 // "vocabulary" of t2i.json: a text, or an object of texts, numbers, lists of texts and objects of such lists.
 struct Vocabulary {
-    std::vector<std::pair<std::string, std::vector<std::string>>> entries;  // by name, in the file's order; a text is a list of one
+    std::vector<std::pair<std::string, std::vector<std::string>>>
+        entries;                     // by name, in the file's order; a text is a list of one
     std::vector<std::string> words;  // of the entry "words", all languages: what has_known_word() looks for
 };
 
 struct ModelFolder {
     std::string path;
-    std::string name;                                // the folder's own name
-    std::string pipeline_class;                      // "PixArtAlphaPipeline"
-    std::map<std::string, std::string> components;   // folder → class, without the [null, null] ones
+    std::string name;                               // the folder's own name
+    std::string pipeline_class;                     // "PixArtAlphaPipeline"
+    std::map<std::string, std::string> components;  // folder → class, without the [null, null] ones
     ScheduleConfig schedule;
     // t2i.json, or what the pipeline class implies
     int steps = 20;
     double cfg_scale = 4.5;
     int max_prompt_tokens = 120;
-    std::vector<ClassLabel> classes;                 // id2label of a class-conditional pipeline, in the file's order; may be empty
-    Vocabulary vocabulary;                           // what the model can draw, as t2i.json says it; may be empty
+    std::vector<ClassLabel> classes;  // id2label of a class-conditional pipeline, in the file's order; may be empty
+    Vocabulary vocabulary;            // what the model can draw, as t2i.json says it; may be empty
 
     // The folder of a component; throws Error{input} when model_index.json does not list it or it is not there.
     [[nodiscard]] std::string component(const std::string& name) const;

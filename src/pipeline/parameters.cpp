@@ -41,9 +41,11 @@ Fields read_fields(std::string_view line, const std::string& where) {
         std::string value;
         if (end < line.size() && line[end] == '"') {
             const auto past = end_of_string(line, end);
-            const auto quoted = past == std::string_view::npos ? nlohmann::json(nlohmann::json::value_t::discarded)
-                                                              : nlohmann::json::parse(line.substr(end, past - end), nullptr, false);
-            if (!quoted.is_string()) throw Error(ErrorCode::input, "parameters: the value of " + in_quotes(name) + " has no end", where);
+            const auto quoted = past == std::string_view::npos
+                                    ? nlohmann::json(nlohmann::json::value_t::discarded)
+                                    : nlohmann::json::parse(line.substr(end, past - end), nullptr, false);
+            if (!quoted.is_string())
+                throw Error(ErrorCode::input, "parameters: the value of " + in_quotes(name) + " has no end", where);
             value = quoted.get<std::string>();
             end = line.find(", ", past);
         } else {
@@ -61,7 +63,8 @@ T number(std::string_view text, const char* name, const std::string& where) {
     T value{};
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc() || end != text.data() + text.size())
-        throw Error(ErrorCode::input, std::string("parameters: ") + name + " " + in_quotes(text) + " is not a number of its range", where);
+        throw Error(ErrorCode::input,
+                    std::string("parameters: ") + name + " " + in_quotes(text) + " is not a number of its range", where);
     return value;
 }
 
@@ -83,9 +86,10 @@ std::string parameters_text(const ResolvedRequest& r, const ModelInfo& info, std
     if (!r.negative_prompt.empty()) text += std::string(negative_mark) + r.negative_prompt;
     text += std::string(steps_mark) + std::to_string(r.plan.steps.size()) + ", Sampler: " + field(r.sampler);
     if (!r.scheduler.empty()) text += ", Schedule type: " + field(r.scheduler);
-    text += ", CFG scale: " + number_text(r.cfg_scale) + ", Seed: " + std::to_string(seed) + ", Size: " + std::to_string(r.width) + "x" +
-            std::to_string(r.height) + ", Model hash: " + info.hash + ", Model: " + field(info.name) + ", Device: " + field(info.device) +
-            ", Dtype: " + info.dtype + ", Version: t2i " T2I_VERSION;
+    text += ", CFG scale: " + number_text(r.cfg_scale) + ", Seed: " + std::to_string(seed) +
+            ", Size: " + std::to_string(r.width) + "x" + std::to_string(r.height) + ", Model hash: " + info.hash +
+            ", Model: " + field(info.name) + ", Device: " + field(info.device) + ", Dtype: " + info.dtype +
+            ", Version: t2i " T2I_VERSION;
     return text;
 }
 

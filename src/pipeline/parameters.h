@@ -12,13 +12,13 @@ namespace t2i {
 [[nodiscard]] std::string parameters_text(const ResolvedRequest& r, const ModelInfo& info, std::uint64_t seed);
 
 struct Parameters {
-    GenerateRequest request;                     // one picture, with steps, width and height set
-    std::string model, hash, device, dtype;      // as written; "" where the text has none
+    GenerateRequest request;                 // one picture, with steps, width and height set
+    std::string model, hash, device, dtype;  // as written; "" where the text has none
 };
 
-// The reverse of parameters_text(); fields of other programs are passed over. The last line that begins with "Steps: " and the last
-// one before it that begins with "Negative prompt: " count. Throws Error{input}: no such line, no seed or size, a value that is no
-// number. `where` names the file.
+// The reverse of parameters_text(); fields of other programs are passed over. The last line that begins with "Steps: " and the
+// last one before it that begins with "Negative prompt: " count. Throws Error{input}: no such line, no seed or size, a value that
+// is no number. `where` names the file.
 [[nodiscard]] Parameters read_parameters(std::string_view text, const std::string& where);
 
 }  // namespace t2i

@@ -76,7 +76,8 @@ void Pipeline::generate(const GenerateRequest& request, const Callbacks& callbac
             if (error.code() != ErrorCode::resource || count == 1) throw;
             engine.drop_caches();
             together = count / 2;
-            if (callbacks.warning) callbacks.warning(std::string(error.what()) + "; trying " + std::to_string(together) + " pictures at a time");
+            if (callbacks.warning)
+                callbacks.warning(std::string(error.what()) + "; trying " + std::to_string(together) + " pictures at a time");
         }
     }
     engine.flush();

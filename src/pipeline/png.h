@@ -23,13 +23,15 @@ struct PngInfo {
 // with its flag set) is inflated up to 1 MiB. Throws Error{input}; `where` names the file.
 [[nodiscard]] PngInfo read_png_info(std::span<const std::uint8_t> file, const std::string& where);
 
-// The pixels of a PNG in memory as 8-bit RGB, up to 4096x4096; alpha is dropped. Checks what read_png_info() checks. Throws Error{input}.
+// The pixels of a PNG in memory as 8-bit RGB, up to 4096x4096; alpha is dropped. Checks what read_png_info() checks. Throws
+// Error{input}.
 [[nodiscard]] Image decode_png(std::span<const std::uint8_t> file, const std::string& where);
 
 // Writes bytes to a temporary name, syncs and renames, so that `path` is whole or untouched. The temporary name is in
 // `temporary_folder` (on the same file system), or beside the file when that is empty. The folder itself is not synced.
 // Throws Error{input} naming the path: folder missing, read-only, disk full.
-void write_file_atomically(const std::string& path, std::span<const std::uint8_t> bytes, const std::string& temporary_folder = {});
+void write_file_atomically(const std::string& path, std::span<const std::uint8_t> bytes,
+                           const std::string& temporary_folder = {});
 
 // A whole file. Throws Error{input} naming it, also when it is larger than `limit`.
 [[nodiscard]] std::vector<std::uint8_t> read_file(const std::string& path, std::size_t limit_bytes = std::size_t{1} << 30);

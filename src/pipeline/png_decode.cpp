@@ -24,7 +24,8 @@ Image decode_png(std::span<const std::uint8_t> file, const std::string& where) {
     const std::unique_ptr<stbi_uc, decltype(&std::free)> pixels(
         stbi_load_from_memory(file.data(), static_cast<int>(file.size()), &width, &height, &channels, 3), &std::free);
     if (!pixels || static_cast<std::uint32_t>(width) != info.width || static_cast<std::uint32_t>(height) != info.height)
-        throw Error(ErrorCode::input, std::string("its pixels cannot be read (") + (pixels ? "size" : stbi_failure_reason()) + ")", where);
+        throw Error(ErrorCode::input,
+                    std::string("its pixels cannot be read (") + (pixels ? "size" : stbi_failure_reason()) + ")", where);
     Image image{.width = width, .height = height, .rgb = {}, .seed = 0, .parameters = {}, .latents = {}};
     image.rgb.assign(pixels.get(), pixels.get() + std::size_t{3} * info.width * info.height);
     return image;

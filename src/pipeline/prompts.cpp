@@ -24,12 +24,13 @@ class TextPrompts final : public Prompts {
           encoder_(load_text_encoder(backend, folder.component("text_encoder"), compute)),
           cache_(static_cast<std::size_t>(options.cache)) {
         if (tokenizer_->vocabulary() > encoder_->vocabulary())
-            throw Error(ErrorCode::input, "tokenizer has " + std::to_string(tokenizer_->vocabulary()) + " ids, the text encoder knows " +
-                                              std::to_string(encoder_->vocabulary()),
+            throw Error(ErrorCode::input,
+                        "tokenizer has " + std::to_string(tokenizer_->vocabulary()) + " ids, the text encoder knows " +
+                            std::to_string(encoder_->vocabulary()),
                         folder.component("tokenizer"));
         if (!options.cache_folder.empty())
-            cache_.keep_on_disk({options.cache_folder, fingerprint(folder.component("text_encoder")) + ", " + std::string(backend.name()) +
-                                                           ", " + std::string(name_of(compute))});
+            cache_.keep_on_disk({options.cache_folder, fingerprint(folder.component("text_encoder")) + ", " +
+                                                           std::string(backend.name()) + ", " + std::string(name_of(compute))});
     }
 
     [[nodiscard]] Tokens tokenize(const std::string& prompt, const char* flag) const override {
@@ -87,9 +88,10 @@ class ClassPrompts final : public Prompts {
     static const std::vector<ClassLabel>& checked(const ModelFolder& folder, std::int64_t classes) {
         for (const auto& label : folder.classes)
             if (label.id >= classes)
-                throw Error(ErrorCode::input, "\"id2label\" names class " + std::to_string(label.id) + ", the transformer knows " +
-                                                  std::to_string(classes),
-                            (std::filesystem::path(folder.path) / "model_index.json").string());
+                throw Error(
+                    ErrorCode::input,
+                    "\"id2label\" names class " + std::to_string(label.id) + ", the transformer knows " + std::to_string(classes),
+                    (std::filesystem::path(folder.path) / "model_index.json").string());
         return folder.classes;
     }
 
@@ -115,7 +117,10 @@ std::vector<std::shared_ptr<const Tensor>> TextCache::encode(const ExecContext& 
         const Shape& s = encoded.embeddings.shape();
         for (std::size_t i = 0; i < missing.size(); ++i) {
             auto text = std::make_shared<Tensor>(allocate(ctx.backend, {encoded.lengths[i], s[2]}));
-            ctx.backend.copy(encoded.embeddings.view.slice(static_cast<std::int64_t>(i), 1).reshaped({s[1], s[2]}).slice(0, encoded.lengths[i]), *text);
+            ctx.backend.copy(encoded.embeddings.view.slice(static_cast<std::int64_t>(i), 1)
+                                 .reshaped({s[1], s[2]})
+                                 .slice(0, encoded.lengths[i]),
+                             *text);
             remember(missing[i], texts[missing[i]] = text);
             if (!store_) continue;
             const Tensor host = Tensor::host(text->shape());
@@ -137,7 +142,8 @@ void TextCache::remember(const std::vector<std::int32_t>& ids, const std::shared
 std::unique_ptr<Prompts> make_prompts(const ModelFolder& folder, const Denoiser& denoiser, Backend& backend, DType compute,
                                       const PromptOptions& options) {
     if (denoiser.classes() > 0 && folder.components.contains("text_encoder"))
-        throw Error(ErrorCode::input, "is class-conditional, but " + folder.pipeline_class + " lists a text encoder", folder.component("transformer"));
+        throw Error(ErrorCode::input, "is class-conditional, but " + folder.pipeline_class + " lists a text encoder",
+                    folder.component("transformer"));
     if (denoiser.classes() > 0) return std::make_unique<ClassPrompts>(folder, denoiser.classes());
     return std::make_unique<TextPrompts>(folder, backend, compute, options);
 }

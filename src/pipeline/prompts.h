@@ -58,7 +58,7 @@ struct PromptOptions {
 
 // Loads what turns prompts into what this denoiser reads: the folder's tokenizer and text encoder, or the class names of its
 // model_index.json. Throws Error{input} naming the file.
-[[nodiscard]] std::unique_ptr<Prompts> make_prompts(const ModelFolder& folder, const Denoiser& denoiser, Backend& backend, DType compute,
-                                                    const PromptOptions& options);
+[[nodiscard]] std::unique_ptr<Prompts> make_prompts(const ModelFolder& folder, const Denoiser& denoiser, Backend& backend,
+                                                    DType compute, const PromptOptions& options);
 
 }  // namespace t2i

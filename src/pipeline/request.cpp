@@ -9,23 +9,25 @@ namespace {
 
 void check_range(const char* flag, double value, double low, double high) {
     if (!(value >= low && value <= high))
-        throw Error(ErrorCode::usage, number_text(value) + " is out of range [" + number_text(low) + ", " + number_text(high) + "]", flag);
+        throw Error(ErrorCode::usage,
+                    number_text(value) + " is out of range [" + number_text(low) + ", " + number_text(high) + "]", flag);
 }
 
 void check_size(const char* flag, int size, std::int64_t multiple) {
     check_range(flag, size, static_cast<double>(multiple), 4096);
     if (size % multiple != 0) {
         const auto below = size / multiple * multiple;
-        throw Error(ErrorCode::usage, std::to_string(size) + " is not divisible by " + std::to_string(multiple) + " (nearest: " +
-                                          std::to_string(below) + ", " + std::to_string(below + multiple) + ")",
+        throw Error(ErrorCode::usage,
+                    std::to_string(size) + " is not divisible by " + std::to_string(multiple) +
+                        " (nearest: " + std::to_string(below) + ", " + std::to_string(below + multiple) + ")",
                     flag);
     }
 }
 
 }  // namespace
 
-ResolvedRequest resolve(const GenerateRequest& request, const ModelInfo& info, const ScheduleConfig& schedule, std::int64_t factor,
-                        std::int64_t patch) {
+ResolvedRequest resolve(const GenerateRequest& request, const ModelInfo& info, const ScheduleConfig& schedule,
+                        std::int64_t factor, std::int64_t patch) {
     ResolvedRequest r;
     r.prompt = request.prompt;
     r.negative_prompt = request.negative_prompt;

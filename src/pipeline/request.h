@@ -13,9 +13,9 @@ struct ResolvedRequest {
     std::uint64_t seed = 42;
     int width = 0, height = 0, count = 1;
     double cfg_scale = 1.0;
-    bool guided = false;     // cfg_scale > 1
-    std::string sampler;     // row name
-    std::string scheduler;   // as asked for; empty: the model's own
+    bool guided = false;    // cfg_scale > 1
+    std::string sampler;    // row name
+    std::string scheduler;  // as asked for; empty: the model's own
     SamplerPlan plan;
 };
 

@@ -1,13 +1,13 @@
 #include "pipeline/text_store.h"
 
 #include <unistd.h>
+#include <xxhash.h>
 
 #include <array>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <xxhash.h>
 
 #include "t2i/error.h"
 
@@ -54,7 +54,8 @@ std::optional<Tensor> TextStore::load(std::span<const std::int32_t> ids, std::in
         return std::nullopt;
     Tensor text = Tensor::host({header.tokens, width});
     const auto values = text.as<float>();
-    if (!file.read(reinterpret_cast<char*>(values.data()), static_cast<std::streamsize>(values.size_bytes()))) return std::nullopt;
+    if (!file.read(reinterpret_cast<char*>(values.data()), static_cast<std::streamsize>(values.size_bytes())))
+        return std::nullopt;
     if (XXH3_64bits(values.data(), values.size_bytes()) != header.checksum) return std::nullopt;
     return text;
 }

@@ -22,12 +22,10 @@ class Ddim final : public Sampler {
         SamplerPlan plan;
         for (const double t : timestep_grid(config, steps, /*round_linspace=*/true)) {
             if (t >= config.train_steps)
-                throw Error(ErrorCode::usage,
-                            "steps_offset moves a timestep past the schedule; use fewer steps");
+                throw Error(ErrorCode::usage, "steps_offset moves a timestep past the schedule; use fewer steps");
             const auto now = static_cast<std::size_t>(t);
             const int previous = static_cast<int>(t) - stride;
-            const float alpha_previous =
-                previous >= 0 ? alphas[static_cast<std::size_t>(previous)] : final_alpha;
+            const float alpha_previous = previous >= 0 ? alphas[static_cast<std::size_t>(previous)] : final_alpha;
             plan.steps.push_back(step(config, t, alphas[now], alpha_previous));
         }
         return plan;
@@ -37,8 +35,7 @@ class Ddim final : public Sampler {
     static int steps_or_one(int steps) { return std::max(steps, 1); }  // timestep_grid rejects the rest
 
     // x' = √ᾱ' x0 + √(1 − ᾱ' − s²) ε + s·noise, where ε = (x − √ᾱ x0)/√(1 − ᾱ) for every kind of prediction.
-    static SamplerStep step(const ScheduleConfig& config, double timestep, float alpha,
-                            float alpha_previous) {
+    static SamplerStep step(const ScheduleConfig& config, double timestep, float alpha, float alpha_previous) {
         const float variance = (1.0F - alpha_previous) / (1.0F - alpha) * (1.0F - alpha / alpha_previous);
         const float deviation = static_cast<float>(config.eta) * std::sqrt(std::max(variance, 0.0F));
         const double direction = std::sqrt(std::max(1.0F - alpha_previous - deviation * deviation, 0.0F));

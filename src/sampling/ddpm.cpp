@@ -20,17 +20,14 @@ class Ddpm final : public Sampler {
             throw Error(ErrorCode::usage, "steps_offset moves a timestep past the schedule; use fewer steps");
         SamplerPlan plan;
         for (std::size_t i = 0; i < grid.size(); ++i) {
-            const float alpha_previous =
-                i + 1 < grid.size() ? alphas[static_cast<std::size_t>(grid[i + 1])] : 1.0F;
-            plan.steps.push_back(
-                step(config, grid[i], alphas[static_cast<std::size_t>(grid[i])], alpha_previous));
+            const float alpha_previous = i + 1 < grid.size() ? alphas[static_cast<std::size_t>(grid[i + 1])] : 1.0F;
+            plan.steps.push_back(step(config, grid[i], alphas[static_cast<std::size_t>(grid[i])], alpha_previous));
         }
         return plan;
     }
 
   private:
-    static SamplerStep step(const ScheduleConfig& config, double timestep, float alpha_bar,
-                            float alpha_bar_previous) {
+    static SamplerStep step(const ScheduleConfig& config, double timestep, float alpha_bar, float alpha_bar_previous) {
         const float alpha = alpha_bar / alpha_bar_previous, beta = 1.0F - alpha;
         const float noise_now = 1.0F - alpha_bar, noise_previous = 1.0F - alpha_bar_previous;
         SamplerStep s{.timestep = timestep};

@@ -61,8 +61,7 @@ class DpmSolver final : public Sampler {
         if (config.prediction == Prediction::flow && !config.flow_sigmas) {
             throw Error(ErrorCode::usage, "a model that predicts a flow needs the flow schedule");
         }
-        T2I_CHECK(config.solver_order == 1 || config.solver_order == 2,
-                  "solver order " + std::to_string(config.solver_order));
+        T2I_CHECK(config.solver_order == 1 || config.solver_order == 2, "solver order " + std::to_string(config.solver_order));
         const Grid grid = make_grid(config, steps);
         std::vector<NoiseLevel> levels;
         for (const float sigma : grid.sigmas) levels.push_back(level_of(sigma, config.flow_sigmas));
@@ -71,15 +70,13 @@ class DpmSolver final : public Sampler {
             SamplerStep s{.timestep = grid.timesteps[i]};
             set_data_prediction(s, config.prediction, levels[i].alpha, levels[i].sigma);
             const bool is_last = i + 1 == grid.timesteps.size();
-            constexpr std::size_t few_steps =
-                15;  // diffusers: below this, lower_order_final steadies the end
-            const bool ends_first_order =
-                is_last && (config.euler_at_final || config.final_sigmas_type == "zero" ||
-                            (config.lower_order_final && grid.timesteps.size() < few_steps));
+            constexpr std::size_t few_steps = 15;  // diffusers: below this, lower_order_final steadies the end
+            const bool ends_first_order = is_last && (config.euler_at_final || config.final_sigmas_type == "zero" ||
+                                                      (config.lower_order_final && grid.timesteps.size() < few_steps));
             // Rounding can repeat a timestep when steps nears train_steps; a slope over no distance is
             // undefined.
-            const bool is_repeated = levels[i].lambda == levels[i + 1].lambda ||
-                                     (i > 0 && levels[i].lambda == levels[i - 1].lambda);
+            const bool is_repeated =
+                levels[i].lambda == levels[i + 1].lambda || (i > 0 && levels[i].lambda == levels[i - 1].lambda);
             const bool is_first_order = config.solver_order == 1 || i == 0 || ends_first_order || is_repeated;
             add_update(s, config, levels[i + 1], levels[i], is_first_order ? nullptr : &levels[i - 1]);
             plan.steps.push_back(std::move(s));
@@ -90,16 +87,15 @@ class DpmSolver final : public Sampler {
   private:
     // From level `from` to level `to`; `older` is the level before `from`, or null for a first-order step.
     //   x' = (σ'/σ) e^{−h·sde} x + c·m0 + k·(m0 − m1)/r0 + noise,  h = λ' − λ,  r0 = (λ − λ_older)/h
-    void add_update(SamplerStep& s, const ScheduleConfig& config, const NoiseLevel& to,
-                    const NoiseLevel& from, const NoiseLevel* older) const {
+    void add_update(SamplerStep& s, const ScheduleConfig& config, const NoiseLevel& to, const NoiseLevel& from,
+                    const NoiseLevel* older) const {
         const float h = to.lambda - from.lambda;
         const float decay = std::exp(-h), decay_squared = std::exp(-2.0F * h);
         const double c = is_sde_ ? to.alpha * (1.0F - decay_squared) : -(to.alpha * (decay - 1.0F));
         s.from_x = is_sde_ ? to.sigma / from.sigma * decay : to.sigma / from.sigma;
         s.from_x0 = {c};
         if (older != nullptr) {
-            const double k =
-                config.solver_type == "heun" ? heun_weight(to.alpha, h, decay, decay_squared) : 0.5 * c;
+            const double k = config.solver_type == "heun" ? heun_weight(to.alpha, h, decay, decay_squared) : 0.5 * c;
             const double inverse_ratio = 1.0F / ((from.lambda - older->lambda) / h);
             s.from_x0 = {c + k * inverse_ratio, -k * inverse_ratio};
         }
@@ -107,8 +103,7 @@ class DpmSolver final : public Sampler {
         if (is_sde_) s.from_noise = to.sigma * std::sqrt(1.0F - decay_squared);
     }
     [[nodiscard]] double heun_weight(float alpha, float h, float decay, float decay_squared) const {
-        return is_sde_ ? alpha * ((1.0F - decay_squared) / (-2.0F * h) + 1.0F)
-                       : alpha * ((decay - 1.0F) / h + 1.0F);
+        return is_sde_ ? alpha * ((1.0F - decay_squared) / (-2.0F * h) + 1.0F) : alpha * ((decay - 1.0F) / h + 1.0F);
     }
 
     bool is_sde_;

@@ -10,15 +10,14 @@ namespace {
 
 // diffusers shifts twice: the ends of the grid when it is built, then every σ of it.
 std::vector<float> flow_grid(const ScheduleConfig& config, int steps) {
-    const auto shift = static_cast<float>(config.flow_shift),
-               train_steps = static_cast<float>(config.train_steps);
+    const auto shift = static_cast<float>(config.flow_shift), train_steps = static_cast<float>(config.train_steps);
     const auto end_of_grid = [&](float timestep) {
         const float sigma = timestep / train_steps;
         return static_cast<double>(shift * sigma / (1.0F + (shift - 1.0F) * sigma));
     };
     std::vector<float> sigmas;
-    for (const double t : linspace(end_of_grid(train_steps) * config.train_steps,
-                                   end_of_grid(1.0F) * config.train_steps, steps)) {
+    for (const double t :
+         linspace(end_of_grid(train_steps) * config.train_steps, end_of_grid(1.0F) * config.train_steps, steps)) {
         sigmas.push_back(static_cast<float>(shift_sigma(t / config.train_steps, config.flow_shift)));
     }
     sigmas.push_back(0.0F);
@@ -30,8 +29,7 @@ class FlowEuler final : public Sampler {
     [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps) const override {
         check_abilities(config, "flow_euler", {.flow_sigmas = true, .flow_prediction = true});
         if (config.prediction != Prediction::flow || !config.flow_sigmas) {
-            throw Error(ErrorCode::usage,
-                        "the sampler flow_euler needs a model that predicts a flow and the flow schedule");
+            throw Error(ErrorCode::usage, "the sampler flow_euler needs a model that predicts a flow and the flow schedule");
         }
         check_steps(config, steps);
         const auto sigmas = flow_grid(config, steps);

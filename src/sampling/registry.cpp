@@ -10,15 +10,12 @@ namespace t2i {
 
 const std::vector<SamplerRow>& samplers() {
     static const std::vector<SamplerRow> rows{
-        {"dpm++2m", "DPMSolverMultistepScheduler", "DPM-Solver++, second order: the fewest steps, no noise",
-         make_dpmsolver},
-        {"dpm++2m_sde", "DPMSolverMultistepScheduler", "DPM-Solver++ with fresh noise every step",
-         make_dpmsolver_sde},
+        {"dpm++2m", "DPMSolverMultistepScheduler", "DPM-Solver++, second order: the fewest steps, no noise", make_dpmsolver},
+        {"dpm++2m_sde", "DPMSolverMultistepScheduler", "DPM-Solver++ with fresh noise every step", make_dpmsolver_sde},
         {"ddim", "DDIMScheduler", "first order, no noise", make_ddim},
         {"ddpm", "DDPMScheduler", "the training process backwards; needs many steps", make_ddpm},
         {"euler", "EulerDiscreteScheduler", "Euler on the probability-flow ODE", make_euler},
-        {"euler_a", "EulerAncestralDiscreteScheduler", "Euler with fresh noise every step",
-         make_euler_ancestral},
+        {"euler_a", "EulerAncestralDiscreteScheduler", "Euler with fresh noise every step", make_euler_ancestral},
         {"flow_euler", "FlowMatchEulerDiscreteScheduler", "Euler for flow-matching models", make_flow_euler},
     };
     return rows;
@@ -34,22 +31,19 @@ const SamplerRow& sampler_by_name(const std::string& name) {
     }
     const std::string nearest = nearest_name(name, names);
     throw Error(ErrorCode::usage, "no sampling method " + in_quotes(name) +
-                                      (nearest.empty() ? "" : "; did you mean " + in_quotes(nearest) + "?") +
-                                      " (" + list + ")");
+                                      (nearest.empty() ? "" : "; did you mean " + in_quotes(nearest) + "?") + " (" + list + ")");
 }
 
 void override_sampler(ScheduleConfig& config, const std::string& name) {
     const bool is_flow_model = config.prediction == Prediction::flow;
     const SamplerRow& row = sampler_by_name(is_flow_model && name == "euler" ? "flow_euler" : name);
-    const bool is_dpm = row.class_name == "DPMSolverMultistepScheduler",
-               is_flow_euler = row.name == "flow_euler";
+    const bool is_dpm = row.class_name == "DPMSolverMultistepScheduler", is_flow_euler = row.name == "flow_euler";
     if (is_flow_model && !is_dpm && !is_flow_euler) {
-        throw Error(ErrorCode::usage, "this model predicts a flow, which " + row.name +
-                                          " cannot sample; use dpm++2m, dpm++2m_sde or euler");
+        throw Error(ErrorCode::usage,
+                    "this model predicts a flow, which " + row.name + " cannot sample; use dpm++2m, dpm++2m_sde or euler");
     }
     if (!is_flow_model && is_flow_euler) {
-        throw Error(ErrorCode::usage,
-                    "flow_euler is for flow-matching models, which this one is not; use euler");
+        throw Error(ErrorCode::usage, "flow_euler is for flow-matching models, which this one is not; use euler");
     }
     config.class_name = row.class_name;
     config.algorithm_type = row.name == "dpm++2m_sde" ? "sde-dpmsolver++" : "dpmsolver++";
@@ -61,8 +55,7 @@ const SamplerRow& sampler_for(const ScheduleConfig& config) {
     const bool is_sde = config.algorithm_type == "sde-dpmsolver++";
     const auto& rows = samplers();
     const auto row = std::find_if(rows.begin(), rows.end(), [&](const SamplerRow& r) {
-        const bool algorithm_fits =
-            r.class_name != "DPMSolverMultistepScheduler" || (r.name == "dpm++2m_sde") == is_sde;
+        const bool algorithm_fits = r.class_name != "DPMSolverMultistepScheduler" || (r.name == "dpm++2m_sde") == is_sde;
         return r.class_name == config.class_name && algorithm_fits;
     });
     T2I_CHECK(row != rows.end(), "no sampler for the class " + config.class_name);

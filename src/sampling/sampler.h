@@ -25,31 +25,31 @@ struct ScheduleConfig {
     Prediction prediction = Prediction::epsilon;
     std::string timestep_spacing = "linspace";  // linspace, leading, trailing
     int steps_offset = 0;
-    bool set_alpha_to_one = true;      // DDIM
+    bool set_alpha_to_one = true;            // DDIM
     std::string final_sigmas_type = "zero";  // zero, sigma_min
     bool karras_sigmas = false, flow_sigmas = false;
-    double flow_shift = 1.0;           // DPM-Solver++ and flow-matching Euler ("shift" there)
+    double flow_shift = 1.0;  // DPM-Solver++ and flow-matching Euler ("shift" there)
     int solver_order = 2;
     std::string algorithm_type = "dpmsolver++";  // dpmsolver++, sde-dpmsolver++
     std::string solver_type = "midpoint";        // midpoint, heun
     bool lower_order_final = true, euler_at_final = false;
-    double eta = 0.0;                  // DDIM
-    std::string variance_type = "fixed_small";   // DDPM
+    double eta = 0.0;                           // DDIM
+    std::string variance_type = "fixed_small";  // DDPM
 };
 
 struct SamplerStep {
-    double timestep = 0.0;      // as the model receives it
+    double timestep = 0.0;  // as the model receives it
     double model_scale = 1.0;
     double x0_from_x = 0.0, x0_from_model = 0.0;
     double from_x = 0.0;
     std::vector<double> from_x0{};  // newest first
     double from_noise = 0.0;
-    bool draws_noise = false;     // a draw is made even where from_noise is 0 (the reference consumes it)
+    bool draws_noise = false;  // a draw is made even where from_noise is 0 (the reference consumes it)
     bool operator==(const SamplerStep&) const = default;
 };
 
 struct SamplerPlan {
-    double initial_scale = 1.0;   // of the starting noise (init_noise_sigma)
+    double initial_scale = 1.0;  // of the starting noise (init_noise_sigma)
     std::vector<SamplerStep> steps;
     bool operator==(const SamplerPlan&) const = default;
 };
@@ -66,8 +66,8 @@ class Sampler {
 };
 
 struct SamplerRow {
-    std::string name;         // as on the command line: "ddim", "dpm++2m", …
-    std::string class_name;   // the diffusers class whose config selects it
+    std::string name;        // as on the command line: "ddim", "dpm++2m", …
+    std::string class_name;  // the diffusers class whose config selects it
     std::string description;
     std::unique_ptr<Sampler> (*make)();
 };

@@ -52,8 +52,7 @@ std::vector<float> alphas_cumprod(const ScheduleConfig& config) {
     T2I_CHECK(is_scaled || config.beta_schedule == "linear", "beta schedule " + config.beta_schedule);
     const double first = is_scaled ? std::sqrt(config.beta_start) : config.beta_start;
     const double last = is_scaled ? std::sqrt(config.beta_end) : config.beta_end;
-    std::vector<float> values =
-        torch_linspace(static_cast<float>(first), static_cast<float>(last), config.train_steps);
+    std::vector<float> values = torch_linspace(static_cast<float>(first), static_cast<float>(last), config.train_steps);
     double product = 1.0;  // torch.cumprod on the CPU accumulates float32 in double
     for (float& value : values) {
         const float beta = is_scaled ? value * value : value;
@@ -84,8 +83,7 @@ std::vector<double> timestep_grid(const ScheduleConfig& config, int steps, bool 
         return leading_grid(0, steps, config.train_steps / steps, config.steps_offset);
     }
     auto grid = descending(linspace(0.0, config.train_steps - 1, steps));
-    for (double& t : grid)
-        t = round_linspace ? std::nearbyint(t) : static_cast<double>(static_cast<float>(t));
+    for (double& t : grid) t = round_linspace ? std::nearbyint(t) : static_cast<double>(static_cast<float>(t));
     return grid;
 }
 
@@ -95,8 +93,7 @@ std::vector<double> dpm_timestep_grid(const ScheduleConfig& config, int steps) {
     if (config.timestep_spacing == "leading") {
         const int ratio = config.train_steps / (steps + 1);
         if (ratio == 0)
-            throw Error(ErrorCode::usage, "leading timesteps allow at most " +
-                                              std::to_string(config.train_steps - 1) + " steps");
+            throw Error(ErrorCode::usage, "leading timesteps allow at most " + std::to_string(config.train_steps - 1) + " steps");
         return leading_grid(1, steps, ratio, config.steps_offset);
     }
     auto grid = descending(linspace(0.0, config.train_steps - 1, steps + 1));
@@ -122,8 +119,7 @@ double timestep_of(std::span<const float> training_sigmas, double sigma) {
     const auto not_above = static_cast<std::size_t>(above - training_sigmas.begin());
     const std::size_t low = std::min(not_above == 0 ? 0 : not_above - 1, training_sigmas.size() - 2);
     const float log_low = std::log(training_sigmas[low]), log_high = std::log(training_sigmas[low + 1]);
-    const double weight =
-        std::clamp((log_low - log_sigma) / static_cast<double>(log_low - log_high), 0.0, 1.0);
+    const double weight = std::clamp((log_low - log_sigma) / static_cast<double>(log_low - log_high), 0.0, 1.0);
     return (1.0 - weight) * static_cast<double>(low) + weight * static_cast<double>(low + 1);
 }
 
@@ -162,8 +158,8 @@ void set_data_prediction(SamplerStep& step, Prediction prediction, double alpha,
 
 void check_steps(const ScheduleConfig& config, int steps) {
     if (steps >= 1 && steps <= config.train_steps) return;
-    throw Error(ErrorCode::usage, "the number of steps must be between 1 and " +
-                                      std::to_string(config.train_steps) + ", not " + std::to_string(steps));
+    throw Error(ErrorCode::usage, "the number of steps must be between 1 and " + std::to_string(config.train_steps) + ", not " +
+                                      std::to_string(steps));
 }
 
 void check_abilities(const ScheduleConfig& config, const char* name, SamplerAbilities abilities) {
@@ -172,8 +168,7 @@ void check_abilities(const ScheduleConfig& config, const char* name, SamplerAbil
     };
     if (config.karras_sigmas && !abilities.karras) fail("the karras schedule");
     if (config.flow_sigmas && !abilities.flow_sigmas) fail("the flow schedule");
-    if (config.prediction == Prediction::flow && !abilities.flow_prediction)
-        fail("models that predict a flow");
+    if (config.prediction == Prediction::flow && !abilities.flow_prediction) fail("models that predict a flow");
 }
 
 }  // namespace t2i

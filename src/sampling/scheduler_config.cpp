@@ -29,10 +29,9 @@ std::string quote_python_numbers(const std::string& text) {
             continue;
         }
         in_string ^= text[i] == '"';
-        const auto word =
-            in_string ? words.end() : std::find_if(words.begin(), words.end(), [&](std::string_view w) {
-                return text.compare(i, w.size(), w) == 0;
-            });
+        const auto word = in_string ? words.end() : std::find_if(words.begin(), words.end(), [&](std::string_view w) {
+            return text.compare(i, w.size(), w) == 0;
+        });
         if (word == words.end()) {
             out += text[i++];
             continue;
@@ -60,14 +59,10 @@ class OptionReader {
         if (!options_.is_object()) fail("not a JSON object");
     }
 
-    [[noreturn]] void fail(const std::string& problem) const {
-        throw Error(ErrorCode::input, problem, where_);
-    }
+    [[noreturn]] void fail(const std::string& problem) const { throw Error(ErrorCode::input, problem, where_); }
 
     // Null counts as absent, as in diffusers.
-    [[nodiscard]] bool has(const char* key) const {
-        return options_.contains(key) && !options_[key].is_null();
-    }
+    [[nodiscard]] bool has(const char* key) const { return options_.contains(key) && !options_[key].is_null(); }
     [[nodiscard]] const json& raw(const char* key) const { return options_[key]; }
 
     void read(const char* key, bool& value) const {
@@ -119,10 +114,8 @@ constexpr int max_train_steps = 100'000;  // bounds the tables that a hostile fi
 
 void read_prediction(const OptionReader& in, ScheduleConfig& config, bool allows_flow) {
     std::string text = "epsilon";
-    if (allows_flow)
-        in.read("prediction_type", text, {"epsilon", "v_prediction", "sample", "flow_prediction"});
-    else
-        in.read("prediction_type", text, {"epsilon", "v_prediction", "sample"});
+    if (allows_flow) in.read("prediction_type", text, {"epsilon", "v_prediction", "sample", "flow_prediction"});
+    else in.read("prediction_type", text, {"epsilon", "v_prediction", "sample"});
     config.prediction = text == "epsilon"        ? Prediction::epsilon
                         : text == "v_prediction" ? Prediction::v_prediction
                         : text == "sample"       ? Prediction::sample
@@ -172,15 +165,13 @@ void check_lambda_clip(const OptionReader& in, const ScheduleConfig& config) {
     double bound = 0.0;
     in.read(key, bound, -1e30, 1e30);
     const double least_lambda = -std::log(static_cast<double>(sigmas_of(alphas_cumprod(config)).back()));
-    if (bound > least_lambda)
-        in.fail("\"lambda_min_clipped\" above the schedule's smallest log-SNR is not supported");
+    if (bound > least_lambda) in.fail("\"lambda_min_clipped\" above the schedule's smallest log-SNR is not supported");
 }
 
 void read_dpmsolver(const OptionReader& in, ScheduleConfig& config) {
     read_betas(in, config);
     read_prediction(in, config, /*allows_flow=*/true);
-    in.reject_true({"thresholding", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas",
-                    "use_dynamic_shifting"});
+    in.reject_true({"thresholding", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "use_dynamic_shifting"});
     in.reject_present({"variance_type"});
     in.read("solver_order", config.solver_order, 1, 3);
     if (config.solver_order == 3) in.fail("\"solver_order\" 3 is not supported (1, 2)");
@@ -193,8 +184,7 @@ void read_dpmsolver(const OptionReader& in, ScheduleConfig& config) {
     in.read("use_flow_sigmas", config.flow_sigmas);
     in.read("flow_shift", config.flow_shift, 1e-3, 1e3);
     in.read("final_sigmas_type", config.final_sigmas_type, {"zero", "sigma_min"});
-    if (config.karras_sigmas && config.flow_sigmas)
-        in.fail("\"use_karras_sigmas\" and \"use_flow_sigmas\" exclude each other");
+    if (config.karras_sigmas && config.flow_sigmas) in.fail("\"use_karras_sigmas\" and \"use_flow_sigmas\" exclude each other");
     if (config.prediction == Prediction::flow && !config.flow_sigmas) {
         in.fail("\"prediction_type\" flow_prediction needs \"use_flow_sigmas\": true");
     }
@@ -222,8 +212,8 @@ void read_flow_euler(const OptionReader& in, ScheduleConfig& config) {
     config.prediction = Prediction::flow;
     config.flow_sigmas = true;
     in.read("shift", config.flow_shift, 1e-3, 1e3);
-    in.reject_true({"use_dynamic_shifting", "invert_sigmas", "use_karras_sigmas", "use_exponential_sigmas",
-                    "use_beta_sigmas", "stochastic_sampling"});
+    in.reject_true({"use_dynamic_shifting", "invert_sigmas", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas",
+                    "stochastic_sampling"});
     in.reject_present({"shift_terminal"});
 }
 
@@ -247,8 +237,7 @@ ScheduleConfig parse_schedule_config(const std::string& json, const std::string&
     if (!in.has("_class_name") || !in.raw("_class_name").is_string()) in.fail("\"_class_name\" is missing");
     ScheduleConfig config;
     config.class_name = in.raw("_class_name").get<std::string>();
-    const auto row = std::find_if(classes.begin(), classes.end(),
-                                  [&](const ClassRow& r) { return r.name == config.class_name; });
+    const auto row = std::find_if(classes.begin(), classes.end(), [&](const ClassRow& r) { return r.name == config.class_name; });
     if (row == classes.end()) {
         std::string list;
         for (const ClassRow& r : classes) list += (list.empty() ? "" : ", ") + std::string(r.name);

@@ -66,9 +66,12 @@ std::string ClassNames::suggestion(const std::string& lower) const {
     std::ranges::stable_sort(names, {}, &std::string::size);
     for (auto& near : nearest_names(lower, suggested_, most_suggestions))
         if (std::ranges::find(names, near) == names.end()) names.push_back(std::move(near));
-    if (names.empty()) return exact_.empty() ? "; this model's classes have no names, give " + numbers : "; no name is like it, " + numbers + " works too";
+    if (names.empty())
+        return exact_.empty() ? "; this model's classes have no names, give " + numbers
+                              : "; no name is like it, " + numbers + " works too";
     std::string text;
-    for (std::size_t i = 0; i < std::min(names.size(), most_suggestions); ++i) text += (i == 0 ? "; nearest: " : ", ") + in_quotes(names[i]);
+    for (std::size_t i = 0; i < std::min(names.size(), most_suggestions); ++i)
+        text += (i == 0 ? "; nearest: " : ", ") + in_quotes(names[i]);
     return text;
 }
 

@@ -22,8 +22,8 @@ class ClassNames {
     // classes, the last of `labels` has it (diffusers, DiTPipeline.__init__).
     ClassNames(std::span<const ClassLabel> labels, std::int64_t classes);
 
-    // A class's number: a name as it is written, or else in any case ("Cardigan" is a dog, "cardigan" a garment), a whole entry of
-    // id2label, or a number in [0, classes]; `classes`, or a prompt of nothing, is the unconditional one. utf8 must be valid.
+    // A class's number: a name as it is written, or else in any case ("Cardigan" is a dog, "cardigan" a garment), a whole entry
+    // of id2label, or a number in [0, classes]; `classes`, or a prompt of nothing, is the unconditional one. utf8 must be valid.
     // Throws Error{usage} starting with `what`, with the nearest names.
     [[nodiscard]] std::int32_t find(std::string_view utf8, std::string_view what) const;
 

@@ -26,11 +26,11 @@ bool stands_at(std::string_view prompt, std::size_t at, std::string_view word) {
 
 bool has_known_word(std::string_view prompt, const std::vector<std::string>& words) {
     return words.empty() || std::ranges::any_of(words, [&](const std::string& word) {
-        if (word.empty()) return false;
-        for (auto at = prompt.find(word); at != std::string_view::npos; at = prompt.find(word, at + 1))
-            if (stands_at(prompt, at, word)) return true;
-        return false;
-    });
+               if (word.empty()) return false;
+               for (auto at = prompt.find(word); at != std::string_view::npos; at = prompt.find(word, at + 1))
+                   if (stands_at(prompt, at, word)) return true;
+               return false;
+           });
 }
 
 }  // namespace t2i

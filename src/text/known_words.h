@@ -7,8 +7,8 @@
 
 namespace t2i {
 
-// Whether any of `words` (lower case, UTF-8) stands in `prompt` (lower case, UTF-8). A word that begins or ends with an ASCII letter
-// or digit must not go on there, apart from a plural's s or es; Chinese has no spaces, so its words may stand anywhere.
+// Whether any of `words` (lower case, UTF-8) stands in `prompt` (lower case, UTF-8). A word that begins or ends with an ASCII
+// letter or digit must not go on there, apart from a plural's s or es; Chinese has no spaces, so its words may stand anywhere.
 // True when `words` is empty: nothing is known about the model then.
 [[nodiscard]] bool has_known_word(std::string_view prompt, const std::vector<std::string>& words);
 

@@ -34,8 +34,7 @@ T5TokenizerOptions parse_options(const std::string& text, const std::string& whe
         const auto json = nlohmann::json::parse(text);
         const std::string name = json.value("tokenizer_class", "T5Tokenizer");
         if (name != "T5Tokenizer" && name != "T5TokenizerFast")
-            throw Error(ErrorCode::input, "class \"" + name + "\" is not supported (supported: T5Tokenizer)",
-                        where);
+            throw Error(ErrorCode::input, "class \"" + name + "\" is not supported (supported: T5Tokenizer)", where);
         if (json.contains("legacy") && !json["legacy"].is_null()) options.legacy = json["legacy"].get<bool>();
         options.extra_ids = json.value("extra_ids", options.extra_ids);
         if (json.contains("added_tokens_decoder"))

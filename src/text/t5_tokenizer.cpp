@@ -39,15 +39,13 @@ struct Piece {
 
 class T5Tokenizer final : public Tokenizer {
   public:
-    T5Tokenizer(const std::string& model, const T5TokenizerOptions& options, const std::string& where)
-        : legacy_(options.legacy) {
+    T5Tokenizer(const std::string& model, const T5TokenizerOptions& options, const std::string& where) : legacy_(options.legacy) {
         load(legacy_ ? model : model + std::string(no_dummy_prefix), where);
         eos_ = control_id("</s>", where);
         added_ = options.added_tokens;
         if (added_.empty()) add_default_tokens(options.extra_ids, where);
         // The longest of those that start at one place wins.
-        std::ranges::stable_sort(added_,
-                                 [](const auto& a, const auto& b) { return a.text.size() > b.text.size(); });
+        std::ranges::stable_sort(added_, [](const auto& a, const auto& b) { return a.text.size() > b.text.size(); });
         vocabulary_ = processor_.GetPieceSize();
         for (const auto& token : added_) vocabulary_ = std::max<std::int64_t>(vocabulary_, token.id + 1);
         if (!legacy_) unknown_pieces_ = pieces_of("<unk>").size();
@@ -64,8 +62,7 @@ class T5Tokenizer final : public Tokenizer {
         for (const auto& piece : pieces) {
             if (tokens.ids.size() == room) {
                 // An end that the text itself brought is no loss: one is appended anyway.
-                if (!(ends_itself && pieces.size() == room + 1))
-                    tokens.cut = std::string(from_character(utf8, piece.begin));
+                if (!(ends_itself && pieces.size() == room + 1)) tokens.cut = std::string(from_character(utf8, piece.begin));
                 break;
             }
             tokens.ids.push_back(piece.id);
@@ -87,15 +84,13 @@ class T5Tokenizer final : public Tokenizer {
 
     std::int32_t control_id(const std::string& piece, const std::string& where) const {
         const int id = processor_.PieceToId(piece);
-        if (processor_.IsUnknown(id) && piece != "<unk>")
-            throw Error(ErrorCode::input, "has no piece \"" + piece + "\"", where);
+        if (processor_.IsUnknown(id) && piece != "<unk>") throw Error(ErrorCode::input, "has no piece \"" + piece + "\"", where);
         return id;
     }
 
     // T5Tokenizer.__init__: the three specials, and sentinels that eat the white space around them.
     void add_default_tokens(int extra_ids, const std::string& where) {
-        for (const char* text : {"</s>", "<pad>", "<unk>"})
-            added_.push_back({.text = text, .id = control_id(text, where)});
+        for (const char* text : {"</s>", "<pad>", "<unk>"}) added_.push_back({.text = text, .id = control_id(text, where)});
         for (int i = 0; i < extra_ids; ++i)
             added_.push_back({.text = "<extra_id_" + std::to_string(i) + ">",
                               .id = processor_.GetPieceSize() - 1 + extra_ids - i,
@@ -104,8 +99,7 @@ class T5Tokenizer final : public Tokenizer {
     }
 
     [[nodiscard]] const AddedToken* added_at(std::string_view text) const {
-        const auto token =
-            std::ranges::find_if(added_, [&](const auto& t) { return text.starts_with(t.text); });
+        const auto token = std::ranges::find_if(added_, [&](const auto& t) { return text.starts_with(t.text); });
         return token == added_.end() ? nullptr : &*token;
     }
 
@@ -135,8 +129,7 @@ class T5Tokenizer final : public Tokenizer {
     }
 
     // offset: of `text` in the prompt; first, last_before_token: its place among the added tokens.
-    void append_text(std::string_view text, std::size_t offset, std::vector<Piece>& to, bool first,
-                     bool before_token) const {
+    void append_text(std::string_view text, std::size_t offset, std::vector<Piece>& to, bool first, bool before_token) const {
         if (legacy_) {
             if (!text.empty()) append_pieces(std::string(text), 0, 0, text.size(), offset, to);
             return;
@@ -149,25 +142,22 @@ class T5Tokenizer final : public Tokenizer {
         const std::size_t before = to.size();
         if (plain.starts_with(word_boundary) || plain.starts_with(' ')) {
             constexpr std::string_view unknown = "<unk>";
-            append_pieces(std::string(unknown) + plain, unknown_pieces_, prefix + unknown.size(), text.size(),
-                          offset, to);
+            append_pieces(std::string(unknown) + plain, unknown_pieces_, prefix + unknown.size(), text.size(), offset, to);
         } else {
             append_pieces(plain, 0, prefix, text.size(), offset, to);
         }
-        const bool lone_boundary = first && before_token && to.size() == before + 1 &&
-                                   to.back().id == processor_.PieceToId(word_boundary);
+        const bool lone_boundary =
+            first && before_token && to.size() == before + 1 && to.back().id == processor_.PieceToId(word_boundary);
         if (lone_boundary) to.pop_back();
     }
 
     // Tokenizes `input`, leaves out the first `skip` pieces. The prompt's own `length` bytes start at
     // `prefix` of `input`.
-    void append_pieces(const std::string& input, std::size_t skip, std::size_t prefix, std::size_t length,
-                       std::size_t offset, std::vector<Piece>& to) const {
+    void append_pieces(const std::string& input, std::size_t skip, std::size_t prefix, std::size_t length, std::size_t offset,
+                       std::vector<Piece>& to) const {
         const auto pieces = pieces_of(input);
         for (std::size_t i = std::min(skip, pieces.size()); i < pieces.size(); ++i) {
-            const auto place = [&](std::size_t at) {
-                return offset + std::min(at > prefix ? at - prefix : 0, length);
-            };
+            const auto place = [&](std::size_t at) { return offset + std::min(at > prefix ? at - prefix : 0, length); };
             to.push_back({pieces[i].id, place(pieces[i].begin), place(pieces[i].end)});
         }
     }

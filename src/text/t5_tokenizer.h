@@ -21,13 +21,12 @@ struct T5TokenizerOptions {
     // How text after an added token is read: true adds a word boundary there, false does not (transformers PR
     // 24565).
     bool legacy = true;
-    int extra_ids = 100;  // sentinels <extra_id_0> …, counted down from the end of the vocabulary
+    int extra_ids = 100;                   // sentinels <extra_id_0> …, counted down from the end of the vocabulary
     std::vector<AddedToken> added_tokens;  // from tokenizer_config.json; empty: the class's own
 };
 
 // model: the bytes of a spiece.model; `where` names it in errors.
-[[nodiscard]] std::unique_ptr<Tokenizer> make_t5_tokenizer(const std::string& model,
-                                                           const T5TokenizerOptions& options,
+[[nodiscard]] std::unique_ptr<Tokenizer> make_t5_tokenizer(const std::string& model, const T5TokenizerOptions& options,
                                                            const std::string& where);
 
 }  // namespace t2i

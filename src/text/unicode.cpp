@@ -33,8 +33,7 @@ Character last_character(std::string_view text) {
 // Python's str.isspace: general category Zs, or bidirectional class WS, B or S.
 bool is_space(utf8proc_int32_t c) {
     return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
-           c == 0x3000;
+           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 void append(std::string& to, utf8proc_int32_t code) {
@@ -63,8 +62,7 @@ class SigmaContext {
   private:
     static bool is_cased(utf8proc_int32_t c) {
         const auto category = utf8proc_category(c);
-        return category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LL ||
-               category == UTF8PROC_CATEGORY_LT;
+        return category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LL || category == UTF8PROC_CATEGORY_LT;
     }
     // Marks, format characters, modifiers, and the punctuation that stands inside words.
     static bool is_ignorable(utf8proc_int32_t c) {
@@ -78,8 +76,8 @@ class SigmaContext {
             default:
                 break;
         }
-        return c == '\'' || c == '.' || c == ':' || c == 0xB7 || c == 0x387 || c == 0x2018 || c == 0x2019 ||
-               c == 0x2024 || c == 0x2027;
+        return c == '\'' || c == '.' || c == ':' || c == 0xB7 || c == 0x387 || c == 0x2018 || c == 0x2019 || c == 0x2024 ||
+               c == 0x2027;
     }
     bool after_cased_ = false;
 };
@@ -89,9 +87,7 @@ class SigmaContext {
 void check_utf8(std::string_view text, std::string_view what) {
     for (std::size_t at = 0; at < text.size();) {
         const Character c = first_character(text.substr(at));
-        if (c.bytes == 0)
-            throw Error(ErrorCode::input,
-                        std::string(what) + " is not UTF-8 (byte " + std::to_string(at) + ")");
+        if (c.bytes == 0) throw Error(ErrorCode::input, std::string(what) + " is not UTF-8 (byte " + std::to_string(at) + ")");
         at += c.bytes;
     }
 }
@@ -115,8 +111,7 @@ std::string_view strip_right(std::string_view utf8) {
 }
 
 std::string lower_and_strip(std::string_view utf8) {
-    constexpr utf8proc_int32_t dotted_capital_i = 0x130, combining_dot = 0x307, capital_sigma = 0x3A3,
-                               final_sigma = 0x3C2;
+    constexpr utf8proc_int32_t dotted_capital_i = 0x130, combining_dot = 0x307, capital_sigma = 0x3A3, final_sigma = 0x3C2;
     std::string lower;
     lower.reserve(utf8.size());
     SigmaContext context;

@@ -31,8 +31,8 @@ void check_cluster(const std::string& script) {
     REQUIRE(run_t2i(single).code == 0);
 
     const fs::path out = folder / "out", log = folder / "log";
-    std::string command = "bash '" + (source_folder() / "tests/cluster" / script).string() + "' '" + source_folder().string() + "' '" +
-                          program().string() + "' '" + out.string() + "' '" + file + "'";
+    std::string command = "bash '" + (source_folder() / "tests/cluster" / script).string() + "' '" + source_folder().string() +
+                          "' '" + program().string() + "' '" + out.string() + "' '" + file + "'";
     for (const auto& flag : flags) command += " '" + flag + "'";
     const int status = std::system((command + " >'" + log.string() + "' 2>&1").c_str());
     INFO(file_text(log.string()));
@@ -44,9 +44,13 @@ void check_cluster(const std::string& script) {
     CHECK(leftovers_in(out).empty());
 }
 
-TEST_CASE("batch on Slurm: a killed task of an array is requeued, and every picture is there once") { check_cluster("slurm.sh"); }
+TEST_CASE("batch on Slurm: a killed task of an array is requeued, and every picture is there once") {
+    check_cluster("slurm.sh");
+}
 
-TEST_CASE("batch on Open MPI: a killed rank ends the run, the same line goes on, and every picture is there once") { check_cluster("mpi.sh"); }
+TEST_CASE("batch on Open MPI: a killed rank ends the run, the same line goes on, and every picture is there once") {
+    check_cluster("mpi.sh");
+}
 
 }  // namespace
 }  // namespace t2i::test

@@ -32,8 +32,7 @@ std::string position(const Shape& shape, std::size_t index) {
     return Shape(at).text();
 }
 
-double tolerance(const OpCase& c, const std::string& backend, DType out, Fill fill, double expected,
-                 double magnitude) {
+double tolerance(const OpCase& c, const std::string& backend, DType out, Fill fill, double expected, double magnitude) {
     const double storage = storage_tolerance(out, expected);
     switch (c.op) {
         case Op::linear:
@@ -41,7 +40,9 @@ double tolerance(const OpCase& c, const std::string& backend, DType out, Fill fi
             // Sums of small integers are exact in any order, and so is what is stored. The transforms of
             // Winograd's convolutions, which the CPU uses in f32 and for few channels in bf16, have fractions.
             if (fill == Fill::integers && !c.curved)
-                return backend == "cpu" && c.winograd_channels > 0 && (out == DType::f32 || c.few_channels) ? winograd_tolerance(c) + storage : 0;
+                return backend == "cpu" && c.winograd_channels > 0 && (out == DType::f32 || c.few_channels)
+                           ? winograd_tolerance(c) + storage
+                           : 0;
             return product_tolerance(c, magnitude) + storage;
         case Op::attention:
             return attention_tolerance(c, fill == Fill::integers ? 2 : 1) + storage;
@@ -61,14 +62,11 @@ Worst compare(const OpCase& c, const std::string& backend, const PreparedOp& run
     Worst worst;
     for (std::size_t i = 0; i < expected.size(); ++i) {
         const double e = expected[i], a = actual[i], error = std::fabs(a - e);
-        const double t =
-            tolerance(c, backend, run.out().dtype, run.fill(), e, magnitudes.empty() ? 0.0 : magnitudes[i]);
+        const double t = tolerance(c, backend, run.out().dtype, run.fill(), e, magnitudes.empty() ? 0.0 : magnitudes[i]);
         const bool bad = !(error <= t);  // also when either is NaN
         const double excess = t > 0 ? error / t : (bad ? INFINITY : 0.0);
-        const double before =
-            worst.tolerance > 0 ? worst.error / worst.tolerance : (worst.failed ? INFINITY : 0.0);
-        if ((bad && !worst.failed) || (bad == worst.failed && excess > before))
-            worst = {i, error, t, e, a, bad};
+        const double before = worst.tolerance > 0 ? worst.error / worst.tolerance : (worst.failed ? INFINITY : 0.0);
+        if ((bad && !worst.failed) || (bad == worst.failed && excess > before)) worst = {i, error, t, e, a, bad};
     }
     return worst;
 }
@@ -84,8 +82,8 @@ std::vector<std::unique_ptr<Backend>> twins_of(const std::string& name) {
     return twins;
 }
 
-void check_case(const OpCase& c, const std::string& name, DType dtype, Backend& backend, std::span<const std::unique_ptr<Backend>> twins,
-                Backend& reference) {
+void check_case(const OpCase& c, const std::string& name, DType dtype, Backend& backend,
+                std::span<const std::unique_ptr<Backend>> twins, Backend& reference) {
     std::vector<float> magnitudes;
     if (c.op == Op::linear || c.op == Op::conv2d) {
         const auto sums = c.prepare(reference, dtype, Fill::magnitudes);
@@ -93,16 +91,14 @@ void check_case(const OpCase& c, const std::string& name, DType dtype, Backend& 
         magnitudes = sums->out_values();
     }
     for (const Fill fill : {Fill::integers, Fill::reals}) {
-        INFO(c.name << ", " << name << ", " << name_of(dtype)
-                    << (fill == Fill::integers ? ", integers" : ", reals") << "; repeat with T2I_CASE=\""
-                    << c.name << "\" test_conformance \"" << name_of(c.op) << "\"");
+        INFO(c.name << ", " << name << ", " << name_of(dtype) << (fill == Fill::integers ? ", integers" : ", reals")
+                    << "; repeat with T2I_CASE=\"" << c.name << "\" test_conformance \"" << name_of(c.op) << "\"");
         const auto expected = c.prepare(reference, dtype, fill), actual = c.prepare(backend, dtype, fill);
         expected->run();
         actual->run();
         const Worst worst = compare(c, name, *actual, *expected, magnitudes);
-        INFO("worst at " << position(actual->out().shape, worst.index) << ": " << worst.actual
-                         << " instead of " << worst.expected << ", off by " << worst.error << ", allowed "
-                         << worst.tolerance);
+        INFO("worst at " << position(actual->out().shape, worst.index) << ": " << worst.actual << " instead of " << worst.expected
+                         << ", off by " << worst.error << ", allowed " << worst.tolerance);
         CHECK_FALSE(worst.failed);
         CHECK(actual->guards_intact());
 

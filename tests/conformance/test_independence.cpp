@@ -70,8 +70,7 @@ TEST_CASE("a sequence of attention does not depend on its batch") {
         constexpr std::int64_t batch = 3, heads = 2, tokens = 77, width = heads * 72;
         PreparedOp tensors(ctx.backend, dtype, Fill::reals);
         const TensorView qkv = tensors.input({batch * tokens, 3 * width}, dtype);
-        const auto run = [&](const TensorView& m, std::int64_t b, const TensorView& out,
-                             const TensorView& lengths) {
+        const auto run = [&](const TensorView& m, std::int64_t b, const TensorView& out, const TensorView& lengths) {
             ops::attention(ctx, {.q = {m, 0, width},
                                  .k = {m, width, width},
                                  .v = {m, 2 * width, width},
@@ -87,8 +86,7 @@ TEST_CASE("a sequence of attention does not depend on its batch") {
                      alone = allocate(ctx.backend, {tokens, width}, dtype);
         run(qkv, batch, whole, lengths);
         for (std::int64_t b = 0; b < batch; ++b) {
-            run(qkv.slice(b * tokens, tokens), 1, alone,
-                lengths.slice(b, 1));
+            run(qkv.slice(b * tokens, tokens), 1, alone, lengths.slice(b, 1));
             INFO("sequence " << b);
             CHECK(same_bytes(ctx, alone, whole.view.slice(b * tokens, tokens)));
         }
@@ -113,8 +111,7 @@ TEST_CASE("keys past a sequence's length are not read") {
         run(before);
         const Tensor nan = Tensor::host({11, 64}, dtype);
         std::memset(nan.view.data, 0xFF, nan.view.bytes());
-        for (const TensorView& m : {k, v})
-            ctx.backend.copy(nan, m.slice(9, 11));
+        for (const TensorView& m : {k, v}) ctx.backend.copy(nan, m.slice(9, 11));
         run(after);
         CHECK(same_bytes(ctx, before, after));
     });
@@ -131,8 +128,7 @@ TEST_CASE("a picture of conv2d does not depend on its batch") {
                   .bias = tensors.input({20}, DType::f32),
                   .groups = 5,
                   .activation = Activation::silu};
-        const Tensor whole = allocate(ctx.backend, {3, 11, 13, 24}, dtype),
-                     alone = allocate(ctx.backend, {1, 11, 13, 24}, dtype);
+        const Tensor whole = allocate(ctx.backend, {3, 11, 13, 24}, dtype), alone = allocate(ctx.backend, {1, 11, 13, 24}, dtype);
         a.x = x;
         a.out = whole;
         ops::conv2d(ctx, a);
@@ -150,8 +146,7 @@ TEST_CASE("more threads than parts, and than cores") {
     for (const Op op : {Op::linear, Op::attention, Op::conv2d, Op::group_norm})
         for (const OpCase& c : op_cases(op)) {
             if (c.purpose == Purpose::time || c.flops > 5e7) continue;
-            const auto a = c.prepare(*one, DType::f32, Fill::reals),
-                       b = c.prepare(*seven, DType::f32, Fill::reals);
+            const auto a = c.prepare(*one, DType::f32, Fill::reals), b = c.prepare(*seven, DType::f32, Fill::reals);
             a->run();
             b->run();
             INFO(c.name);

@@ -85,7 +85,7 @@ TEST_CASE("functions far from zero") {
     on_every_backend([](On& on) {
         const ExecContext& ctx = on.ctx;
         const TensorView x = on.tensor({-1000, -100, 100, 1000, std::numeric_limits<float>::quiet_NaN()}, {5}),
-                     out = on.make({5});
+                         out = on.make({5});
         for (const Unary f : {Unary::gelu_tanh, Unary::silu, Unary::soft_clamp3}) {
             ops::unary(ctx, f, x, out);
             const bool clamp = f == Unary::soft_clamp3;
@@ -122,9 +122,7 @@ TEST_CASE("known values of norms") {
         ops::group_norm(ctx, {on.tensor({1, 2, 3, 5, 8, 13, 21, 34}, {1, 1, 2, 4}), on.tensor({1, 2, .5F, 1}, {4}),
                               on.tensor({0, .5F, 0, -1}, {4}), 2, 1e-6F, Activation::silu, grouped});
         on.check_values(grouped,
-                     {-.27106643F, -.27657077F, -.18993109F, -.25130844F, .2482439F, 3.277283F, .11461277F,
-                      .27063307F},
-                     4e-6);
+                        {-.27106643F, -.27657077F, -.18993109F, -.25130844F, .2482439F, 3.277283F, .11461277F, .27063307F}, 4e-6);
     });
 }
 
@@ -135,8 +133,7 @@ TEST_CASE("a large mean does not disturb the variance") {
         std::vector<float> alternating(1024);
         for (std::size_t i = 0; i < alternating.size(); ++i) alternating[i] = 1000.0F + (i / 4 % 2 ? 1.0F : -1.0F);
         const TensorView x = on.tensor(alternating, {1, 16, 16, 4}), out = on.make({1, 16, 16, 4});
-        ops::group_norm(
-            ctx, {x, on.tensor({1, 1, 1, 1}, {4}), on.tensor({0, 0, 0, 0}, {4}), 2, 1e-6F, Activation::none, out});
+        ops::group_norm(ctx, {x, on.tensor({1, 1, 1, 1}, {4}), on.tensor({0, 0, 0, 0}, {4}), 2, 1e-6F, Activation::none, out});
         on.check_values(out.slice(0, 1).reshaped({1024}).slice(0, 8), {-1, -1, -1, -1, 1, 1, 1, 1});
     });
 }
@@ -145,10 +142,8 @@ TEST_CASE("known values of products") {
     on_every_backend([](On& on) {
         const ExecContext& ctx = on.ctx;
         // PyTorch: gelu(linear(x, w, b), approximate="tanh").
-        const auto weight =
-            ops::pack_linear(ctx.backend, host({.5F, -1, 2, 1, 1, -.25F}, {2, 3}), DType::f32);
-        const TensorView x = on.tensor({1, -2, .5F, 0, 3, -1}, {2, 3}), bias = on.tensor({.1F, -.2F}, {2}),
-                     out = on.make({2, 2});
+        const auto weight = ops::pack_linear(ctx.backend, host({.5F, -1, 2, 1, 1, -.25F}, {2, 3}), DType::f32);
+        const TensorView x = on.tensor({1, -2, .5F, 0, 3, -1}, {2, 3}), bias = on.tensor({.1F, -.2F}, {2}), out = on.make({2, 2});
         LinearArgs a{.x = x,
                      .weight = weight.get(),
                      .bias = bias,
@@ -173,7 +168,7 @@ TEST_CASE("known values of attention") {
         const ExecContext& ctx = on.ctx;
         // PyTorch: scaled_dot_product_attention, without and with the third key masked.
         const TensorView q = on.tensor({1, 0, .5F, -1}, {2, 2}), k = on.tensor({1, 2, 0, -1, -1, .5F}, {3, 2}),
-                     v = on.tensor({1, 2, 3, -4, 0, .5F}, {3, 2});
+                         v = on.tensor({1, 2, 3, -4, 0, .5F}, {3, 2});
         const TensorView out = on.make({2, 2});
         AttentionArgs a{.q = Columns::all(q),
                         .k = Columns::all(k),
@@ -194,10 +189,8 @@ TEST_CASE("known values of convolution") {
     on_every_backend([](On& on) {
         const ExecContext& ctx = on.ctx;
         const TensorView x = on.tensor({1, 2, 3, 4, 5, 6, 7, 8, 9}, {1, 3, 3, 1});
-        const auto filter =
-            ops::pack_conv2d(ctx.backend, host({1, 2, 3, 4, 5, 6, 7, 8, 9}, {1, 1, 3, 3}), DType::f32);
-        const auto convolve = [&](const TensorView& out, std::int64_t stride,
-                                  std::array<std::int64_t, 4> padding) {
+        const auto filter = ops::pack_conv2d(ctx.backend, host({1, 2, 3, 4, 5, 6, 7, 8, 9}, {1, 1, 3, 3}), DType::f32);
+        const auto convolve = [&](const TensorView& out, std::int64_t stride, std::array<std::int64_t, 4> padding) {
             Conv2dArgs a;
             a.x = x;
             a.weight = filter.get();
@@ -208,8 +201,7 @@ TEST_CASE("known values of convolution") {
         };
         // PyTorch: conv2d(pad(x, (0, 1, 0, 1)), w, stride=2), the same with stride 1, conv2d(x, w,
         // padding=1).
-        const TensorView one = on.make({1, 1, 1, 1}), four = on.make({1, 2, 2, 1}),
-                     nine = on.make({1, 3, 3, 1});
+        const TensorView one = on.make({1, 1, 1, 1}), four = on.make({1, 2, 2, 1}), nine = on.make({1, 3, 3, 1});
         convolve(one, 2, {0, 0, 1, 1});
         on.check_values(one, {285});
         convolve(four, 1, {0, 0, 1, 1});
@@ -217,10 +209,8 @@ TEST_CASE("known values of convolution") {
         convolve(nine, 1, {1, 1, 1, 1});
         on.check_values(nine, {94, 154, 106, 186, 285, 186, 106, 154, 94});
         // PyTorch: two channels in (0 … 3 and 4 … 7) and out, a filter of two rows.
-        const auto two =
-            ops::pack_conv2d(ctx.backend, host({-3, -2, -1, 0, 1, 2, 3, 4}, {2, 2, 2, 1}), DType::f32);
-        const TensorView picture = on.tensor({0, 4, 1, 5, 2, 6, 3, 7}, {1, 2, 2, 2}),
-                     row = on.make({1, 1, 2, 2});
+        const auto two = ops::pack_conv2d(ctx.backend, host({-3, -2, -1, 0, 1, 2, 3, 4}, {2, 2, 2, 1}), DType::f32);
+        const TensorView picture = on.tensor({0, 4, 1, 5, 2, 6, 3, 7}, {1, 2, 2, 2}), row = on.make({1, 1, 2, 2});
         Conv2dArgs a;
         a.x = picture;
         a.weight = two.get();
@@ -239,11 +229,10 @@ TEST_CASE("known values of patches and timesteps") {
         const TensorView tokens = on.tensor(counted, {4, 32}), out = on.make({1, 4, 4, 4});
         ops::unpatchify(ctx, tokens, 2, out);
         on.check_values(out.reshaped({64}).slice(0, 16),
-                     {0, 8, 100, 108, 16, 24, 116, 124, 200, 208, 300, 308, 216, 224, 316, 324});
+                        {0, 8, 100, 108, 16, 24, 116, 124, 200, 208, 300, 308, 216, 224, 316, 324});
         on.check_values(out.reshaped({64}).slice(52, 4), {19, 27, 119, 127});
         const TensorView patches = on.make({4, 4});
-        ops::patchify(ctx, on.tensor({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, {1, 1, 4, 4}), 2,
-                      patches);
+        ops::patchify(ctx, on.tensor({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, {1, 1, 4, 4}), 2, patches);
         on.check_values(patches, {0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15});
         // PyTorch: the formula with torch.exp, cos and sin in f32.
         const TensorView embedded = on.make({2, 4});

@@ -14,9 +14,7 @@ struct Fixture {
     ExecContext ctx{*backend, scratch, nullptr};
     std::vector<Tensor> tensors;
 
-    TensorView make(Shape shape, DType dtype = DType::f32) {
-        return tensors.emplace_back(Tensor::host(shape, dtype)).view;
-    }
+    TensorView make(Shape shape, DType dtype = DType::f32) { return tensors.emplace_back(Tensor::host(shape, dtype)).view; }
     TensorView integers(const std::vector<std::int32_t>& values) {
         const TensorView t = make({static_cast<std::int64_t>(values.size())}, DType::i32);
         std::ranges::copy(values, t.as<std::int32_t>().begin());
@@ -26,8 +24,7 @@ struct Fixture {
 
 // The call is accepted as it is, and refused after each change.
 template <typename Args, typename Call>
-void check_rejections(const Args& good, Call call, std::initializer_list<void (*)(Args&, Fixture&)> changes,
-                      Fixture& f) {
+void check_rejections(const Args& good, Call call, std::initializer_list<void (*)(Args&, Fixture&)> changes, Fixture& f) {
     REQUIRE_NOTHROW(call(good));
     int i = 0;
     for (const auto change : changes) {
@@ -52,34 +49,17 @@ TEST_CASE("linear rejects bad arguments") {
                           .out = f.make({6, 3})};
     check_rejections<LinearArgs>(
         good, [&](const LinearArgs& a) { ops::linear(f.ctx, a); },
-        {[](LinearArgs& a, Fixture&) { a.weight = nullptr; },
-         [](LinearArgs& a, Fixture&) { a.x.data = nullptr; },
-         [](LinearArgs& a, Fixture& g) {
-             a.x = g.make({6, 5});
-         },
-         [](LinearArgs& a, Fixture& g) {
-             a.x = g.make({6, 4}, DType::bf16);
-         },
+        {[](LinearArgs& a, Fixture&) { a.weight = nullptr; }, [](LinearArgs& a, Fixture&) { a.x.data = nullptr; },
+         [](LinearArgs& a, Fixture& g) { a.x = g.make({6, 5}); },
+         [](LinearArgs& a, Fixture& g) { a.x = g.make({6, 4}, DType::bf16); },
          [](LinearArgs& a, Fixture& g) { a.bias = g.make({4}); },
          [](LinearArgs& a, Fixture& g) { a.bias = g.make({3}, DType::bf16); },
-         [](LinearArgs& a, Fixture& g) {
-             a.gate = g.make({4, 3});
-         },
-         [](LinearArgs& a, Fixture& g) {
-             a.residual = g.make({4, 3});
-         },
-         [](LinearArgs& a, Fixture& g) {
-             a.residual = g.make({3, 4});
-         },
-         [](LinearArgs& a, Fixture& g) {
-             a.out = g.make({5, 3});
-         },
-         [](LinearArgs& a, Fixture& g) {
-             a.out = g.make({6, 3}, DType::bf16);
-         },
-         [](LinearArgs& a, Fixture&) {
-             a.out = a.x.reshaped({8, 3}).slice(0, 6);
-         },
+         [](LinearArgs& a, Fixture& g) { a.gate = g.make({4, 3}); },
+         [](LinearArgs& a, Fixture& g) { a.residual = g.make({4, 3}); },
+         [](LinearArgs& a, Fixture& g) { a.residual = g.make({3, 4}); },
+         [](LinearArgs& a, Fixture& g) { a.out = g.make({5, 3}); },
+         [](LinearArgs& a, Fixture& g) { a.out = g.make({6, 3}, DType::bf16); },
+         [](LinearArgs& a, Fixture&) { a.out = a.x.reshaped({8, 3}).slice(0, 6); },
          [](LinearArgs& a, Fixture&) { a.residual = a.out.slice(1, 3); }},
         f);
 }
@@ -98,25 +78,15 @@ TEST_CASE("attention rejects bad arguments") {
         good, [&](const AttentionArgs& a) { ops::attention(f.ctx, a); },
         {[](AttentionArgs& a, Fixture&) { a.batch = 3; }, [](AttentionArgs& a, Fixture&) { a.batch = 0; },
          [](AttentionArgs& a, Fixture&) { a.heads = 4; }, [](AttentionArgs& a, Fixture&) { a.q.begin = 1; },
-         [](AttentionArgs& a, Fixture&) { a.k.begin = -1; },
-         [](AttentionArgs& a, Fixture&) { a.v.width = 3; },
-         [](AttentionArgs& a, Fixture& g) {
-             a.v = Columns::all(g.make({4, 6}));
-         },
-         [](AttentionArgs& a, Fixture& g) {
-             a.k = Columns::all(g.make({6, 6}, DType::bf16));
-         },
-         [](AttentionArgs& a, Fixture& g) {
-             a.bias = g.make({3, 3, 2});
-         },
+         [](AttentionArgs& a, Fixture&) { a.k.begin = -1; }, [](AttentionArgs& a, Fixture&) { a.v.width = 3; },
+         [](AttentionArgs& a, Fixture& g) { a.v = Columns::all(g.make({4, 6})); },
+         [](AttentionArgs& a, Fixture& g) { a.k = Columns::all(g.make({6, 6}, DType::bf16)); },
+         [](AttentionArgs& a, Fixture& g) { a.bias = g.make({3, 3, 2}); },
          [](AttentionArgs& a, Fixture& g) { a.key_lengths = g.integers({4, 1}); },
          [](AttentionArgs& a, Fixture& g) { a.key_lengths = g.integers({0, 1}); },
          [](AttentionArgs& a, Fixture& g) { a.key_lengths = g.integers({1}); },
          [](AttentionArgs& a, Fixture& g) { a.key_lengths = g.make({2}); },
-         [](AttentionArgs& a, Fixture&) { a.out = a.q.matrix; },
-         [](AttentionArgs& a, Fixture& g) {
-             a.out = g.make({4, 5});
-         }},
+         [](AttentionArgs& a, Fixture&) { a.out = a.q.matrix; }, [](AttentionArgs& a, Fixture& g) { a.out = g.make({4, 5}); }},
         f);
 }
 
@@ -133,65 +103,33 @@ TEST_CASE("conv2d rejects bad arguments") {
                           .out = f.make({1, 4, 4, 5})};
     check_rejections<Conv2dArgs>(
         good, [&](const Conv2dArgs& a) { ops::conv2d(f.ctx, a); },
-        {[](Conv2dArgs& a, Fixture&) { a.weight = nullptr; },
-         [](Conv2dArgs& a, Fixture& g) {
-             a.x = g.make({1, 4, 4, 3});
-         },
-         [](Conv2dArgs& a, Fixture& g) {
-             a.x = g.make({4, 4, 2});
-         },
-         [](Conv2dArgs& a, Fixture&) { a.stride = 0; }, [](Conv2dArgs& a, Fixture&) { a.stride = 2; },
-         [](Conv2dArgs& a, Fixture&) {
-             a.padding = {-1, 1, 3, 1};
-         },
-         [](Conv2dArgs& a, Fixture& g) {
-             a.x = g.make({1, 1, 1, 2}), a.padding = {};
-         },
+        {[](Conv2dArgs& a, Fixture&) { a.weight = nullptr; }, [](Conv2dArgs& a, Fixture& g) { a.x = g.make({1, 4, 4, 3}); },
+         [](Conv2dArgs& a, Fixture& g) { a.x = g.make({4, 4, 2}); }, [](Conv2dArgs& a, Fixture&) { a.stride = 0; },
+         [](Conv2dArgs& a, Fixture&) { a.stride = 2; }, [](Conv2dArgs& a, Fixture&) { a.padding = {-1, 1, 3, 1}; },
+         [](Conv2dArgs& a, Fixture& g) { a.x = g.make({1, 1, 1, 2}), a.padding = {}; },
          [](Conv2dArgs& a, Fixture&) { a.activation = Activation::silu; },
-         [](Conv2dArgs& a, Fixture& g) { a.bias = g.make({2}); },
-         [](Conv2dArgs& a, Fixture&) { a.upsample = true; },
-         [](Conv2dArgs& a, Fixture& g) {
-             a.norm = {.weight = g.make({2}), .bias = g.make({2}), .groups = 3};
-         },
-         [](Conv2dArgs& a, Fixture& g) {
-             a.norm = {.weight = g.make({3}), .bias = g.make({2}), .groups = 1};
-         },
+         [](Conv2dArgs& a, Fixture& g) { a.bias = g.make({2}); }, [](Conv2dArgs& a, Fixture&) { a.upsample = true; },
+         [](Conv2dArgs& a, Fixture& g) { a.norm = {.weight = g.make({2}), .bias = g.make({2}), .groups = 3}; },
+         [](Conv2dArgs& a, Fixture& g) { a.norm = {.weight = g.make({3}), .bias = g.make({2}), .groups = 1}; },
          [](Conv2dArgs& a, Fixture& g) {
              a.norm = {.weight = g.make({2}), .bias = g.make({2}), .groups = 1, .activation = Activation::relu};
          },
-         [](Conv2dArgs& a, Fixture& g) {
-             a.residual = g.make({1, 4, 4, 4});
-         },
-         [](Conv2dArgs& a, Fixture& g) {
-             a.out = g.make({1, 4, 4, 5}, DType::bf16);
-         }},
+         [](Conv2dArgs& a, Fixture& g) { a.residual = g.make({1, 4, 4, 4}); },
+         [](Conv2dArgs& a, Fixture& g) { a.out = g.make({1, 4, 4, 5}, DType::bf16); }},
         f);
 }
 
 TEST_CASE("norms reject bad arguments") {
     Fixture f;
-    const NormModulateArgs good{.x = f.make({6, 4}),
-                                .shift = f.make({2, 4}),
-                                .scale = f.make({2, 4}),
-                                .eps = 1e-6F,
-                                .out = f.make({6, 4})};
+    const NormModulateArgs good{
+        .x = f.make({6, 4}), .shift = f.make({2, 4}), .scale = f.make({2, 4}), .eps = 1e-6F, .out = f.make({6, 4})};
     check_rejections<NormModulateArgs>(
         good, [&](const NormModulateArgs& a) { ops::norm_modulate(f.ctx, a); },
-        {[](NormModulateArgs& a, Fixture& g) {
-             a.shift = g.make({4, 4});
-         },
-         [](NormModulateArgs& a, Fixture& g) {
-             a.shift = g.make({3, 4});
-         },
-         [](NormModulateArgs& a, Fixture& g) {
-             a.scale = g.make({2, 3});
-         },
-         [](NormModulateArgs& a, Fixture& g) {
-             a.x = g.make({6, 4}, DType::bf16);
-         },
-         [](NormModulateArgs& a, Fixture& g) {
-             a.out = g.make({6, 5});
-         }},
+        {[](NormModulateArgs& a, Fixture& g) { a.shift = g.make({4, 4}); },
+         [](NormModulateArgs& a, Fixture& g) { a.shift = g.make({3, 4}); },
+         [](NormModulateArgs& a, Fixture& g) { a.scale = g.make({2, 3}); },
+         [](NormModulateArgs& a, Fixture& g) { a.x = g.make({6, 4}, DType::bf16); },
+         [](NormModulateArgs& a, Fixture& g) { a.out = g.make({6, 5}); }},
         f);
     const GroupNormArgs group{.x = f.make({1, 2, 2, 4}),
                               .weight = f.make({4}),
@@ -205,17 +143,11 @@ TEST_CASE("norms reject bad arguments") {
         {[](GroupNormArgs& a, Fixture&) { a.groups = 3; }, [](GroupNormArgs& a, Fixture&) { a.groups = 0; },
          [](GroupNormArgs& a, Fixture&) { a.activation = Activation::relu; },
          [](GroupNormArgs& a, Fixture& g) { a.weight = g.make({3}); },
-         [](GroupNormArgs& a, Fixture& g) {
-             a.out = g.make({1, 2, 2, 4}, DType::bf16);
-         },
-         [](GroupNormArgs& a, Fixture&) {
-             a.x = a.x.reshaped({2, 2, 4});
-         }},
+         [](GroupNormArgs& a, Fixture& g) { a.out = g.make({1, 2, 2, 4}, DType::bf16); },
+         [](GroupNormArgs& a, Fixture&) { a.x = a.x.reshaped({2, 2, 4}); }},
         f);
-    CHECK_THROWS_AS(ops::rms_norm(f.ctx, f.make({2, 4}), f.make({3}), 1e-6F, f.make({2, 4})),
-                    std::logic_error);
-    CHECK_THROWS_AS(ops::rms_norm(f.ctx, f.make({2, 4}), f.make({4}), 1e-6F, f.make({4, 2})),
-                    std::logic_error);
+    CHECK_THROWS_AS(ops::rms_norm(f.ctx, f.make({2, 4}), f.make({3}), 1e-6F, f.make({2, 4})), std::logic_error);
+    CHECK_THROWS_AS(ops::rms_norm(f.ctx, f.make({2, 4}), f.make({4}), 1e-6F, f.make({4, 2})), std::logic_error);
 }
 
 TEST_CASE("residual_norm rejects bad arguments") {
@@ -230,11 +162,9 @@ TEST_CASE("residual_norm rejects bad arguments") {
         good, [&](const ResidualNormArgs& a) { ops::residual_norm(f.ctx, a); },
         {[](ResidualNormArgs& a, Fixture& g) { a.y = g.make({6, 5}); },
          [](ResidualNormArgs& a, Fixture& g) { a.stream = g.make({6, 4}, DType::bf16); },
-         [](ResidualNormArgs& a, Fixture& g) { a.gate = g.make({4, 4}); },
-         [](ResidualNormArgs& a, Fixture&) { a.shift.reset(); },
+         [](ResidualNormArgs& a, Fixture& g) { a.gate = g.make({4, 4}); }, [](ResidualNormArgs& a, Fixture&) { a.shift.reset(); },
          [](ResidualNormArgs& a, Fixture& g) { a.scale = g.make({2, 4}); },
-         [](ResidualNormArgs& a, Fixture& g) { a.out = g.make({5, 4}); },
-         [](ResidualNormArgs& a, Fixture&) { a.out = a.stream; },
+         [](ResidualNormArgs& a, Fixture& g) { a.out = g.make({5, 4}); }, [](ResidualNormArgs& a, Fixture&) { a.out = a.stream; },
          [](ResidualNormArgs& a, Fixture&) { a.y = a.stream; }},
         f);
 }
@@ -243,12 +173,8 @@ TEST_CASE("sampler_update rejects bad arguments") {
     Fixture f;
     const TensorView x = f.make({4}), x0 = f.make({4}), model = f.make({4}), wrong = f.make({5});
     const std::vector<LincombTerm> to_x0{{1.0, x}, {0.5, model}}, to_x{{1.0, x}, {0.5, x0}}, bad{{1.0, wrong}}, own{{1.0, x0}};
-    const SamplerUpdateArgs good{.x0_terms = to_x0,
-                                 .x0 = x0,
-                                 .x_terms = to_x,
-                                 .x = x,
-                                 .inputs = f.make({2, 4}),
-                                 .first_bad = f.integers({9})};
+    const SamplerUpdateArgs good{
+        .x0_terms = to_x0, .x0 = x0, .x_terms = to_x, .x = x, .inputs = f.make({2, 4}), .first_bad = f.integers({9})};
     const auto rejects = [&](auto change) {
         SamplerUpdateArgs a = good;
         change(a);

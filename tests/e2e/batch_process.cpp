@@ -79,7 +79,8 @@ bool Process::wait_until(const std::function<bool()>& condition) {
 Outcome Process::wait() {
     if (!ended_) ::waitpid(pid_, &status_, 0);
     ended_ = true;
-    return {WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_), slurp(scratch_ / "out"), slurp(scratch_ / "err")};
+    return {WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_), slurp(scratch_ / "out"),
+            slurp(scratch_ / "err")};
 }
 
 std::string Process::standard_error() const {
@@ -93,7 +94,8 @@ std::size_t Process::resident_kib() const {
     return 0;
 }
 
-std::vector<std::string> batch_arguments(const std::string& file, const std::string& folder, const std::vector<std::string>& more) {
+std::vector<std::string> batch_arguments(const std::string& file, const std::string& folder,
+                                         const std::vector<std::string>& more) {
     std::vector<std::string> all{"batch", file, "-o", folder, "-m", tiny_model().string(), "--steps", "2"};
     all.insert(all.end(), more.begin(), more.end());
     return all;
@@ -109,8 +111,8 @@ std::string prompt_lines(int n) {
     for (int i = 0; i < n; ++i) {
         std::string prompt = "a red apple";
         for (int word = 0; word < i % 5 * 4; ++word) prompt += " and a pear";
-        lines += R"({"prompt": ")" + prompt + " number " + std::to_string(i) + R"(", "id": "p)" + std::to_string(i) + R"(", "seed": )" +
-                 std::to_string(i * 7) + (i % 4 == 3 ? R"(, "cfg_scale": 1)" : "") + "}\n";
+        lines += R"({"prompt": ")" + prompt + " number " + std::to_string(i) + R"(", "id": "p)" + std::to_string(i) +
+                 R"(", "seed": )" + std::to_string(i * 7) + (i % 4 == 3 ? R"(, "cfg_scale": 1)" : "") + "}\n";
     }
     return lines;
 }

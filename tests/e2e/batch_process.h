@@ -38,7 +38,8 @@ class Process {
 };
 
 // `t2i batch` with the tiny model and few steps.
-[[nodiscard]] std::vector<std::string> batch_arguments(const std::string& file, const std::string& folder, const std::vector<std::string>& more = {});
+[[nodiscard]] std::vector<std::string> batch_arguments(const std::string& file, const std::string& folder,
+                                                       const std::vector<std::string>& more = {});
 [[nodiscard]] Outcome run_batch(const std::string& file, const std::string& folder, const std::vector<std::string>& more = {},
                                 const std::vector<std::string>& environment = {});
 

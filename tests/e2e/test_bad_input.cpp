@@ -53,7 +53,11 @@ TEST_CASE("bad flags and values") {
         {{"-p", "a", "-o", "%s.png"}, 2, {"--output"}},
         {{"-p", "a", "picture"}, 2, {"picture"}},
         {{"--steps", "3"}, 2, {"--prompt"}},
-        {{"-p", "a\xff""b"}, 3, {"--prompt", "UTF-8"}},
+        {{"-p",
+          "a\xff"
+          "b"},
+         3,
+         {"--prompt", "UTF-8"}},
         {{"-p", "a", "-n", "\xc3("}, 3, {"--negative-prompt", "UTF-8"}},
     }));
     const TempFolder folder;
@@ -70,7 +74,9 @@ struct BadModel {
     std::vector<std::string> named;
 };
 
-void overwrite(const fs::path& file, const std::string& content) { std::ofstream(file, std::ios::binary) << content; }
+void overwrite(const fs::path& file, const std::string& content) {
+    std::ofstream(file, std::ios::binary) << content;
+}
 
 const std::string weights = "transformer/diffusion_pytorch_model.safetensors";
 
@@ -84,8 +90,12 @@ void poison(const fs::path& file) {
 TEST_CASE("damaged models") {
     const auto bad = GENERATE(values<BadModel>({
         {"no model_index.json", [](const fs::path& m) { fs::remove(m / "model_index.json"); }, {"model_index.json"}},
-        {"model_index.json is no JSON", [](const fs::path& m) { overwrite(m / "model_index.json", "{\"_class"); }, {"model_index.json"}},
-        {"unknown pipeline", [](const fs::path& m) { overwrite(m / "model_index.json", R"({"_class_name": "FluxPipeline"})"); }, {"FluxPipeline", "PixArtAlphaPipeline"}},
+        {"model_index.json is no JSON",
+         [](const fs::path& m) { overwrite(m / "model_index.json", "{\"_class"); },
+         {"model_index.json"}},
+        {"unknown pipeline",
+         [](const fs::path& m) { overwrite(m / "model_index.json", R"({"_class_name": "FluxPipeline"})"); },
+         {"FluxPipeline", "PixArtAlphaPipeline"}},
         {"no transformer", [](const fs::path& m) { fs::remove_all(m / "transformer"); }, {"transformer"}},
         {"no weights", [](const fs::path& m) { fs::remove(m / weights); }, {"transformer"}},
         {"truncated weights", [](const fs::path& m) { fs::resize_file(m / weights, fs::file_size(m / weights) / 2); }, {weights}},
@@ -93,10 +103,16 @@ TEST_CASE("damaged models") {
         {"weights are no safetensors", [](const fs::path& m) { overwrite(m / weights, std::string(5000, 'x')); }, {weights}},
         {"NaN in the weights", [](const fs::path& m) { poison(m / weights); }, {"NaN"}},
         {"config is no JSON", [](const fs::path& m) { overwrite(m / "vae/config.json", "[1, 2"); }, {"vae/config.json"}},
-        {"unknown scheduler", [](const fs::path& m) { overwrite(m / "scheduler/scheduler_config.json", R"({"_class_name": "HeunScheduler"})"); }, {"scheduler_config.json", "HeunScheduler"}},
-        {"corrupt vocabulary", [](const fs::path& m) { overwrite(m / "tokenizer/spiece.model", "not a model"); }, {"spiece.model"}},
+        {"unknown scheduler",
+         [](const fs::path& m) { overwrite(m / "scheduler/scheduler_config.json", R"({"_class_name": "HeunScheduler"})"); },
+         {"scheduler_config.json", "HeunScheduler"}},
+        {"corrupt vocabulary",
+         [](const fs::path& m) { overwrite(m / "tokenizer/spiece.model", "not a model"); },
+         {"spiece.model"}},
         {"no vocabulary", [](const fs::path& m) { fs::remove(m / "tokenizer/spiece.model"); }, {"spiece.model"}},
-        {"t2i.json out of range", [](const fs::path& m) { overwrite(m / "t2i.json", R"({"steps": -1})"); }, {"t2i.json", "steps"}},
+        {"t2i.json out of range",
+         [](const fs::path& m) { overwrite(m / "t2i.json", R"({"steps": -1})"); },
+         {"t2i.json", "steps"}},
     }));
     const TempFolder folder;
     const auto model = folder.path() / "model", out = folder.path() / "out";
@@ -121,7 +137,8 @@ TEST_CASE("latents that overflow name the step") {
 
 TEST_CASE("a model that is not there") {
     const TempFolder folder;
-    expect_failure(run_t2i({"-m", "/nowhere/model", "-p", "a", "-o", (folder.path() / "a.png").string()}), 3, {"/nowhere/model"}, folder.path());
+    expect_failure(run_t2i({"-m", "/nowhere/model", "-p", "a", "-o", (folder.path() / "a.png").string()}), 3, {"/nowhere/model"},
+                   folder.path());
 }
 
 TEST_CASE("output folder missing, read-only, or a full disk") {

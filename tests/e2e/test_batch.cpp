@@ -7,9 +7,9 @@
 #include <csignal>
 #include <cstring>
 #include <fstream>
-#include <sstream>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 
 #include "checkpoint/safetensors.h"
 #include "e2e/batch_process.h"
@@ -38,15 +38,17 @@ std::set<std::string> names_in(const fs::path& folder) {
 
 TEST_CASE("batch: the same requests as text, flag lines, JSON, CSV and TSV give the same files") {
     const TempFolder folder;
-    write_file(folder / "a.txt",
-               "# a comment\n\n--prompt \"a red apple\" --seed 7 --steps 3 --cfg_scale 4 --width 64 --height 64 --sampler_name euler\r\n"
-               "--prompt 红苹果 --negative-prompt blurry, dark --seed=8 --batch_size 2\na plain prompt -- with dashes\n");
-    write_file(folder / "a.jsonl",
-               R"({"prompt": "a red apple", "seed": 7, "steps": 3, "cfg-scale": 4, "width": 64, "height": 64, "sampler_name": "euler"})"
-               "\n\n"
-               R"({"negative_prompt": "blurry, dark", "prompt": "红苹果", "seed": 8, "batch_size": 2, "steps": null})"
-               "\n"
-               R"({"prompt": "a plain prompt -- with dashes"})");
+    write_file(
+        folder / "a.txt",
+        "# a comment\n\n--prompt \"a red apple\" --seed 7 --steps 3 --cfg_scale 4 --width 64 --height 64 --sampler_name euler\r\n"
+        "--prompt 红苹果 --negative-prompt blurry, dark --seed=8 --batch_size 2\na plain prompt -- with dashes\n");
+    write_file(
+        folder / "a.jsonl",
+        R"({"prompt": "a red apple", "seed": 7, "steps": 3, "cfg-scale": 4, "width": 64, "height": 64, "sampler_name": "euler"})"
+        "\n\n"
+        R"({"negative_prompt": "blurry, dark", "prompt": "红苹果", "seed": 8, "batch_size": 2, "steps": null})"
+        "\n"
+        R"({"prompt": "a plain prompt -- with dashes"})");
     write_file(folder / "a.csv",
                "\xEF\xBB\xBFprompt,negative_prompt,seed,steps,cfg_scale,width,height,sampler_name,batch_size\n"
                "a red apple,,7,3,4,64,64,euler,\n红苹果,\"blurry, dark\",8,,,,,,2\n\na plain prompt -- with dashes\n");
@@ -69,9 +71,11 @@ TEST_CASE("batch: the same requests as text, flag lines, JSON, CSV and TSV give 
 
 TEST_CASE("batch: a line's picture has the bytes that `t2i generate` makes of the same request") {
     const TempFolder folder;
-    const std::string file = write_file(folder / "a.jsonl", R"({"prompt": "a cat", "seed": 5, "id": "cat", "negative_prompt": "dog", "cfg_scale": 3.5})");
+    const std::string file = write_file(
+        folder / "a.jsonl", R"({"prompt": "a cat", "seed": 5, "id": "cat", "negative_prompt": "dog", "cfg_scale": 3.5})");
     REQUIRE(run_batch(file, folder / "out").code == 0);
-    const Outcome one = run_t2i({"-m", tiny_model().string(), "--steps", "2", "-p", "a cat", "-n", "dog", "-s", "5", "--cfg-scale", "3.5", "-o", folder / "one.png"});
+    const Outcome one = run_t2i({"-m", tiny_model().string(), "--steps", "2", "-p", "a cat", "-n", "dog", "-s", "5",
+                                 "--cfg-scale", "3.5", "-o", folder / "one.png"});
     REQUIRE(one.code == 0);
     CHECK((pictures_in(folder / "out").at("cat.png") == file_text(folder / "one.png")));
 }
@@ -126,16 +130,17 @@ TEST_CASE("batch: bad lines of every kind are listed with their number and reaso
 
 TEST_CASE("batch: bad flag lines and bad CSV rows do not stop the rest, and a bad header does") {
     const TempFolder folder;
-    const std::string text = write_file(folder / "a.txt",
-                                        "a cat\na cat --steps 2\n--prompt \"a cat\n--prompt cat --stps 2\n--prompt cat --seed\n--steps 2\na dog\n");
+    const std::string text =
+        write_file(folder / "a.txt",
+                   "a cat\na cat --steps 2\n--prompt \"a cat\n--prompt cat --stps 2\n--prompt cat --seed\n--steps 2\na dog\n");
     CHECK(run_batch(text, folder / "text").code == 5);
     CHECK(pictures_in(folder / "text").size() == 2);
     std::vector<int> lines;
     for (const auto& line : json_lines(folder / "text/failed.jsonl")) lines.push_back(line["line"]);
     CHECK(lines == std::vector<int>{2, 3, 4, 5, 6});
 
-    const std::string csv = write_file(folder / "a.csv",
-                                       "id,prompt,seed\na,a cat,1\nb,a \"cat\",2\nc,\"two\nlines\",3\nd,a dog,4,5,6\ne,a dog,x\nf,a fox,7\n");
+    const std::string csv = write_file(
+        folder / "a.csv", "id,prompt,seed\na,a cat,1\nb,a \"cat\",2\nc,\"two\nlines\",3\nd,a dog,4,5,6\ne,a dog,x\nf,a fox,7\n");
     CHECK(run_batch(csv, folder / "csv").code == 5);
     CHECK(names_in(folder / "csv") == std::set<std::string>{"a.png", "c.png", "f.png"});
     lines.clear();
@@ -177,7 +182,8 @@ TEST_CASE("batch: a picture depends on its request alone: engine batches of 1, 3
 
 TEST_CASE("batch: lines without an id are named by their request, wherever they stand, and repeated ones are numbered") {
     const TempFolder folder;
-    const std::string a = write_file(folder / "a.txt", "a cat\na dog\na cat\na cat\n"), b = write_file(folder / "b.txt", "a dog\na cat\n");
+    const std::string a = write_file(folder / "a.txt", "a cat\na dog\na cat\na cat\n"),
+                      b = write_file(folder / "b.txt", "a dog\na cat\n");
     REQUIRE(run_batch(a, folder / "a").code == 0);
     REQUIRE(run_batch(b, folder / "b").code == 0);
     const auto names = names_in(folder / "a"), fewer = names_in(folder / "b");
@@ -207,7 +213,9 @@ TEST_CASE("batch: standard input is read as it comes") {
     REQUIRE(::pipe2(pipe.data(), O_CLOEXEC) == 0);
     Process run(batch_arguments("-", out.string()), pipe[0]);
     ::close(pipe[0]);
-    const auto send = [&](const std::string& line) { REQUIRE(::write(pipe[1], line.data(), line.size()) == static_cast<ssize_t>(line.size())); };
+    const auto send = [&](const std::string& line) {
+        REQUIRE(::write(pipe[1], line.data(), line.size()) == static_cast<ssize_t>(line.size()));
+    };
     send("a cat\n");
     CHECK(run.wait_until([&] { return lines_in(out / "journal.jsonl") == 1; }));
     send("a dog\na fox");
@@ -239,7 +247,8 @@ TEST_CASE("batch: a picture that cannot be made is listed, the others of its bat
     // All weights are finite (others are refused): channel 0 of the residual stream is 0 but for one piece of one prompt, and
     // the last norm makes an infinity of that.
     const auto tokenizer = load_tokenizer((model / "tokenizer").string());
-    const auto poisoned = tokenizer->encode("zebra", 120).ids, healthy = tokenizer->encode("a cat a dog a fox a pear a plum", 120).ids;
+    const auto poisoned = tokenizer->encode("zebra", 120).ids,
+               healthy = tokenizer->encode("a cat a dog a fox a pear a plum", 120).ids;
     std::int64_t piece = -1;
     for (const auto id : poisoned)
         if (std::ranges::find(healthy, id) == healthy.end()) piece = id;
@@ -254,9 +263,12 @@ TEST_CASE("batch: a picture that cannot be made is listed, the others of its bat
         REQUIRE(tensor["dtype"] == "F32");
         const auto begin = 8 + header_size + tensor["data_offsets"][0].get<std::size_t>();
         const auto shape = tensor["shape"].get<std::vector<std::size_t>>();
-        const auto put = [&](std::size_t element, float value) { std::memcpy(bytes.data() + begin + element * sizeof value, &value, sizeof value); };
+        const auto put = [&](std::size_t element, float value) {
+            std::memcpy(bytes.data() + begin + element * sizeof value, &value, sizeof value);
+        };
         if (name == "shared.weight" || name == "encoder.embed_tokens.weight") {
-            for (std::size_t row = 0; row < shape[0]; ++row) put(row * shape[1], row == static_cast<std::size_t>(piece) ? 1e6F : 0.0F);
+            for (std::size_t row = 0; row < shape[0]; ++row)
+                put(row * shape[1], row == static_cast<std::size_t>(piece) ? 1e6F : 0.0F);
         } else if (name.ends_with("SelfAttention.o.weight") || name.ends_with("DenseReluDense.wo.weight")) {
             for (std::size_t column = 0; column < shape[1]; ++column) put(column, 0.0F);  // what is added to channel 0
         } else if (name == "encoder.final_layer_norm.weight") {
@@ -298,10 +310,13 @@ TEST_CASE("batch: shards are split by hash of the id, merge into one folder, and
     const auto expected = pictures_in(folder / "whole");
     const fs::path out = folder / "out";
     // From Slurm's variables, from Open MPI's, from the flag: three of four shards, the fourth never came.
-    const auto error_with = [&](const std::vector<std::string>& environment) { return run_batch(file, out.string(), {}, environment).err; };
-    CHECK(error_with({"SLURM_ARRAY_TASK_ID=1", "SLURM_ARRAY_TASK_MIN=1", "SLURM_ARRAY_TASK_COUNT=4"}).find("shard 0/4 (SLURM_ARRAY_TASK_ID)") !=
+    const auto error_with = [&](const std::vector<std::string>& environment) {
+        return run_batch(file, out.string(), {}, environment).err;
+    };
+    CHECK(error_with({"SLURM_ARRAY_TASK_ID=1", "SLURM_ARRAY_TASK_MIN=1", "SLURM_ARRAY_TASK_COUNT=4"})
+              .find("shard 0/4 (SLURM_ARRAY_TASK_ID)") != std::string::npos);
+    CHECK(error_with({"OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE=4"}).find("shard 1/4 (OMPI_COMM_WORLD_RANK)") !=
           std::string::npos);
-    CHECK(error_with({"OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE=4"}).find("shard 1/4 (OMPI_COMM_WORLD_RANK)") != std::string::npos);
     static_cast<void>(run_batch(file, out.string(), {"--shard", "2/4"}));
     const auto some = pictures_in(out).size();
     CHECK(some > 5);

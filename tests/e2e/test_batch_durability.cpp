@@ -117,7 +117,8 @@ TEST_CASE("batch: a read-only folder is one line, and nothing is lost") {
         return;
     }
     const TempFolder folder;
-    const std::string file = write_file(folder / "prompts.jsonl", prompt_lines(20)), first = write_file(folder / "first.jsonl", prompt_lines(5));
+    const std::string file = write_file(folder / "prompts.jsonl", prompt_lines(20)),
+                      first = write_file(folder / "first.jsonl", prompt_lines(5));
     REQUIRE(run_batch(file, folder / "whole").code == 0);
     const std::string out = disk.path() + "/out";
     REQUIRE(run_batch(first, out).code == 0);
@@ -182,7 +183,9 @@ TEST_CASE("batch: two processes started together on one folder: one makes all, t
 TEST_CASE("batch: a changed request under an old id, a lost file and a damaged one are made again, and said") {
     const TempFolder folder;
     const fs::path out = folder / "out";
-    const auto request = [](const char* id, const char* prompt) { return std::string(R"({"id": ")") + id + R"(", "prompt": ")" + prompt + "\"}\n"; };
+    const auto request = [](const char* id, const char* prompt) {
+        return std::string(R"({"id": ")") + id + R"(", "prompt": ")" + prompt + "\"}\n";
+    };
     const std::string rest = request("b", "a pear") + request("c", "a plum") + request("d", "a fig");
     const std::string before = write_file(folder / "before.jsonl", request("a", "an apple") + rest);
     const std::string after = write_file(folder / "after.jsonl", request("a", "an orange") + rest);

@@ -61,7 +61,8 @@ TEST_CASE("classes: the negative prompt is another class, and none is the uncond
 TEST_CASE("classes: a picture does not depend on how many are made together") {
     const TempFolder folder;
     for (const char* together : {"1", "3"})
-        REQUIRE(draw("207", folder / (std::string("by") + together + "_%d.png"), {"-b", "3", "--engine-batch", together}).code == 0);
+        REQUIRE(draw("207", folder / (std::string("by") + together + "_%d.png"), {"-b", "3", "--engine-batch", together}).code ==
+                0);
     for (const char* i : {"0", "1", "2"})
         CHECK((file_text(folder / (std::string("by1_") + i + ".png")) == file_text(folder / (std::string("by3_") + i + ".png"))));
 }
@@ -70,10 +71,12 @@ TEST_CASE("classes: the parameters chunk and the folder as inspect prints them")
     const TempFolder folder;
     REQUIRE(draw("golden retriever", folder / "a.png", {"-s", "9", "-n", "crane"}).code == 0);
     CHECK(run_t2i({"inspect", folder / "a.png"})
-              .out.starts_with("golden retriever\nNegative prompt: crane\nSteps: 3, Sampler: ddim, CFG scale: 4, Seed: 9, Size: 64x64, "));
+              .out.starts_with(
+                  "golden retriever\nNegative prompt: crane\nSteps: 3, Sampler: ddim, CFG scale: 4, Seed: 9, Size: 64x64, "));
     const Outcome inspect = run_t2i({"inspect", dit_model().string()});
     CHECK(inspect.code == 0);
-    for (const char* part : {"DiTTransformer2DModel", "50 steps, cfg-scale 4", "name or the number of a class", "class 207      \"golden retriever\""})
+    for (const char* part : {"DiTTransformer2DModel", "50 steps, cfg-scale 4", "name or the number of a class",
+                             "class 207      \"golden retriever\""})
         CHECK(inspect.out.find(part) != std::string::npos);
 }
 
@@ -95,7 +98,8 @@ TEST_CASE("classes: an unknown one is one line with the nearest names, and no fi
 TEST_CASE("classes: a prompt file draws what it can and lists the classes that are unknown") {
     const TempFolder folder;
     write_file(folder / "a.txt", "207\ntench\nspaceship\n--prompt crane --negative_prompt tench --seed 3\n");
-    const Outcome run = run_t2i({"batch", folder / "a.txt", "-o", folder / "out", "-m", dit_model().string(), "--steps", "2", "--engine-batch", "4"});
+    const Outcome run = run_t2i(
+        {"batch", folder / "a.txt", "-o", folder / "out", "-m", dit_model().string(), "--steps", "2", "--engine-batch", "4"});
     INFO(run.err);
     CHECK(run.code == 5);
     std::size_t pictures = 0;

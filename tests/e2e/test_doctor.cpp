@@ -23,8 +23,7 @@ TEST_CASE("doctor describes the machine") {
     CHECK(run.err.empty());
     for (const char* line : {"program ", "processor ", "model ", "CUDA module ", "auto "}) CHECK(has(run.out, line));
     CHECK(has(run.out, "CPU, "));
-    if (has(run.out, "CUDA module  none"))
-        CHECK(has(run.out, "advice       the CUDA module"));
+    if (has(run.out, "CUDA module  none")) CHECK(has(run.out, "advice       the CUDA module"));
     else
         for (const char* line : {"driver ", "GPU", "cuBLASLt ", "cuDNN ", "holds "}) CHECK(has(run.out, line));
 }

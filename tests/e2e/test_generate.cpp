@@ -67,7 +67,8 @@ TEST_CASE("a picture does not depend on how many are made together") {
     // A sampler that draws noise at every step: each picture has its own stream.
     const auto make = [&](const std::string& together) {
         const auto out = folder / ("by" + together + "_%d.png");
-        const Outcome run = run_t2i(arguments({"-p", "a cat", "-b", "5", "-s", "11", "--sampling-method", "euler_a", "--engine-batch", together, "-o", out}));
+        const Outcome run = run_t2i(arguments(
+            {"-p", "a cat", "-b", "5", "-s", "11", "--sampling-method", "euler_a", "--engine-batch", together, "-o", out}));
         INFO(run.err);
         REQUIRE(run.code == 0);
     };
@@ -95,7 +96,9 @@ TEST_CASE("the parameters chunk holds the request, and inspect prints it") {
     REQUIRE(run_t2i(arguments({"-p", "红苹果, twemoji", "-n", "blurry", "-s", "9", "--cfg-scale", "2.5", "-o", out})).code == 0);
     const Outcome inspect = run_t2i({"inspect", out});
     REQUIRE(inspect.code == 0);
-    CHECK(inspect.out.starts_with("红苹果, twemoji\nNegative prompt: blurry\nSteps: 3, Sampler: dpm++2m, CFG scale: 2.5, Seed: 9, Size: 64x64, Model hash: "));
+    CHECK(
+        inspect.out.starts_with("红苹果, twemoji\nNegative prompt: blurry\nSteps: 3, Sampler: dpm++2m, CFG scale: 2.5, Seed: 9, "
+                                "Size: 64x64, Model hash: "));
     CHECK(inspect.out.find("Model: tiny-64, Device: cpu") != std::string::npos);
 
     REQUIRE(run_t2i(arguments({"-p", "a", "--no-metadata", "-o", out})).code == 0);
@@ -148,7 +151,8 @@ TEST_CASE("a TOML file gives flags, and the command line wins") {
 
 TEST_CASE("an interrupt ends after the step, with code 130 and no file") {
     const TempFolder folder;
-    const Outcome run = interrupt_t2i({"-m", tiny_model().string(), "-p", "a", "--steps", "1000", "-b", "1000", "-o", folder.path().string() + "/"});
+    const Outcome run = interrupt_t2i(
+        {"-m", tiny_model().string(), "-p", "a", "--steps", "1000", "-b", "1000", "-o", folder.path().string() + "/"});
     INFO(run.err);
     CHECK(run.code == 130);
     CHECK(run.err.ends_with("t2i: error: interrupted\n"));
@@ -158,7 +162,8 @@ TEST_CASE("an interrupt ends after the step, with code 130 and no file") {
 TEST_CASE("bench writes a table and JSON with the peak of the same run") {
     const TempFolder folder;
     const auto json = folder.path() / "bench.json";
-    const Outcome run = run_t2i({"bench", "-m", tiny_model().string(), "--steps", "2", "--runs", "2", "--warm-ups", "0", "--json", json.string()});
+    const Outcome run = run_t2i(
+        {"bench", "-m", tiny_model().string(), "--steps", "2", "--runs", "2", "--warm-ups", "0", "--json", json.string()});
     INFO(run.err);
     REQUIRE(run.code == 0);
     CHECK(run.out.find("denoise, 2 steps with CFG") != std::string::npos);

@@ -51,8 +51,8 @@ void check_each_holds(const Events& spans, const std::string& outer, const std::
 
 TEST_CASE("generate --trace shows stages, steps and layers, each inside what it is part of") {
     const TempFolder folder;
-    const Outcome run = run_t2i({"-m", tiny_model().string(), "-p", "a red apple", "--steps", "3", "-b", "2", "-o", folder / "x.png", "--trace",
-                                 folder / "trace.json"});
+    const Outcome run = run_t2i({"-m", tiny_model().string(), "-p", "a red apple", "--steps", "3", "-b", "2", "-o",
+                                 folder / "x.png", "--trace", folder / "trace.json"});
     INFO(run.err);
     REQUIRE(run.code == 0);
     const Events spans = spans_of(folder / "trace.json");
@@ -78,7 +78,8 @@ TEST_CASE("generate --trace shows stages, steps and layers, each inside what it 
 
 TEST_CASE("bench --trace covers its runs") {
     const TempFolder folder;
-    const Outcome run = run_t2i({"bench", "-m", tiny_model().string(), "--steps", "2", "--runs", "1", "--warm-ups", "0", "--trace", folder / "t.json"});
+    const Outcome run = run_t2i(
+        {"bench", "-m", tiny_model().string(), "--steps", "2", "--runs", "1", "--warm-ups", "0", "--trace", folder / "t.json"});
     INFO(run.err);
     REQUIRE(run.code == 0);
     CHECK(named(spans_of(folder / "t.json"), "step").size() == 2);

@@ -9,7 +9,8 @@ namespace t2i::test {
 namespace {
 
 std::string picture(const TempFolder& folder, const std::string& name, std::vector<std::string> more = {}) {
-    std::vector<std::string> a{"-m", tiny_model().string(), "-p", "红苹果, twemoji", "--steps", "3", "-s", "9", "-o", folder / name};
+    std::vector<std::string> a{"-m", tiny_model().string(), "-p", "红苹果, twemoji", "--steps", "3", "-s", "9",
+                               "-o", folder / name};
     a.insert(a.end(), more.begin(), more.end());
     REQUIRE(run_t2i(a).code == 0);
     return folder / name;
@@ -23,7 +24,9 @@ Outcome verify(std::vector<std::string> more) {
 TEST_CASE("verify: pictures are made again, the same to the last bit") {
     const TempFolder folder;
     const auto plain = picture(folder, "a.png");
-    const auto special = picture(folder, "b.png", {"-n", "blurry", "--cfg-scale", "2.5", "--sampling-method", "euler", "--scheduler", "karras", "-W", "96"});
+    const auto special =
+        picture(folder, "b.png",
+                {"-n", "blurry", "--cfg-scale", "2.5", "--sampling-method", "euler", "--scheduler", "karras", "-W", "96"});
     const Outcome run = verify({plain, special, "-t", "1"});
     INFO(run.err);
     CHECK(run.code == 0);
@@ -58,7 +61,8 @@ TEST_CASE("verify: what cannot be made again is one line and exit code 3") {
     };
     CHECK(with("").find("no parameters chunk") != std::string::npos);
     CHECK(with("a cat").find("Steps") != std::string::npos);
-    CHECK(with("a\nSteps: 3, Seed: 1, Size: 64x64, Model hash: 123, Model: other").find("made by other (hash 123), this is tiny-64") != std::string::npos);
+    CHECK(with("a\nSteps: 3, Seed: 1, Size: 64x64, Model hash: 123, Model: other")
+              .find("made by other (hash 123), this is tiny-64") != std::string::npos);
     const std::string inspected = run_t2i({"inspect", tiny_model().string()}).out;
     const auto at = inspected.find("hash ") + 5;
     const std::string own = ", Model hash: " + inspected.substr(at, 10);

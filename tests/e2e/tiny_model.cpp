@@ -14,6 +14,8 @@ const fs::path& tiny_model() {
     return path;
 }
 
-void copy_tiny_model(const fs::path& to) { fs::copy(tiny_model(), to, fs::copy_options::recursive); }
+void copy_tiny_model(const fs::path& to) {
+    fs::copy(tiny_model(), to, fs::copy_options::recursive);
+}
 
 }  // namespace t2i::test

@@ -20,7 +20,8 @@ namespace t2i::test {
 // In which orders everything is run.
 inline const std::vector<emulation::Settings>& all_orders() {
     using emulation::Order;
-    static const std::vector<emulation::Settings> orders{{}, {.order = Order::reverse, .fill = 0x7E}, {.order = Order::shuffled, .seed = 5}};
+    static const std::vector<emulation::Settings> orders{
+        {}, {.order = Order::reverse, .fill = 0x7E}, {.order = Order::shuffled, .seed = 5}};
     return orders;
 }
 
@@ -28,8 +29,11 @@ inline const std::vector<emulation::Settings>& all_orders() {
 template <typename T>
 class OnGpu {
   public:
-    explicit OnGpu(std::size_t count) : memory_(static_cast<T*>(emulation::allocate(count * sizeof(T))), emulation::release), count_(count) {}
-    explicit OnGpu(const std::vector<T>& values) : OnGpu(values.size()) { std::memcpy(data(), values.data(), count_ * sizeof(T)); }
+    explicit OnGpu(std::size_t count)
+        : memory_(static_cast<T*>(emulation::allocate(count * sizeof(T))), emulation::release), count_(count) {}
+    explicit OnGpu(const std::vector<T>& values) : OnGpu(values.size()) {
+        std::memcpy(data(), values.data(), count_ * sizeof(T));
+    }
     [[nodiscard]] T* data() const { return memory_.get(); }
     [[nodiscard]] std::vector<T> values() const { return {data(), data() + count_}; }
 
@@ -52,7 +56,8 @@ inline Verdict judge(const std::vector<float>& expected, const std::function<std
             for (const auto& order : all_orders()) {
                 emulation::use(order);
                 const auto got = run();
-                if (got.size() != expected.size() || std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)) != 0) code = 10;
+                if (got.size() != expected.size() || std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)) != 0)
+                    code = 10;
             }
         } catch (const emulation::Fault&) {
             code = 11;

@@ -49,7 +49,7 @@ struct Case {
     std::int64_t batch = 1, heads = 2, queries = 33, keys = 70, head_size = 72;
     bool bf16 = true, bias = false, rounded = false;
     float scale = 0.125F;
-    std::int64_t offset = 0;                // elements before the first column: 1 takes the alignment away
+    std::int64_t offset = 0;  // elements before the first column: 1 takes the alignment away
     std::vector<std::int32_t> lengths = {};
     [[nodiscard]] std::int64_t width() const { return heads * head_size; }
     [[nodiscard]] std::int64_t stride() const { return width() + 8 * offset; }
@@ -78,10 +78,8 @@ template <typename T>
 std::vector<T> stored(const std::vector<float>& values) {
     std::vector<T> out;
     for (const float value : values) {
-        if constexpr (sizeof(T) == 2)
-            out.push_back(to_bf16_bits(value));
-        else
-            out.push_back(value);
+        if constexpr (sizeof(T) == 2) out.push_back(to_bf16_bits(value));
+        else out.push_back(value);
     }
     return out;
 }
@@ -110,10 +108,8 @@ std::vector<float> run_as(const Case& c, const Operands& in) {
     cuda::launch_attention(a, nullptr);
     std::vector<float> values;
     for (const T value : out.values()) {
-        if constexpr (sizeof(T) == 2)
-            values.push_back(from_bf16_bits(value));
-        else
-            values.push_back(value);
+        if constexpr (sizeof(T) == 2) values.push_back(from_bf16_bits(value));
+        else values.push_back(value);
     }
     return values;
 }
@@ -254,7 +250,8 @@ TEST_CASE("attention with a bias of -infinity") {
             Operands in(c);
             // The first tile of the first row is masked whole; the last row of the last head has nothing left.
             for (std::size_t key = 0; key < 70; ++key) in.bias[key] = -std::numeric_limits<float>::infinity();
-            for (std::size_t key = 0; key < 140; ++key) in.bias[in.bias.size() - 1 - key] = -std::numeric_limits<float>::infinity();
+            for (std::size_t key = 0; key < 140; ++key)
+                in.bias[in.bias.size() - 1 - key] = -std::numeric_limits<float>::infinity();
             auto actual = run(c, in), expected = reference(c, in);
             bool nothing_left = true;
             for (std::int64_t i = 0; i < head_size; ++i) {

@@ -1,5 +1,5 @@
-// DeviceOps on the emulated GPU, where the shapes of op_cases do not reach: rows too long for registers, lists longer than a kernel
-// takes, data that is not aligned, and that a row or picture does not depend on its company.
+// DeviceOps on the emulated GPU, where the shapes of op_cases do not reach: rows too long for registers, lists longer than a
+// kernel takes, data that is not aligned, and that a row or picture does not depend on its company.
 #include <algorithm>
 #include <cmath>
 
@@ -137,7 +137,8 @@ TEST_CASE("a row of a norm and a picture of group_norm do not depend on those be
     On on("emulated");
     for (const DType dtype : {DType::f32, DType::bf16}) {
         PreparedOp p(*on.backend, dtype, Fill::reals);
-        const TensorView x = p.input({9, 384}, DType::f32), weight = p.input({384}, DType::f32), shift = p.input({1, 384}, DType::f32);
+        const TensorView x = p.input({9, 384}, DType::f32), weight = p.input({384}, DType::f32),
+                         shift = p.input({1, 384}, DType::f32);
         const Tensor whole = allocate(*on.backend, {9, 384}, dtype), part = allocate(*on.backend, {2, 384}, dtype);
         ops::rms_norm(on.ctx, x, weight, 1e-6F, whole);
         ops::rms_norm(on.ctx, x.slice(5, 2), weight, 1e-6F, part);
@@ -150,7 +151,8 @@ TEST_CASE("a row of a norm and a picture of group_norm do not depend on those be
         a.x = p.input({3, 20, 20, 16}, dtype);
         a.weight = a.bias = p.input({16}, DType::f32);
         a.groups = 4;
-        const Tensor pictures = allocate(*on.backend, {3, 20, 20, 16}, dtype), picture = allocate(*on.backend, {1, 20, 20, 16}, dtype);
+        const Tensor pictures = allocate(*on.backend, {3, 20, 20, 16}, dtype),
+                     picture = allocate(*on.backend, {1, 20, 20, 16}, dtype);
         a.out = pictures;
         ops::group_norm(on.ctx, a);
         a.x = a.x.slice(1, 1);
@@ -187,7 +189,8 @@ TEST_CASE("data that is not aligned gives the same bytes") {
         CHECK(same(backend, norm, a.out));
 
         const Tensor silu = allocate(backend, {4, 8, 8, 6}, dtype), large = allocate(backend, {4, 16, 16, 6}, dtype);
-        const TensorView silu_there = moved(backend, silu, keep), large_there = moved(backend, large, keep), y_there = moved(backend, y, keep);
+        const TensorView silu_there = moved(backend, silu, keep), large_there = moved(backend, large, keep),
+                         y_there = moved(backend, y, keep);
         ops::unary(on.ctx, Unary::silu, y, silu);
         ops::unary(on.ctx, Unary::silu, y_there, silu_there);
         CHECK(same(backend, silu, silu_there));
@@ -208,7 +211,8 @@ TEST_CASE("sampler_update names the first step that was not finite") {
     On on("emulated");
     Backend& backend = *on.backend;
     PreparedOp p(backend, DType::f32, Fill::reals);
-    const TensorView first_bad = p.integers({100}), x0 = p.input({70}, DType::f32), x = p.input({70}, DType::f32), out = p.input({70}, DType::f32);
+    const TensorView first_bad = p.integers({100}), x0 = p.input({70}, DType::f32), x = p.input({70}, DType::f32),
+                     out = p.input({70}, DType::f32);
     const auto update = [&](std::int32_t step, double coefficient) {
         const std::vector<LincombTerm> to_x0{{1.0, out}}, to_x{{coefficient, x0}};
         SamplerUpdateArgs a;

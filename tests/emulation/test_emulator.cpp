@@ -116,10 +116,11 @@ void warp_kernel(const float* x, float* out) {
     const float mine = x[threadIdx.x];
     const float other = __shfl_xor_sync(everyone, mine, 16), next = __shfl_down_sync(everyone, mine, 1U),
                 before = __shfl_up_sync(everyone, mine, 1U), fourth = __shfl_sync(everyone, mine, 3, 8);
-    const bool right = other == x[threadIdx.x ^ 16U] && next == (lane == 31 ? mine : mine + 1) && before == (lane == 0 ? mine : mine - 1) &&
-                       fourth == x[threadIdx.x / 8 * 8 + 3];
+    const bool right = other == x[threadIdx.x ^ 16U] && next == (lane == 31 ? mine : mine + 1) &&
+                       before == (lane == 0 ? mine : mine - 1) && fourth == x[threadIdx.x / 8 * 8 + 3];
     const unsigned odd = __ballot_sync(everyone, threadIdx.x % 2);
-    const bool votes = odd == 0xAAAAAAAAU && __any_sync(everyone, lane == 5) && !__any_sync(everyone, lane == 40) && !__all_sync(everyone, lane == 5);
+    const bool votes = odd == 0xAAAAAAAAU && __any_sync(everyone, lane == 5) && !__any_sync(everyone, lane == 40) &&
+                       !__all_sync(everyone, lane == 5);
     out[threadIdx.x] = right && votes ? mine : -1.0F;
 }
 void places_kernel(float* out) {
@@ -164,7 +165,8 @@ TEST_CASE("barriers that not all threads reach are named") {
     const std::string divergent = message_of(divergent_barrier_kernel), missed = message_of(missed_barrier_kernel);
     CHECK_THAT(divergent, Catch::Contains("message_of") && Catch::Contains("while others wait at test_emulator.cpp:"));
     CHECK_THAT(missed, Catch::Contains("block (0, 0, 0)") &&
-                           Catch::Contains("of 64 threads 48 wait at a barrier (test_emulator.cpp:") && Catch::Contains("16 have ended"));
+                           Catch::Contains("of 64 threads 48 wait at a barrier (test_emulator.cpp:") &&
+                           Catch::Contains("16 have ended"));
     CHECK(message_of(rotate_kernel<true>).empty());  // nothing of the faults is left
 }
 

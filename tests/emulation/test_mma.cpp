@@ -136,7 +136,8 @@ TEST_CASE("ldmatrix gives each lane its pair of a row, or of a column") {
     run_warp([&](int lane) {
         auto* const shared = dynamic_shared<std::uint16_t>();
         // Matrix m, row r at (16 · m + r) rows of 16 bytes: not where the next matrix follows.
-        for (int i = lane; i < 4 * 8 * 8; i += lanes) shared[(i / 64 * 16 + i / 8 % 8) * 8 + i % 8] = static_cast<std::uint16_t>(i);
+        for (int i = lane; i < 4 * 8 * 8; i += lanes)
+            shared[(i / 64 * 16 + i / 8 % 8) * 8 + i % 8] = static_cast<std::uint16_t>(i);
         __syncthreads();
         std::uint32_t four[4], two[2];
         ptx::ldmatrix_x4(four, shared + (lane / 8 * 16 + lane % 8) * 8);

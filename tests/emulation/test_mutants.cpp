@@ -66,7 +66,8 @@ Verdict judge_group_norm(Launch launch) {
     std::vector<float> expected(x.size());
     ref::group_norm({x.data()}, {weight.data()}, {bias.data()}, b, p, c, groups, 1e-6F, ref::Function::silu, {expected.data()});
     return judge_near(expected, 1e-5F, [&] {
-        const OnGpu<float> from(x), to(x.size()), w(weight), shift(bias), scratch(cuda::group_norm_scratch_bytes(b, p, c, groups) / sizeof(float));
+        const OnGpu<float> from(x), to(x.size()), w(weight), shift(bias),
+            scratch(cuda::group_norm_scratch_bytes(b, p, c, groups) / sizeof(float));
         cuda::GroupNorm a{.batch = b, .pixels = p, .channels = c, .groups = groups};
         a.x = {from.data()};
         a.weight = w.data();

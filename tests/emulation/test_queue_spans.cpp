@@ -20,7 +20,9 @@ class Queue final : public cuda::DeviceOps {
     [[nodiscard]] Buffer allocate(std::size_t bytes) override { return Buffer::host(bytes); }
     void copy(const TensorView&, const TensorView&) override {}
     [[nodiscard]] std::unique_ptr<PackedWeight> pack_linear(const TensorView&, DType) override { return nullptr; }
-    [[nodiscard]] std::unique_ptr<PackedWeight> pack_conv2d(const TensorView&, DType, const Conv2dUse&) override { return nullptr; }
+    [[nodiscard]] std::unique_ptr<PackedWeight> pack_conv2d(const TensorView&, DType, const Conv2dUse&) override {
+        return nullptr;
+    }
 
   protected:
     [[nodiscard]] cudaStream_t stream() const override { return nullptr; }
@@ -42,9 +44,13 @@ TEST_CASE("a queue is asked when it came to both ends of a span, and not while i
     const ExecContext ctx{queue, scratch, &tracer};
     {
         const TraceSpan step(ctx, "step", std::size_t{7});  // stamps 1 and 4
-        { const TraceSpan block(ctx, "block"); }            // 2 and 3
+        {
+            const TraceSpan block(ctx, "block");
+        }  // 2 and 3
         queue.records = true;
-        { const TraceSpan recorded(ctx, "recorded"); }
+        {
+            const TraceSpan recorded(ctx, "recorded");
+        }
         queue.records = false;
     }
     CHECK(tracer.spans().size() == 3);  // of handing over
@@ -65,6 +71,8 @@ TEST_CASE("without a tracer that keeps spans a queue is not asked for stamps") {
     Tracer tracer;
     Arena scratch([&](std::size_t bytes) { return queue.allocate(bytes); });
     const ExecContext ctx{queue, scratch, &tracer};
-    { const TraceSpan step(ctx, "step"); }
+    {
+        const TraceSpan step(ctx, "step");
+    }
     CHECK(queue.stamp() == 1);
 }

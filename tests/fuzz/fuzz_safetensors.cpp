@@ -11,8 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         T2I_CHECK(layout.offsets.size() == layout.entries.size(), "one offset per entry");
         for (std::size_t i = 0; i < layout.entries.size(); ++i) {
             const auto& entry = layout.entries[i];
-            T2I_CHECK(layout.offsets[i] <= size && entry.bytes <= size - layout.offsets[i],
-                      "tensor outside the file");
+            T2I_CHECK(layout.offsets[i] <= size && entry.bytes <= size - layout.offsets[i], "tensor outside the file");
             T2I_CHECK(i == 0 || layout.entries[i - 1].name < entry.name, "entries in name order");
         }
     });

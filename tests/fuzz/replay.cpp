@@ -30,8 +30,8 @@ Bytes mutated(Bytes bytes, std::mt19937& random) {
     const std::size_t changes = 1 + below(4);
     for (std::size_t i = 0; i < changes; ++i) {
         const std::size_t at = below(bytes.size());
-        const auto byte = static_cast<std::uint8_t>(below(2) ? interesting[below(interesting.size())]
-                                                             : static_cast<char>(below(256)));
+        const auto byte =
+            static_cast<std::uint8_t>(below(2) ? interesting[below(interesting.size())] : static_cast<char>(below(256)));
         const auto position = bytes.begin() + static_cast<std::ptrdiff_t>(at);
         switch (bytes.empty() ? 1 : below(6)) {
             case 0:
@@ -48,10 +48,8 @@ Bytes mutated(Bytes bytes, std::mt19937& random) {
                 break;
             case 4: {
                 const Bytes part(position,
-                                 position + static_cast<std::ptrdiff_t>(
-                                                below(std::min<std::size_t>(bytes.size() - at, 64)) + 1));
-                bytes.insert(bytes.begin() + static_cast<std::ptrdiff_t>(below(bytes.size())), part.begin(),
-                             part.end());
+                                 position + static_cast<std::ptrdiff_t>(below(std::min<std::size_t>(bytes.size() - at, 64)) + 1));
+                bytes.insert(bytes.begin() + static_cast<std::ptrdiff_t>(below(bytes.size())), part.begin(), part.end());
                 break;
             }
             default:
@@ -95,7 +93,6 @@ int main(int argc, char** argv) {
             is_clean &= survives(mutated(seed, random), file.string() + ", mutation " + std::to_string(i));
         }
     }
-    std::printf("%zu files, %d mutations each: %s\n", files.size(), mutations,
-                is_clean ? "clean" : "findings");
+    std::printf("%zu files, %d mutations each: %s\n", files.size(), mutations, is_clean ? "clean" : "findings");
     return is_clean ? 0 : 1;
 }

@@ -17,8 +17,7 @@ struct Errors {
     double decode, encode;
 };
 
-Errors measure(const nlohmann::json& c, const std::string& backend, DType compute,
-               const FolderOptions& options = {}) {
+Errors measure(const nlohmann::json& c, const std::string& backend, DType compute, const FolderOptions& options = {}) {
     const auto results = read_results("autoencoders");
     const auto name = c.at("name").get<std::string>();
     const TempFolder folder;
@@ -41,8 +40,7 @@ Errors measure(const nlohmann::json& c, const std::string& backend, DType comput
 std::string deprecated(std::string name) {
     for (const auto& [now, before] : {std::pair{".to_q.", ".query."}, std::pair{".to_k.", ".key."},
                                       std::pair{".to_v.", ".value."}, std::pair{".to_out.0.", ".proj_attn."}})
-        if (const auto at = name.find(now); at != std::string::npos)
-            name.replace(at, std::string(now).size(), before);
+        if (const auto at = name.find(now); at != std::string::npos) name.replace(at, std::string(now).size(), before);
     return name;
 }
 
@@ -82,8 +80,7 @@ TEST_CASE("Autoencoders in bf16 stay near the f32 reference") {
 }
 
 TEST_CASE("AutoencoderKL reads the deprecated names of its attention") {
-    const Errors errors =
-        measure(read_manifest("autoencoders").at("kl").at(0), "cpu", DType::f32, {.rename = deprecated});
+    const Errors errors = measure(read_manifest("autoencoders").at("kl").at(0), "cpu", DType::f32, {.rename = deprecated});
     CHECK(errors.decode <= 1e-4);
     CHECK(errors.encode <= 1e-4);
 }
@@ -94,10 +91,8 @@ TEST_CASE("TAESD's published weights agree with PyTorch") {
     const auto results = read_results("autoencoders");
     for (const char* backend : {"ref", "cpu"}) {
         Machine machine(backend);
-        const auto encoder =
-            load_encoder(*machine.backend, (*folder / "taesd_encoder.safetensors").string(), DType::f32);
-        const auto decoder =
-            load_decoder(*machine.backend, (*folder / "taesd_decoder.safetensors").string(), DType::f32);
+        const auto encoder = load_encoder(*machine.backend, (*folder / "taesd_encoder.safetensors").string(), DType::f32);
+        const auto decoder = load_decoder(*machine.backend, (*folder / "taesd_decoder.safetensors").string(), DType::f32);
         CHECK(decoder->factor() == 8);
         const TensorView expected_latents = results->tensor("taesd.encoded");
         const Tensor latents = Tensor::host(expected_latents.shape);
@@ -107,8 +102,8 @@ TEST_CASE("TAESD's published weights agree with PyTorch") {
         const Tensor expected_rgb = channels_last(machine, results->tensor("taesd.decoded"));
         const Tensor rgb = Tensor::host(expected_rgb.shape());
         decoder->decode(machine.ctx(), expected_latents, rgb);
-        check_parity("TAESD", std::string("published weights f32 ") + backend + " decode",
-                     relative_error(rgb, expected_rgb), 1e-4);
+        check_parity("TAESD", std::string("published weights f32 ") + backend + " decode", relative_error(rgb, expected_rgb),
+                     1e-4);
     }
 }
 

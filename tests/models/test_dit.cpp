@@ -58,7 +58,8 @@ TEST_CASE("DiT agrees with diffusers in many shapes") {
     const auto manifest = read_manifest("dit");
     for (const auto& c : manifest.at("cases"))
         for (const char* backend : {"ref", "cpu", "emulated"})
-            check_parity("DiT transformer", c.at("name").get<std::string>() + " f32 " + backend, measure(c, backend, DType::f32), 1e-4);
+            check_parity("DiT transformer", c.at("name").get<std::string>() + " f32 " + backend, measure(c, backend, DType::f32),
+                         1e-4);
 }
 
 TEST_CASE("DiT in bf16 stays near the f32 reference") {
@@ -66,7 +67,8 @@ TEST_CASE("DiT in bf16 stays near the f32 reference") {
     const auto manifest = read_manifest("dit");
     for (const auto& c : manifest.at("cases"))
         for (const auto& backend : backends)
-            check_parity("DiT transformer", c.at("name").get<std::string>() + " bf16 " + backend, measure(c, backend, DType::bf16), 2e-2);
+            check_parity("DiT transformer", c.at("name").get<std::string>() + " bf16 " + backend,
+                         measure(c, backend, DType::bf16), 2e-2);
 }
 
 TEST_CASE("DiT under the class name that it had before diffusers 0.27") {

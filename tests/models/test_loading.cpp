@@ -54,8 +54,7 @@ TEST_CASE("Tensors that are missing, left over or wrongly shaped are named") {
     says(error_of(pixart, load_transformer, {.leave_out = {"transformer_blocks.1.attn2.to_k.bias"}}),
          "transformer_blocks.1.attn2.to_k.bias");
     says(error_of(pixart, load_transformer, {.config_patch = {{"num_layers", 1}}}), "transformer_blocks.1.");
-    says(error_of(pixart, load_transformer, {.config_patch = {{"caption_channels", 25}}}),
-         "caption_projection.linear_1.weight");
+    says(error_of(pixart, load_transformer, {.config_patch = {{"caption_channels", 25}}}), "caption_projection.linear_1.weight");
     const auto dit = component("dit", "cases");
     says(error_of(dit, load_transformer, {.leave_out = {"transformer_blocks.1.norm1.linear.weight"}}),
          "transformer_blocks.1.norm1.linear.weight");
@@ -69,38 +68,30 @@ TEST_CASE("Tensors that are missing, left over or wrongly shaped are named") {
 }
 
 TEST_CASE("Keys of config.json that are missing, broken or not supported are named") {
-    const auto pixart = component("pixart", "cases"), t5 = component("t5", "cases"),
-               kl = component("autoencoders", "kl"), tiny = component("autoencoders", "tiny");
+    const auto pixart = component("pixart", "cases"), t5 = component("t5", "cases"), kl = component("autoencoders", "kl"),
+               tiny = component("autoencoders", "tiny");
     says(error_of(t5, load_t5, {.config_patch = {{"d_model", nullptr}}}), "\"d_model\" is missing");
-    says(error_of(t5, load_t5, {.config_patch = {{"d_model", "wide"}}}),
-         "\"d_model\" must be a positive integer");
-    says(error_of(t5, load_t5, {.config_patch = {{"num_layers", -1}}}),
-         "\"num_layers\" must be a positive integer");
-    says(error_of(t5, load_t5, {.config_patch = {{"num_layers", 1e300}}}),
-         "\"num_layers\" must be a positive integer");
-    says(error_of(t5, load_t5, {.config_patch = {{"feed_forward_proj", "relu"}}}),
-         "\"gated-gelu\" is supported");
-    says(error_of(t5, load_t5, {.config_patch = {{"architectures", {"BertModel"}}}}),
-         "class \"BertModel\" is not supported");
+    says(error_of(t5, load_t5, {.config_patch = {{"d_model", "wide"}}}), "\"d_model\" must be a positive integer");
+    says(error_of(t5, load_t5, {.config_patch = {{"num_layers", -1}}}), "\"num_layers\" must be a positive integer");
+    says(error_of(t5, load_t5, {.config_patch = {{"num_layers", 1e300}}}), "\"num_layers\" must be a positive integer");
+    says(error_of(t5, load_t5, {.config_patch = {{"feed_forward_proj", "relu"}}}), "\"gated-gelu\" is supported");
+    says(error_of(t5, load_t5, {.config_patch = {{"architectures", {"BertModel"}}}}), "class \"BertModel\" is not supported");
     says(error_of(t5, load_t5, {.config_patch = {{"architectures", nullptr}}}), "names no class");
     says(error_of(pixart, load_transformer, {.config_patch = {{"norm_type", "ada_norm_zero"}}}), "\"norm_type\"");
-    says(error_of(pixart, load_transformer, {.config_patch = {{"_class_name", "UNet2DConditionModel"}}}),
-         "UNet2DConditionModel");
+    says(error_of(pixart, load_transformer, {.config_patch = {{"_class_name", "UNet2DConditionModel"}}}), "UNet2DConditionModel");
     says(error_of(pixart, load_transformer, {.config_patch = {{"out_channels", 5}}}), "\"out_channels\"");
-    says(error_of(pixart, load_transformer, {.config_patch = {{"interpolation_scale", 0}}}),
-         "\"interpolation_scale\"");
+    says(error_of(pixart, load_transformer, {.config_patch = {{"interpolation_scale", 0}}}), "\"interpolation_scale\"");
     const auto dit = component("dit", "cases");
     says(error_of(dit, load_transformer, {.config_patch = {{"norm_type", "ada_norm_single"}}}), "\"ada_norm_zero\" is supported");
     says(error_of(dit, load_transformer, {.config_patch = {{"_class_name", "Transformer2DModel"}, {"norm_type", "layer_norm"}}}),
          "\"ada_norm_zero\" (DiT) and \"ada_norm_single\" (PixArt) are supported");
-    says(error_of(dit, load_transformer, {.config_patch = {{"num_embeds_ada_norm", 0}}}), "\"num_embeds_ada_norm\" must be a positive integer");
+    says(error_of(dit, load_transformer, {.config_patch = {{"num_embeds_ada_norm", 0}}}),
+         "\"num_embeds_ada_norm\" must be a positive integer");
     says(error_of(dit, load_transformer, {.config_patch = {{"norm_eps", 0}}}), "\"norm_eps\" must be positive");
     says(error_of(dit, load_transformer, {.config_patch = {{"norm_elementwise_affine", true}}}), "\"norm_elementwise_affine\"");
     says(error_of(dit, load_transformer, {.config_patch = {{"activation_fn", "geglu"}}}), "\"gelu-approximate\" is supported");
-    says(error_of(kl, load_vae, {.config_patch = {{"block_out_channels", {8, 15}}}}),
-         "\"block_out_channels\"");
-    says(error_of(kl, load_vae,
-                  {.config_patch = {{"up_block_types", {"UpDecoderBlock2D", "AttnUpDecoderBlock2D"}}}}),
+    says(error_of(kl, load_vae, {.config_patch = {{"block_out_channels", {8, 15}}}}), "\"block_out_channels\"");
+    says(error_of(kl, load_vae, {.config_patch = {{"up_block_types", {"UpDecoderBlock2D", "AttnUpDecoderBlock2D"}}}}),
          "AttnUpDecoderBlock2D");
     says(error_of(kl, load_vae, {.config_patch = {{"scaling_factor", 0}}}), "\"scaling_factor\"");
     says(error_of(tiny, load_vae, {.config_patch = {{"act_fn", "silu"}}}), "\"relu\" is supported");

@@ -41,8 +41,8 @@ Difference compare(const std::vector<std::uint8_t>& a, std::span<const std::uint
 }
 
 // One case of a manifest, drawn from the model in `folder` in f32, against what diffusers drew.
-void check_picture(const std::string& component, const nlohmann::json& c, const CheckpointReader& results, const std::string& folder,
-                   const std::string& device) {
+void check_picture(const std::string& component, const nlohmann::json& c, const CheckpointReader& results,
+                   const std::string& folder, const std::string& device) {
     const auto name = c.at("name").get<std::string>();
     INFO(name << " on " << device);
     PipelineOptions options;

@@ -32,8 +32,7 @@ Conditioning text_of(const nlohmann::json& c) {
 }
 
 // The worst relative error over all timesteps.
-double measure(const nlohmann::json& c, const std::string& backend, DType compute,
-               const FolderOptions& options = {}) {
+double measure(const nlohmann::json& c, const std::string& backend, DType compute, const FolderOptions& options = {}) {
     const auto results = read_results("pixart");
     const TempFolder folder;
     write_component(c, folder.path(), options);
@@ -48,8 +47,7 @@ double measure(const nlohmann::json& c, const std::string& backend, DType comput
     double worst = 0;
     for (std::size_t step = 0; step < timesteps.size(); ++step) {
         model->forward(machine.ctx(), *request, static_cast<std::int64_t>(step), latents, out);
-        const TensorView expected =
-            results->tensor(c.at("name").get<std::string>() + "." + std::to_string(step));
+        const TensorView expected = results->tensor(c.at("name").get<std::string>() + "." + std::to_string(step));
         // The reference also returns a learned variance: channels after ours.
         const Tensor kept = Tensor::host(latents.shape());
         for (std::int64_t b = 0; b < latents.shape()[0]; ++b)
@@ -95,8 +93,7 @@ TEST_CASE("PixArt agrees with diffusers block by block") {
         Machine machine(backend);
         WeightStore weights(open_component(folder.path().string()), folder.path().string());
         const ExecContext ctx = machine.ctx();
-        const TensorView start = results->tensor("head_8.block_in.0"),
-                         text = results->tensor("head_8.block_text");
+        const TensorView start = results->tensor("head_8.block_in.0"), text = results->tensor("head_8.block_text");
         const Tensor x = Tensor::host({start.shape.rows(), start.shape.columns()});
         std::memcpy(x.view.data, start.data, start.bytes());
         const Tensor normed = Tensor::host(x.shape()), expected_norm = Tensor::host(x.shape()),
@@ -104,19 +101,15 @@ TEST_CASE("PixArt agrees with diffusers block by block") {
                      key_lengths = Tensor::host({static_cast<std::int64_t>(lengths.size())}, DType::i32);
         std::ranges::copy(lengths, key_lengths.as<std::int32_t>().begin());
         for (std::int64_t i = 0; i < 2; ++i) {
-            const PixArtBlock block({*machine.backend, DType::f32}, weights.root() / "transformer_blocks" / i,
-                                    {.sizes = {.width = heads * size,
-                                               .heads = heads,
-                                               .head_size = size,
-                                               .attention_bias = Bias::yes},
-                                     .context_width = heads * size,
-                                     .eps = 1e-6F});
+            const PixArtBlock block(
+                {*machine.backend, DType::f32}, weights.root() / "transformer_blocks" / i,
+                {.sizes = {.width = heads * size, .heads = heads, .head_size = size, .attention_bias = Bias::yes},
+                 .context_width = heads * size,
+                 .eps = 1e-6F});
             const Tensor keys_values = Tensor::host({text.shape.rows(), 2 * heads * size}),
                          modulation = Tensor::host(block.table().shape());
-            block.cross_attention().keys_values(ctx, text.reshaped({text.shape.rows(), text.shape.columns()}),
-                                                keys_values);
-            const TensorView projected =
-                results->tensor("head_8.block_time.0").slice(0, 1).reshaped(block.table().shape());
+            block.cross_attention().keys_values(ctx, text.reshaped({text.shape.rows(), text.shape.columns()}), keys_values);
+            const TensorView projected = results->tensor("head_8.block_time.0").slice(0, 1).reshaped(block.table().shape());
             const std::array<LincombTerm, 2> sum{{{1.0, block.table()}, {1.0, projected}}};
             ops::lincomb(ctx, sum, modulation);
             const TensorView none = zeros.view.slice(0, 1);
@@ -136,20 +129,15 @@ TEST_CASE("Positions have the published values") {
         return table.as<float>()[static_cast<std::size_t>(token * table.shape()[1] + k)];
     };
     // DiT-XL/2 at 256 pixels and PixArt-XL/2 at 1024, row 2, column 5 (numpy float64, cast to float32).
-    const Tensor small =
-        sincos_positions({.rows = 16, .columns = 16, .base = 16, .interpolation_scale = 1}, 1152);
-    const Tensor large =
-        sincos_positions({.rows = 64, .columns = 64, .base = 64, .interpolation_scale = 2}, 1152);
-    const std::vector<std::pair<int, double>> expected_small{
-        {0, -0.9589243},  {1, -0.9915309},  {288, 0.2836622},  {289, 0.1298712},
-        {576, 0.9092974}, {577, 0.9336751}, {864, -0.4161468}, {865, -0.3581212}};
-    const std::vector<std::pair<int, double>> expected_large{{0, 0.5984721},    {1, 0.6595941},
-                                                             {288, -0.8011436}, {576, 0.841471},
-                                                             {577, 0.8240513},  {864, 0.5403023}};
-    for (const auto& [k, value] : expected_small)
-        CHECK(at(small, 2 * 16 + 5, k) == Approx(value).margin(1e-6));
-    for (const auto& [k, value] : expected_large)
-        CHECK(at(large, 2 * 64 + 5, k) == Approx(value).margin(1e-6));
+    const Tensor small = sincos_positions({.rows = 16, .columns = 16, .base = 16, .interpolation_scale = 1}, 1152);
+    const Tensor large = sincos_positions({.rows = 64, .columns = 64, .base = 64, .interpolation_scale = 2}, 1152);
+    const std::vector<std::pair<int, double>> expected_small{{0, -0.9589243},   {1, -0.9915309},  {288, 0.2836622},
+                                                             {289, 0.1298712},  {576, 0.9092974}, {577, 0.9336751},
+                                                             {864, -0.4161468}, {865, -0.3581212}};
+    const std::vector<std::pair<int, double>> expected_large{{0, 0.5984721},  {1, 0.6595941},   {288, -0.8011436},
+                                                             {576, 0.841471}, {577, 0.8240513}, {864, 0.5403023}};
+    for (const auto& [k, value] : expected_small) CHECK(at(small, 2 * 16 + 5, k) == Approx(value).margin(1e-6));
+    for (const auto& [k, value] : expected_large) CHECK(at(large, 2 * 64 + 5, k) == Approx(value).margin(1e-6));
 }
 
 }  // namespace t2i::test

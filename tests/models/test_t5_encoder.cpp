@@ -24,10 +24,9 @@ void check_case(const nlohmann::json& c, const std::string& backend, DType compu
     for (std::size_t i = 0; i < ids.size(); ++i) {
         const auto length = static_cast<std::int64_t>(ids[i].size());
         REQUIRE(text.lengths[i] == length);
-        const TensorView row = text.embeddings.view.slice(static_cast<std::int64_t>(i), 1)
-                                   .reshaped({text.embeddings.shape()[1], model->width()});
-        worst = std::max(
-            worst, relative_error(row.slice(0, length), results->tensor(name + "." + std::to_string(i))));
+        const TensorView row =
+            text.embeddings.view.slice(static_cast<std::int64_t>(i), 1).reshaped({text.embeddings.shape()[1], model->width()});
+        worst = std::max(worst, relative_error(row.slice(0, length), results->tensor(name + "." + std::to_string(i))));
     }
     check_parity("T5 encoder", name + " " + std::string(name_of(compute)) + " " + backend, worst, limit);
 }
@@ -55,8 +54,7 @@ TEST_CASE("T5 gives a prompt the same numbers whatever it is batched with") {
     const auto model = load_text_encoder(*machine.backend, folder.path().string(), DType::f32);
     const auto ids = ids_of(c);
     const std::vector<std::vector<std::int32_t>> repeated{ids[1], ids[2], ids[1]}, alone{ids[1]};
-    const Conditioning batch = model->encode(machine.ctx(), repeated),
-                       single = model->encode(machine.ctx(), alone);
+    const Conditioning batch = model->encode(machine.ctx(), repeated), single = model->encode(machine.ctx(), alone);
     const auto row = static_cast<std::size_t>(batch.embeddings.shape()[1] * model->width());
     const auto a = single.embeddings.as<float>();
     for (const std::size_t b : {std::size_t{0}, std::size_t{2}}) {
@@ -74,17 +72,14 @@ TEST_CASE("T5 reads shards, half precision and the tied copy of the embedding al
     const auto encode = [&](const FolderOptions& options) {
         const TempFolder folder;
         write_component(c, folder.path(), options);
-        return load_text_encoder(*machine.backend, folder.path().string(), DType::f32)
-            ->encode(machine.ctx(), ids);
+        return load_text_encoder(*machine.backend, folder.path().string(), DType::f32)->encode(machine.ctx(), ids);
     };
     const Conditioning whole = encode({});
     CHECK(relative_error(encode({.shards = 3}).embeddings, whole.embeddings) == 0.0);
-    CHECK(relative_error(encode({.rename =
-                                     [](const std::string& n) {
-                                         return n == "shared.weight" ? "encoder.embed_tokens.weight" : n;
-                                     }})
-                             .embeddings,
-                         whole.embeddings) == 0.0);
+    CHECK(relative_error(
+              encode({.rename = [](const std::string& n) { return n == "shared.weight" ? "encoder.embed_tokens.weight" : n; }})
+                  .embeddings,
+              whole.embeddings) == 0.0);
     CHECK(relative_error(encode({.dtype = DType::f16}).embeddings, whole.embeddings) < 5e-3);
     CHECK(relative_error(encode({.dtype = DType::bf16}).embeddings, whole.embeddings) < 5e-2);
 }
@@ -95,8 +90,7 @@ TEST_CASE("Position buckets have the published edges") {
     const std::vector<int> last{11, 15, 22, 31, 45, 63, 90};
     for (int n = 0; n < 300; ++n) {
         int expected = n;
-        if (n >= 8)
-            expected = 8 + static_cast<int>(std::ranges::count_if(last, [n](int edge) { return n > edge; }));
+        if (n >= 8) expected = 8 + static_cast<int>(std::ranges::count_if(last, [n](int edge) { return n > edge; }));
         CHECK(buckets.bucket(-n) == expected);
         if (n > 0) CHECK(buckets.bucket(n) == expected + 16);
     }

@@ -42,8 +42,7 @@ TEST_CASE("T5's published vocabulary gives the ids of transformers") {
     CHECK(modern->vocabulary() == 32100);
     const auto golden = read_manifest("tokenizer");
     std::size_t wrong = 0, total = 0;
-    const auto compare = [&](const Tokenizer& tokenizer, const nlohmann::json& c, const char* key,
-                             std::int64_t limit) {
+    const auto compare = [&](const Tokenizer& tokenizer, const nlohmann::json& c, const char* key, std::int64_t limit) {
         INFO(c.dump() << " as " << key);
         const Ids ids = tokenizer.encode(c.at("text").get<std::string>(), limit).ids;
         CHECK(ids == c.at(key).get<Ids>());
@@ -63,12 +62,9 @@ TEST_CASE("T5's published vocabulary gives the ids of transformers") {
 }
 
 TEST_CASE("A small vocabulary gives the ids of transformers") {
-    const std::string model =
-        read_bytes(source_folder() / "tests" / "golden" / "vocabulary.model");
-    const auto modern =
-        make_t5_tokenizer(model, {.legacy = false, .extra_ids = 0, .added_tokens = {}}, "spiece.model");
-    const auto legacy =
-        make_t5_tokenizer(model, {.legacy = true, .extra_ids = 0, .added_tokens = {}}, "spiece.model");
+    const std::string model = read_bytes(source_folder() / "tests" / "golden" / "vocabulary.model");
+    const auto modern = make_t5_tokenizer(model, {.legacy = false, .extra_ids = 0, .added_tokens = {}}, "spiece.model");
+    const auto legacy = make_t5_tokenizer(model, {.legacy = true, .extra_ids = 0, .added_tokens = {}}, "spiece.model");
     const auto golden = read_manifest("tokenizer");
     for (const auto& c : golden.at("small")) {
         INFO(c.dump());
@@ -85,8 +81,7 @@ TEST_CASE("T5's tokenizer gives the published ids and says what it cut") {
     CHECK(tokenizer->encode("A long paragraph for summarization.", no_limit).ids ==
           Ids{71, 307, 8986, 21, 4505, 1635, 1707, 5, 1});
     CHECK(tokenizer->encode("Summary of the text. </s>", no_limit).ids == Ids{20698, 13, 8, 1499, 5, 1});
-    CHECK(tokenizer->encode("<pad> Today is <unk> nice day </s>", no_limit).ids ==
-          Ids{0, 1960, 19, 2, 1245, 239, 1});
+    CHECK(tokenizer->encode("<pad> Today is <unk> nice day </s>", no_limit).ids == Ids{0, 1960, 19, 2, 1245, 239, 1});
     CHECK(tokenizer->encode("one two three", 4).cut.empty());
     CHECK(tokenizer->encode("one two three </s>", 4).cut.empty());
     const Tokens cut = tokenizer->encode("one two three four", 3);
@@ -101,13 +96,10 @@ TEST_CASE("A broken SentencePiece model is an error that names its file") {
     for (const std::string& bytes : {std::string(), std::string("not a model"), std::string(1000, '\xFF'),
                                      std::string("\x0A\x05\x0A\x03"
                                                  "abc")})
-        CHECK(message_of([&] {
-                  (void)make_t5_tokenizer(bytes, {}, "folder/spiece.model");
-              }).starts_with("folder/spiece.model: "));
+        CHECK(
+            message_of([&] { (void)make_t5_tokenizer(bytes, {}, "folder/spiece.model"); }).starts_with("folder/spiece.model: "));
     const TempFolder empty;
-    CHECK(message_of([&] {
-              (void)load_tokenizer(empty.path().string());
-          }).ends_with("spiece.model: cannot be read"));
+    CHECK(message_of([&] { (void)load_tokenizer(empty.path().string()); }).ends_with("spiece.model: cannot be read"));
 }
 
 TEST_CASE("A truncated or damaged vocabulary is refused or still tokenizes") {
@@ -117,8 +109,7 @@ TEST_CASE("A truncated or damaged vocabulary is refused or still tokenizes") {
     for (std::size_t i = 1; i < 24; ++i) {
         const std::string part = model.substr(0, model.size() * i / 24);
         try {
-            const Tokens tokens =
-                make_t5_tokenizer(part, {}, "spiece.model")->encode("a red apple ﬁ", no_limit);
+            const Tokens tokens = make_t5_tokenizer(part, {}, "spiece.model")->encode("a red apple ﬁ", no_limit);
             CHECK_FALSE(tokens.ids.empty());
         } catch (const Error& e) {
             CHECK(std::string(e.what()).starts_with("spiece.model: "));
@@ -131,13 +122,11 @@ TEST_CASE("A bad tokenizer_config.json is an error that names it") {
     if (!folder) return;
     const TempFolder copy;
     std::filesystem::copy_file(*folder / "spiece.model", copy.path() / "spiece.model");
-    for (const char* text : {"{", "[]", R"({"legacy": "yes"})", R"({"extra_ids": -1})",
-                             R"({"tokenizer_class": "CLIPTokenizer"})",
+    for (const char* text : {"{", "[]", R"({"legacy": "yes"})", R"({"extra_ids": -1})", R"({"tokenizer_class": "CLIPTokenizer"})",
                              R"({"added_tokens_decoder": {"x": {"content": "<a>"}}})"}) {
         std::ofstream(copy.path() / "tokenizer_config.json") << text;
         INFO(text);
-        CHECK(message_of([&] { (void)load_tokenizer(copy.path().string()); }).find("tokenizer_config.json") !=
-              std::string::npos);
+        CHECK(message_of([&] { (void)load_tokenizer(copy.path().string()); }).find("tokenizer_config.json") != std::string::npos);
     }
 }
 
@@ -151,8 +140,7 @@ TEST_CASE("Prompts are lower-cased and stripped as Python does it") {
     std::size_t at = 0, line = 0, count = 0, wrong = 0;
     while (at < characters.size()) {
         std::size_t end = at + 1;
-        while (end < characters.size() && (static_cast<unsigned char>(characters[end]) & 0xC0U) == 0x80U)
-            ++end;
+        while (end < characters.size() && (static_cast<unsigned char>(characters[end]) & 0xC0U) == 0x80U) ++end;
         const std::size_t line_end = std::min(lowered.find('\n', line), lowered.size());
         wrong += lower_and_strip(characters.substr(at, end - at)) != lowered.substr(line, line_end - line);
         ++count;

@@ -19,8 +19,8 @@ class TempFolder {
   public:
     TempFolder() {
         static std::atomic<int> count{0};
-        path_ = std::filesystem::temp_directory_path() /
-                ("t2i-test-" + std::to_string(::getpid()) + "-" + std::to_string(count++));
+        path_ =
+            std::filesystem::temp_directory_path() / ("t2i-test-" + std::to_string(::getpid()) + "-" + std::to_string(count++));
         std::filesystem::create_directories(path_);
     }
     ~TempFolder() {

@@ -39,8 +39,7 @@ f16 to_f16(float x) {
     const auto sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000U);
     const float magnitude = std::fabs(x);
     if (magnitude < 0x1p-14F)
-        return {static_cast<std::uint16_t>(sign |
-                                           static_cast<std::uint16_t>(std::nearbyint(magnitude * 0x1p24F)))};
+        return {static_cast<std::uint16_t>(sign | static_cast<std::uint16_t>(std::nearbyint(magnitude * 0x1p24F)))};
     const std::uint32_t rounded = (bits & 0x7FFFFFFFU) + 0xFFFU + ((bits >> 13) & 1U);
     return {static_cast<std::uint16_t>(sign | ((rounded - (112U << 23)) >> 13))};
 }
@@ -49,12 +48,9 @@ Tensor converted(const Tensor& from, DType dtype) {
     Tensor to = Tensor::host(from.shape(), dtype);
     const auto values = from.as<float>();
     for (std::size_t i = 0; i < values.size(); ++i) {
-        if (dtype == DType::f32)
-            to.as<float>()[i] = values[i];
-        else if (dtype == DType::bf16)
-            to.as<bf16>()[i] = to_bf16(values[i]);
-        else
-            to.as<f16>()[i] = to_f16(values[i]);
+        if (dtype == DType::f32) to.as<float>()[i] = values[i];
+        else if (dtype == DType::bf16) to.as<bf16>()[i] = to_bf16(values[i]);
+        else to.as<f16>()[i] = to_f16(values[i]);
     }
     return to;
 }
@@ -68,8 +64,7 @@ Weights make_weights(const nlohmann::json& component, const FolderOptions& optio
     Weights w;
     for (const auto& description : component.at("tensors")) {
         const auto name = description.at("name").get<std::string>();
-        if (std::find(options.leave_out.begin(), options.leave_out.end(), name) != options.leave_out.end())
-            continue;
+        if (std::find(options.leave_out.begin(), options.leave_out.end(), name) != options.leave_out.end()) continue;
         w.names.push_back(options.rename ? options.rename(name) : name);
         w.tensors.push_back(converted(generate(description), options.dtype));
     }
@@ -84,8 +79,7 @@ void write_shards(const Weights& w, const std::string& stem, const fs::path& fol
         const auto number = [](int n) { return std::string(n < 10 ? "0000" : "000") + std::to_string(n); };
         const std::string file = stem + "-" + number(s + 1) + "-of-" + number(shards) + ".safetensors";
         std::vector<NamedTensor> part;
-        for (std::size_t i = static_cast<std::size_t>(s); i < w.names.size();
-             i += static_cast<std::size_t>(shards)) {
+        for (std::size_t i = static_cast<std::size_t>(s); i < w.names.size(); i += static_cast<std::size_t>(shards)) {
             part.push_back({w.names[i], w.tensors[i]});
             map[w.names[i]] = file;
             total += w.tensors[i].view.bytes();
@@ -135,15 +129,12 @@ void write_component(const nlohmann::json& component, const fs::path& folder, co
 void write_pipeline(const nlohmann::json& pipeline, const fs::path& folder, const FolderOptions& options) {
     fs::create_directories(folder);
     write_text(folder / "model_index.json", pipeline.at("model_index").dump(1));
-    for (const auto& [name, component] : pipeline.at("components").items())
-        write_component(component, folder / name, options);
+    for (const auto& [name, component] : pipeline.at("components").items()) write_component(component, folder / name, options);
     for (const auto& [name, content] : pipeline.at("files").items()) {
         const fs::path path = folder / name;
         fs::create_directories(path.parent_path());
-        if (content.is_string())
-            fs::copy_file(golden_folder() / content.get<std::string>(), path);
-        else
-            write_text(path, content.at("text").get<std::string>());
+        if (content.is_string()) fs::copy_file(golden_folder() / content.get<std::string>(), path);
+        else write_text(path, content.at("text").get<std::string>());
     }
 }
 
@@ -155,18 +146,15 @@ std::vector<std::string> backends_with(DType dtype) {
     std::vector<std::string> names;
     for (const char* name : {"ref", "cpu"}) {
         const auto backend = make_backend(name, {.threads = 2});
-        if (backend->supports(Op::linear, dtype) && backend->supports(Op::conv2d, dtype))
-            names.emplace_back(name);
-        else
-            WARN("skipped: " << backend->description() << " does not compute in " << name_of(dtype));
+        if (backend->supports(Op::linear, dtype) && backend->supports(Op::conv2d, dtype)) names.emplace_back(name);
+        else WARN("skipped: " << backend->description() << " does not compute in " << name_of(dtype));
     }
     return names;
 }
 
 double relative_error(const TensorView& a, const TensorView& b) {
     const auto x = a.as<float>(), y = b.as<float>();
-    if (x.size() != y.size())
-        throw std::runtime_error("comparing " + a.shape.text() + " with " + b.shape.text());
+    if (x.size() != y.size()) throw std::runtime_error("comparing " + a.shape.text() + " with " + b.shape.text());
     double difference = 0, norm = 0;
     for (std::size_t i = 0; i < x.size(); ++i) {
         const double d = static_cast<double>(x[i]) - static_cast<double>(y[i]);
@@ -187,8 +175,7 @@ void check_parity(const std::string& component, const std::string& name, double 
 
 std::optional<fs::path> shared_data(const std::string& path) {
     const char* shared = std::getenv("T2I_SHARED_DIR");
-    const fs::path found =
-        (shared && *shared ? fs::path(shared) : source_folder() / ".." / "shared") / "data" / path;
+    const fs::path found = (shared && *shared ? fs::path(shared) : source_folder() / ".." / "shared") / "data" / path;
     if (fs::exists(found)) return found;
     const char* required = std::getenv("T2I_REQUIRE_SHARED");
     if (required && std::string(required) == "1") FAIL("there is no " << found.string());

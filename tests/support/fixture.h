@@ -36,13 +36,11 @@ struct FolderOptions {
 };
 
 // config.json and the weights of one component. component: {"config", "stem", "tensors": [{"name", …}]}
-void write_component(const nlohmann::json& component, const std::filesystem::path& folder,
-                     const FolderOptions& options = {});
+void write_component(const nlohmann::json& component, const std::filesystem::path& folder, const FolderOptions& options = {});
 
 // A pipeline folder: {"model_index", "components": {folder: component}, "files": {path: {"text"}, or the name
 // of a file in tests/golden}}.
-void write_pipeline(const nlohmann::json& pipeline, const std::filesystem::path& folder,
-                    const FolderOptions& options = {});
+void write_pipeline(const nlohmann::json& pipeline, const std::filesystem::path& folder, const FolderOptions& options = {});
 
 // A backend with its scratch memory.
 struct Machine {

@@ -18,7 +18,8 @@ const fs::path& source_folder() {
 }
 
 const fs::path& program() {
-    static const fs::path path = fs::exists(own_folder() / "t2i") ? own_folder() / "t2i" : own_folder().parent_path() / "bin" / "t2i";
+    static const fs::path path =
+        fs::exists(own_folder() / "t2i") ? own_folder() / "t2i" : own_folder().parent_path() / "bin" / "t2i";
     return path;
 }
 

@@ -43,8 +43,8 @@ std::string slurp(const std::string& path) {
 
 // Runs the program; `meanwhile` is called with its process and the file that collects its standard error.
 template <typename Meanwhile>
-Outcome run_with(const std::vector<std::string>& arguments, const std::vector<std::string>& environment, const std::string& folder,
-                 Meanwhile meanwhile) {
+Outcome run_with(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
+                 const std::string& folder, Meanwhile meanwhile) {
     const TempFolder scratch;
     const std::string out = scratch / "out", err = scratch / "err";
     std::vector<std::string> argv{program().string()};
@@ -60,7 +60,8 @@ Outcome run_with(const std::vector<std::string>& arguments, const std::vector<st
 
 }  // namespace
 
-Outcome run_t2i(const std::vector<std::string>& arguments, const std::vector<std::string>& environment, const std::string& folder) {
+Outcome run_t2i(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
+                const std::string& folder) {
     return run_with(arguments, environment, folder, [](pid_t, const std::string&) {});
 }
 

@@ -11,8 +11,7 @@ namespace t2i::test {
 
 // `model(x scaled, timestep)` and `noise(draw)` return vectors of x's size. Returns x after every step.
 template <typename Real, typename Model, typename Noise>
-std::vector<std::vector<Real>> replay(const SamplerPlan& plan, std::vector<Real> x, Model&& model,
-                                      Noise&& noise) {
+std::vector<std::vector<Real>> replay(const SamplerPlan& plan, std::vector<Real> x, Model&& model, Noise&& noise) {
     std::vector<std::vector<Real>> trajectory;
     std::deque<std::vector<Real>> history;  // x0, newest first
     int draws = 0;
@@ -28,8 +27,7 @@ std::vector<std::vector<Real>> replay(const SamplerPlan& plan, std::vector<Real>
         const std::vector<Real> fresh = s.draws_noise ? noise(draws++) : std::vector<Real>(x.size());
         for (std::size_t j = 0; j < x.size(); ++j) {
             x[j] = static_cast<Real>(s.from_x) * x[j] + static_cast<Real>(s.from_noise) * fresh[j];
-            for (std::size_t k = 0; k < s.from_x0.size(); ++k)
-                x[j] += static_cast<Real>(s.from_x0[k]) * history[k][j];
+            for (std::size_t k = 0; k < s.from_x0.size(); ++k) x[j] += static_cast<Real>(s.from_x0[k]) * history[k][j];
         }
         trajectory.push_back(x);
     }

@@ -43,7 +43,8 @@ TEST_CASE("planner: a batch holds one kind of picture, full ones come first, non
     const auto together = [](const Settings&) { return 4; };
     Planner planner(100, 1 << 20);
     planner.add(picture_of("old", large, 5));
-    for (int i = 0; i < 6; ++i) planner.add(picture_of("s" + std::to_string(i), small, i == 5 ? 9 : 1 + static_cast<std::size_t>(i)));
+    for (int i = 0; i < 6; ++i)
+        planner.add(picture_of("s" + std::to_string(i), small, i == 5 ? 9 : 1 + static_cast<std::size_t>(i)));
     CHECK(planner.has_full_batch(together));
     std::vector<std::vector<std::string>> batches;
     for (auto batch = planner.take(together); !batch.empty(); batch = planner.take(together)) {
@@ -120,10 +121,15 @@ TEST_CASE("shards: each id has one owner, from the flag or from the cluster's va
     };
     CHECK(from({}) == "0/1");
     CHECK(from({{"SLURM_ARRAY_TASK_ID", "5"}, {"SLURM_ARRAY_TASK_MIN", "3"}, {"SLURM_ARRAY_TASK_COUNT", "4"}}) == "2/4");
-    CHECK(from({{"SLURM_ARRAY_TASK_ID", "6"}, {"SLURM_ARRAY_TASK_MIN", "2"}, {"SLURM_ARRAY_TASK_STEP", "2"}, {"SLURM_ARRAY_TASK_COUNT", "4"}}) == "2/4");
+    CHECK(from({{"SLURM_ARRAY_TASK_ID", "6"},
+                {"SLURM_ARRAY_TASK_MIN", "2"},
+                {"SLURM_ARRAY_TASK_STEP", "2"},
+                {"SLURM_ARRAY_TASK_COUNT", "4"}}) == "2/4");
     CHECK(from({{"SLURM_PROCID", "1"}, {"SLURM_NTASKS", "3"}}) == "1/3");
-    CHECK(from({{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "3"}, {"OMPI_COMM_WORLD_RANK", "4"}, {"OMPI_COMM_WORLD_SIZE", "6"}}) == "4/6");
-    CHECK(from({{"SLURM_ARRAY_TASK_ID", "1"}, {"SLURM_ARRAY_TASK_COUNT", "2"}, {"SLURM_PROCID", "2"}, {"SLURM_NTASKS", "3"}}) == "5/6");
+    CHECK(from({{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "3"}, {"OMPI_COMM_WORLD_RANK", "4"}, {"OMPI_COMM_WORLD_SIZE", "6"}}) ==
+          "4/6");
+    CHECK(from({{"SLURM_ARRAY_TASK_ID", "1"}, {"SLURM_ARRAY_TASK_COUNT", "2"}, {"SLURM_PROCID", "2"}, {"SLURM_NTASKS", "3"}}) ==
+          "5/6");
     CHECK_THROWS_AS(from({{"SLURM_PROCID", "x"}}), Error);
     CHECK_THROWS_AS(from({{"OMPI_COMM_WORLD_RANK", "3"}, {"OMPI_COMM_WORLD_SIZE", "3"}}), Error);
 }
@@ -150,7 +156,8 @@ TEST_CASE("journal: what is written is read again, and a cut line and damage in 
     text += journal_line(record_of("c")).substr(0, 40);
     test::write_file(path, text);
     std::vector<std::string> ids;
-    const JournalDamage damage = read_journal(path, [&](const JournalRecord& r, std::uint64_t) { ids.push_back(r.id + r.failed); });
+    const JournalDamage damage =
+        read_journal(path, [&](const JournalRecord& r, std::uint64_t) { ids.push_back(r.id + r.failed); });
     CHECK(ids == std::vector<std::string>{"红", "b" + failed.failed});
     CHECK(damage.bad_lines == 1);
     CHECK(damage.cut_short);
@@ -167,7 +174,8 @@ TEST_CASE("journal: the latest record of an id counts, and a picture more than a
     JournalRecord failed = record_of("b"), later = record_of("a");
     failed.failed = "no";
     later.bytes = 8;
-    test::write_file(folder / "journal.0-of-2.jsonl", journal_line(record_of("a")) + journal_line(record_of("b")) + journal_line(later));
+    test::write_file(folder / "journal.0-of-2.jsonl",
+                     journal_line(record_of("a")) + journal_line(record_of("b")) + journal_line(later));
     test::write_file(folder / "journal.1-of-2.jsonl", journal_line(failed));
     JournalIndex index;
     index.read(folder.path().string(), {});

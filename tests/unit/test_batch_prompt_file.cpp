@@ -53,7 +53,8 @@ TEST_CASE("prompt file: flag lines that are wrong say so") {
     CHECK(problem_of("--prompt a --step 3") == "unknown name \"step\"; did you mean steps?");
     CHECK(problem_of("--prompt a --steps 3 --num-inference-steps 4") == "steps is given twice");
     CHECK(problem_of("--prompt a --steps three") == "steps is not a whole number: \"three\"");
-    CHECK(problem_of("--prompt a --seed 18446744073709551616") == "seed is not a whole number below 2^64: \"18446744073709551616\"");
+    CHECK(problem_of("--prompt a --seed 18446744073709551616") ==
+          "seed is not a whole number below 2^64: \"18446744073709551616\"");
     CHECK(problem_of("--prompt a --cfg_scale nan") == "cfg_scale is not a number: \"nan\"");
     CHECK(problem_of("--steps 3") == "has no prompt");
 }
@@ -105,13 +106,21 @@ TEST_CASE("prompt file: a quotation mark that is never closed is told and takes 
 }
 
 TEST_CASE("prompt file: line ends, marks and comments") {
-    const auto lines = entries_of("\xEF\xBB\xBF" "a\r\n  # no\n \t\n b \n#c", PromptFormat::text);
+    const auto lines = entries_of(
+        "\xEF\xBB\xBF"
+        "a\r\n  # no\n \t\n b \n#c",
+        PromptFormat::text);
     REQUIRE(lines.size() == 2);
     CHECK(lines[0].request->request.prompt == "a");
     CHECK(lines[1].request->request.prompt == "b");
     CHECK(lines[1].line == 4);
-    CHECK_THROWS_WITH(entries_of(std::string_view("\xFF\xFE" "a\0\n\0", 6), PromptFormat::text), "test: is UTF-16; save it as UTF-8");
-    CHECK(entries_of("# is a prompt in JSON? no", PromptFormat::json_lines)[0].problem.find("not valid JSON") != std::string::npos);
+    CHECK_THROWS_WITH(entries_of(std::string_view("\xFF\xFE"
+                                                  "a\0\n\0",
+                                                  6),
+                                 PromptFormat::text),
+                      "test: is UTF-16; save it as UTF-8");
+    CHECK(entries_of("# is a prompt in JSON? no", PromptFormat::json_lines)[0].problem.find("not valid JSON") !=
+          std::string::npos);
     CHECK(entries_of("", PromptFormat::csv).empty());
 }
 

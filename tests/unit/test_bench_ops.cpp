@@ -1,7 +1,6 @@
 // What a benchmark compares with: traffic and bounds.
-#include "ops/bench_ops.h"
-
 #include "backend/registry.h"
+#include "ops/bench_ops.h"
 #include "support/catch.h"
 #include "unit/expect_error.h"
 

@@ -79,9 +79,17 @@ TEST_CASE("bf16 products agree with sums in double, whatever their shape") {
                     std::fill_n(sums, (rows + 1) * n_padded, -7.0F);
                     int calls = 0;
                     multiply_bf16(kernel,
-                                  {.x = x.data.data(), .more = nullptr, .stride = k_padded, .rows = rows, .steps = k_padded / bf16_step,
-                                   .panel = packed, .panels = n_padded / bf16_panel, .panel_stride = bf16_panel * k_padded,
-                                   .sums_stride = n_padded, .beside = [](void* count) { ++*static_cast<int*>(count); }, .context = &calls},
+                                  {.x = x.data.data(),
+                                   .more = nullptr,
+                                   .stride = k_padded,
+                                   .rows = rows,
+                                   .steps = k_padded / bf16_step,
+                                   .panel = packed,
+                                   .panels = n_padded / bf16_panel,
+                                   .panel_stride = bf16_panel * k_padded,
+                                   .sums_stride = n_padded,
+                                   .beside = [](void* count) { ++*static_cast<int*>(count); },
+                                   .context = &calls},
                                   sums);
                     double worst = 0;
                     for (std::int64_t i = 0; i < rows; ++i)
@@ -111,8 +119,17 @@ TEST_CASE("a bf16 product of a sum of two matrices, and of fewer steps than are 
         pack_bf16(w.data.data(), n, k, k, packed);
         std::vector<float> sums(static_cast<std::size_t>(rows * padded(n)));
         multiply_bf16(kernel,
-                      {.x = x.data.data(), .more = more.data.data(), .stride = k, .rows = rows, .steps = used / bf16_step, .panel = packed,
-                       .panels = 2, .panel_stride = bf16_panel * k, .sums_stride = padded(n), .beside = nullptr, .context = nullptr},
+                      {.x = x.data.data(),
+                       .more = more.data.data(),
+                       .stride = k,
+                       .rows = rows,
+                       .steps = used / bf16_step,
+                       .panel = packed,
+                       .panels = 2,
+                       .panel_stride = bf16_panel * k,
+                       .sums_stride = padded(n),
+                       .beside = nullptr,
+                       .context = nullptr},
                       sums.data());
         for (std::int64_t i = 0; i < rows; ++i)
             for (std::int64_t j = 0; j < n; ++j) {

@@ -1,6 +1,5 @@
 // Which class a prompt names, and what is said when none.
 #include "text/class_names.h"
-
 #include "unit/expect_error.h"
 
 namespace t2i::test {
@@ -19,11 +18,22 @@ const std::vector<ClassLabel> labels{{0, "tench, Tinca tinca"},
 
 TEST_CASE("classes: names, synonyms, whole entries, numbers, nothing") {
     const ClassNames names(labels, 1000);
-    const std::vector<std::pair<const char*, int>> expected{
-        {"golden retriever", 207}, {"  GOLDEN Retriever\t", 207}, {"Tinca tinca", 0},     {"tinca TINCA", 0}, {"tench, tinca tinca", 0},
-        {"tench", 0},              {"Cardigan", 264},             {"cardigan", 474},      {"CARDIGAN", 474},  {"crane", 517},
-        {"207", 207},              {"0", 0},                      {"999", 999},           {"1000", 1000},     {"", 1000},
-        {"   ", 1000}};
+    const std::vector<std::pair<const char*, int>> expected{{"golden retriever", 207},
+                                                            {"  GOLDEN Retriever\t", 207},
+                                                            {"Tinca tinca", 0},
+                                                            {"tinca TINCA", 0},
+                                                            {"tench, tinca tinca", 0},
+                                                            {"tench", 0},
+                                                            {"Cardigan", 264},
+                                                            {"cardigan", 474},
+                                                            {"CARDIGAN", 474},
+                                                            {"crane", 517},
+                                                            {"207", 207},
+                                                            {"0", 0},
+                                                            {"999", 999},
+                                                            {"1000", 1000},
+                                                            {"", 1000},
+                                                            {"   ", 1000}};
     for (const auto& [prompt, id] : expected) {
         INFO(prompt);
         CHECK(names.find(prompt, "--prompt") == id);
@@ -38,7 +48,9 @@ TEST_CASE("classes: a name stands before a number") {
 
 TEST_CASE("classes: what is unknown is said with the nearest names") {
     const ClassNames names(labels, 1000);
-    const auto said = [&](const ClassNames& n, const char* prompt) { return message_of(ErrorCode::usage, [&] { (void)n.find(prompt, "--prompt"); }); };
+    const auto said = [&](const ClassNames& n, const char* prompt) {
+        return message_of(ErrorCode::usage, [&] { (void)n.find(prompt, "--prompt"); });
+    };
     CHECK(said(names, "golden retreiver") == "--prompt: no class \"golden retreiver\"; nearest: \"golden retriever\"");
     CHECK(said(names, "Retriever") == "--prompt: no class \"Retriever\"; nearest: \"golden retriever\", \"labrador retriever\"");
     CHECK(said(names, "spaceship") == "--prompt: no class \"spaceship\"; no name is like it, a number in [0, 1000] works too");

@@ -33,18 +33,16 @@ TEST_CASE("shape: extents, products and text") {
 TEST_CASE("dtype: every bf16 and f16 survives the trip to f32, and rounding is to nearest even") {
     for (std::uint32_t bits = 0; bits < 65536; ++bits) {
         const float wide = to_f32(bf16{static_cast<std::uint16_t>(bits)});
-        if (std::isnan(wide))
-            CHECK(std::isnan(to_f32(to_bf16(wide))));
-        else if (to_bf16(wide).bits != bits)
-            FAIL("bf16 bits " << bits);
+        if (std::isnan(wide)) CHECK(std::isnan(to_f32(to_bf16(wide))));
+        else if (to_bf16(wide).bits != bits) FAIL("bf16 bits " << bits);
         const float half = to_f32(f16{static_cast<std::uint16_t>(bits)});
         const std::uint32_t exponent = (bits >> 10) & 31U, fraction = bits & 1023U;
         if (exponent == 31) {
             CHECK((fraction != 0 ? std::isnan(half) : std::isinf(half)));
             continue;
         }
-        const double magnitude = exponent == 0 ? std::ldexp(fraction, -24)
-                                               : std::ldexp(1024 + fraction, static_cast<int>(exponent) - 25);
+        const double magnitude =
+            exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, static_cast<int>(exponent) - 25);
         if (static_cast<double>(half) != (bits & 0x8000U ? -magnitude : magnitude)) FAIL("f16 bits " << bits);
     }
     CHECK(to_bf16(1.0F + 0x1p-8F).bits == to_bf16(1.0F).bits);              // tie: to even, down
@@ -63,8 +61,7 @@ TEST_CASE("dtype: conversion reads unaligned memory") {
     std::memcpy(bytes.data() + 1, half, sizeof half);
     convert_to_f32(bytes.data() + 1, DType::bf16, 1, out.data());
     CHECK(out[0] == 0.25F);
-    CHECK(contains(
-        message_of(ErrorCode::input, [&] { convert_to_f32(bytes.data(), DType::u8, 1, out.data()); }), "u8"));
+    CHECK(contains(message_of(ErrorCode::input, [&] { convert_to_f32(bytes.data(), DType::u8, 1, out.data()); }), "u8"));
 }
 
 TEST_CASE("tensor: views, slices and what they refuse") {
@@ -87,8 +84,7 @@ TEST_CASE("buffer: moves, and frees once") {
         int memory = 0;
         Buffer a(&memory, 4, Device::host, [&](void*) { ++freed; });
         Buffer b(std::move(a));
-        CHECK(a.data() ==
-              nullptr);  // NOLINT(bugprone-use-after-move): what a moved-from buffer holds is the point
+        CHECK(a.data() == nullptr);  // NOLINT(bugprone-use-after-move): what a moved-from buffer holds is the point
         Buffer c;
         c = std::move(b);
         CHECK(c.data() == &memory);
@@ -105,8 +101,7 @@ TEST_CASE("arena: a second pass of the same shapes allocates nothing") {
     });
     const auto pass = [&] {
         const Arena::Mark mark(arena);
-        const TensorView a = arena.take({1000, 1000}), b = arena.take({3}),
-                         c = arena.take({3000, 1000}, DType::bf16);
+        const TensorView a = arena.take({1000, 1000}), b = arena.take({3}), c = arena.take({3000, 1000}, DType::bf16);
         a.as<float>().back() = 1.0F;
         b.as<float>()[0] = 2.0F;
         c.as<bf16>().back() = to_bf16(3.0F);

@@ -51,10 +51,8 @@ class Environment {
         ::setenv(name, value.c_str(), 1);
     }
     ~Environment() {
-        if (before_)
-            ::setenv(name_, before_->c_str(), 1);
-        else
-            ::unsetenv(name_);
+        if (before_) ::setenv(name_, before_->c_str(), 1);
+        else ::unsetenv(name_);
     }
     Environment(const Environment&) = delete;
     Environment& operator=(const Environment&) = delete;

@@ -25,10 +25,8 @@ struct Level {
 
 // α and σ at a timestep, from the schedule alone (not from the plan under test).
 Level level_at(const ScheduleConfig& config, double timestep) {
-    if (config.prediction == Prediction::flow)
-        return {1.0 - timestep / config.train_steps, timestep / config.train_steps};
-    const double sigma = sigma_at(sigmas_of(alphas_cumprod(config)), timestep),
-                 size = std::sqrt(sigma * sigma + 1.0);
+    if (config.prediction == Prediction::flow) return {1.0 - timestep / config.train_steps, timestep / config.train_steps};
+    const double sigma = sigma_at(sigmas_of(alphas_cumprod(config)), timestep), size = std::sqrt(sigma * sigma + 1.0);
     return {1.0 / size, sigma / size};
 }
 
@@ -121,8 +119,8 @@ TEST_CASE("samplers reach a Gaussian target, and more steps bring them nearer") 
     for (const Case& c : cases()) {
         const double few = error_of(c.sampler, c.config, 10), more = error_of(c.sampler, c.config, 40),
                      many = error_of(c.sampler, c.config, 200);
-        INFO(c.sampler << ", prediction " << static_cast<int>(c.config.prediction) << ": errors " << few
-                       << ", " << more << ", " << many);
+        INFO(c.sampler << ", prediction " << static_cast<int>(c.config.prediction) << ": errors " << few << ", " << more << ", "
+                       << many);
         CHECK(few > c.least_gain * more);
         CHECK(more > many);
         CHECK(many < c.limit);

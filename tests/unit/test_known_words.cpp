@@ -6,7 +6,8 @@ namespace t2i::test {
 
 TEST_CASE("a prompt has a known word only as a word of its own, or anywhere in Chinese") {
     const std::vector<std::string> words = {"cat", "hot dog", "fox", "红苹果"};
-    for (const char* prompt : {"cat", "a cat!", "two cats", "foxes", "hot dog, noto style", "the hot dogs", "一个红苹果", "cat红"}) {
+    for (const char* prompt :
+         {"cat", "a cat!", "two cats", "foxes", "hot dog, noto style", "the hot dogs", "一个红苹果", "cat红"}) {
         INFO(prompt);
         CHECK(has_known_word(prompt, words));
     }

@@ -31,10 +31,8 @@ const std::map<std::string, std::set<std::string>>& allowed_includes() {
         {"backend", {"ops", "core", "kernels", "t2i"}},
         {"nn", {"ops", "checkpoint", "core", "t2i"}},
         {"models", {"nn", "ops", "checkpoint", "core", "t2i"}},
-        {"pipeline",
-         {"models", "sampling", "text", "checkpoint", "backend/registry.h", "ops", "core", "t2i"}},
-        {"batch",
-         {"pipeline", "models", "sampling", "text", "checkpoint", "backend/registry.h", "ops", "core", "t2i"}},
+        {"pipeline", {"models", "sampling", "text", "checkpoint", "backend/registry.h", "ops", "core", "t2i"}},
+        {"batch", {"pipeline", "models", "sampling", "text", "checkpoint", "backend/registry.h", "ops", "core", "t2i"}},
         {"app",
          {"batch", "pipeline", "models/registry.h", "sampling/sampler.h", "checkpoint", "backend/registry.h",
           "backend/cuda_module.h", "ops", "core", "t2i"}},
@@ -67,8 +65,7 @@ std::vector<Include> includes_of(const std::string& text) {
 }
 
 bool starts_with_any(const std::string& text, std::initializer_list<const char*> prefixes) {
-    return std::any_of(prefixes.begin(), prefixes.end(),
-                       [&](const char* p) { return text.rfind(p, 0) == 0; });
+    return std::any_of(prefixes.begin(), prefixes.end(), [&](const char* p) { return text.rfind(p, 0) == 0; });
 }
 
 // A library header is named without a folder (<vector>); third-party ones are named with one, or end in .h or
@@ -80,24 +77,19 @@ bool is_standard_header(const std::string& target) {
 // What is wrong with one #include of the file at `path`, if anything.
 std::optional<std::string> include_problem(const std::string& path, const Include& include) {
     const std::string& target = include.target;
-    const auto stands_in = [&](std::initializer_list<const char*> folders) {
-        return starts_with_any(path, folders);
-    };
+    const auto stands_in = [&](std::initializer_list<const char*> folders) { return starts_with_any(path, folders); };
     if (starts_with_any(target, {"immintrin.h", "arm_neon.h"}) && !stands_in({"kernels/cpu/"})) {
         return "intrinsics belong in kernels/cpu";
     }
-    if (starts_with_any(
-            target, {"cuda", "cublas", "cudnn", "nccl", "nvtx", "cutlass", "cooperative_groups", "mma.h"}) &&
+    if (starts_with_any(target, {"cuda", "cublas", "cudnn", "nccl", "nvtx", "cutlass", "cooperative_groups", "mma.h"}) &&
         !stands_in({"kernels/cuda/", "kernels/emulation/", "src/backend/cuda/"})) {
         return "CUDA belongs in kernels/cuda and src/backend/cuda";
     }
     const std::string room = room_of_file(path);
     const auto row = allowed_includes().find(room);
-    if (row == allowed_includes().end())
-        return "the room " + room + " is not in the table of tests/unit/test_layers.cpp";
+    if (row == allowed_includes().end()) return "the room " + room + " is not in the table of tests/unit/test_layers.cpp";
     if (!include.is_quoted) {
-        if (room == "t2i" && !is_standard_header(target))
-            return "include/t2i needs the standard library alone";
+        if (room == "t2i" && !is_standard_header(target)) return "include/t2i needs the standard library alone";
         return std::nullopt;
     }
     const std::string target_room = target.substr(0, target.find('/'));
@@ -117,8 +109,8 @@ std::optional<std::string> backend_condition(const std::string& text) {
     return std::nullopt;
 }
 
-// What a kernel's source must leave to the headers that <t2i_…> finds, so that nvcc and the host compile the same lines: conditions,
-// inline assembly, launches and shared memory by CUDA's own syntax.
+// What a kernel's source must leave to the headers that <t2i_…> finds, so that nvcc and the host compile the same lines:
+// conditions, inline assembly, launches and shared memory by CUDA's own syntax.
 std::optional<std::string> kernel_problem(const std::string& path, const std::string& text) {
     if (path.rfind("kernels/cuda/", 0) != 0 || path.rfind("kernels/cuda/ptx/", 0) == 0) return std::nullopt;
     static const std::regex pattern(R"re(^[ \t]*#[ \t]*(if|ifdef|ifndef|elif)\b.*|^[^/"]*(\basm\b|<<<|__shared__).*)re");
@@ -135,8 +127,8 @@ std::vector<std::string> problems_of(const std::string& path, const std::string&
             problems.push_back(path + " includes " + include.target + ": " + *problem);
         }
     }
-    const bool may_ask = path == "src/backend/registry.cpp" || path.rfind("src/backend/cuda/", 0) == 0 ||
-                         path.rfind("kernels/", 0) == 0;
+    const bool may_ask =
+        path == "src/backend/registry.cpp" || path.rfind("src/backend/cuda/", 0) == 0 || path.rfind("kernels/", 0) == 0;
     if (const auto line = may_ask ? std::nullopt : backend_condition(text)) {
         problems.push_back(path + ": only backend/registry.cpp asks for a backend: " + *line);
     }
@@ -156,21 +148,17 @@ TEST_CASE("layers: every include follows the arrows of the design") {
     for (const char* folder : {"src", "kernels", "include"}) {
         for (const auto& entry : fs::recursive_directory_iterator(root / folder)) {
             const std::string extension = entry.path().extension().string();
-            if (extension != ".h" && extension != ".cpp" && extension != ".cu" && extension != ".cuh")
-                continue;
+            if (extension != ".h" && extension != ".cpp" && extension != ".cu" && extension != ".cuh") continue;
             ++files;
             const std::string path = fs::relative(entry.path(), root).generic_string();
-            for (const std::string& problem : problems_of(path, file_text(entry.path().string())))
-                FAIL_CHECK(problem);
+            for (const std::string& problem : problems_of(path, file_text(entry.path().string()))) FAIL_CHECK(problem);
         }
     }
     CHECK(files > 30);
 }
 
 TEST_CASE("layers: the check notices made-up offences") {
-    const auto count = [](const std::string& path, const std::string& text) {
-        return problems_of(path, text).size();
-    };
+    const auto count = [](const std::string& path, const std::string& text) { return problems_of(path, text).size(); };
     CHECK(count("src/core/x.cpp", "#include \"ops/backend.h\"\n") == 1);
     CHECK(count("src/models/x.cpp", "#include \"sampling/sampler.h\"\n") == 1);
     CHECK(count("src/pipeline/x.cpp", "  #  include \"backend/cpu/cpu_backend.h\"\n") == 1);

@@ -1,6 +1,5 @@
 // The `parameters` chunk: what is written is read back, and what cannot be read is named.
 #include "pipeline/parameters.h"
-
 #include "support/catch.h"
 #include "unit/expect_error.h"
 
@@ -30,8 +29,8 @@ TEST_CASE("parameters: a request comes back from its text") {
     struct Case {
         std::string prompt, negative, scheduler;
     };
-    for (const Case& c : {Case{"a red apple, noto style", "", ""}, Case{"红苹果", "blurry: yes", "karras"}, Case{"", "", ""}, Case{"", "two\nlines", "flow"},
-                          Case{"two\nlines", "", ""}}) {
+    for (const Case& c : {Case{"a red apple, noto style", "", ""}, Case{"红苹果", "blurry: yes", "karras"}, Case{"", "", ""},
+                          Case{"", "two\nlines", "flow"}, Case{"two\nlines", "", ""}}) {
         ResolvedRequest r = a_request();
         r.prompt = c.prompt;
         r.negative_prompt = c.negative;
@@ -56,7 +55,8 @@ TEST_CASE("parameters: a request comes back from its text") {
 }
 
 TEST_CASE("parameters: other programs' fields are passed over") {
-    const Parameters p = read_parameters("cat\nSteps: 20, Sampler: Euler a, Clip skip: 2, Seed: 1, Size: 512x512, Odd: \"a, b\", Model: x", "a.png");
+    const Parameters p = read_parameters(
+        "cat\nSteps: 20, Sampler: Euler a, Clip skip: 2, Seed: 1, Size: 512x512, Odd: \"a, b\", Model: x", "a.png");
     CHECK(p.request.prompt == "cat");
     CHECK(p.request.sampler == "Euler a");
     CHECK_FALSE(p.request.cfg_scale.has_value());
@@ -68,12 +68,13 @@ TEST_CASE("parameters: what cannot be read is named") {
     struct Case {
         const char *text, *says;
     };
-    for (const Case& c : {Case{"", "Steps"}, Case{"a cat", "Steps"}, Case{"a\nSteps: x, Seed: 1, Size: 1x1", "Steps \"x\""},
-                          Case{"a\nSteps: 3, Size: 1x1", "no \"Seed\""}, Case{"a\nSteps: 3, Seed: -1, Size: 1x1", "Seed \"-1\""},
-                          Case{"a\nSteps: 3, Seed: 1", "no \"Size\""}, Case{"a\nSteps: 3, Seed: 1, Size: 64", "Size"},
-                          Case{"a\nSteps: 3, Seed: 1, Size: 64x", "Size"}, Case{"a\nSteps: 3, Seed: 1, Size: 64x64px", "Size"},
-                          Case{"a\nSteps: 99999999999, Seed: 1, Size: 1x1", "Steps"}, Case{"a\nSteps: 3, Model: \"no end, Seed: 1", "no end"},
-                          Case{"a\nSteps: 3, Seed: 1, Size: 1x1, CFG scale: four", "CFG scale \"four\""}}) {
+    for (const Case& c :
+         {Case{"", "Steps"}, Case{"a cat", "Steps"}, Case{"a\nSteps: x, Seed: 1, Size: 1x1", "Steps \"x\""},
+          Case{"a\nSteps: 3, Size: 1x1", "no \"Seed\""}, Case{"a\nSteps: 3, Seed: -1, Size: 1x1", "Seed \"-1\""},
+          Case{"a\nSteps: 3, Seed: 1", "no \"Size\""}, Case{"a\nSteps: 3, Seed: 1, Size: 64", "Size"},
+          Case{"a\nSteps: 3, Seed: 1, Size: 64x", "Size"}, Case{"a\nSteps: 3, Seed: 1, Size: 64x64px", "Size"},
+          Case{"a\nSteps: 99999999999, Seed: 1, Size: 1x1", "Steps"}, Case{"a\nSteps: 3, Model: \"no end, Seed: 1", "no end"},
+          Case{"a\nSteps: 3, Seed: 1, Size: 1x1, CFG scale: four", "CFG scale \"four\""}}) {
         const std::string message = message_of(ErrorCode::input, [&] { (void)read_parameters(c.text, "a.png"); });
         INFO(message);
         CHECK(contains(message, "a.png: "));

@@ -57,7 +57,7 @@ TEST_CASE("a text is encoded once while it is remembered") {
     const Ids a{1}, b{2, 3}, c{4, 5, 6};
     check({a, b, a}, {a, b});
     check({b, a}, {});
-    check({c}, {c});       // the one used longest ago, b, is forgotten
+    check({c}, {c});  // the one used longest ago, b, is forgotten
     check({a}, {});
     check({b, c}, {b});
     check({a, b, c}, {a});  // more than it remembers, yet each is right
@@ -72,16 +72,20 @@ TEST_CASE("pictures are written in order, whole, and told of when they are on di
     const TempFolder folder;
     std::vector<std::string> written;
     {
-        PictureWriter writer([&](const std::string& path) {
-            CHECK(std::filesystem::exists(path));
-            written.push_back(path);
-        }, nullptr, 2);
-        for (int i = 0; i < 20; ++i) writer.write((folder.path() / (std::to_string(i) + ".png")).string(), picture(static_cast<std::uint8_t>(i)));
+        PictureWriter writer(
+            [&](const std::string& path) {
+                CHECK(std::filesystem::exists(path));
+                written.push_back(path);
+            },
+            nullptr, 2);
+        for (int i = 0; i < 20; ++i)
+            writer.write((folder.path() / (std::to_string(i) + ".png")).string(), picture(static_cast<std::uint8_t>(i)));
         writer.finish();
         writer.finish();
     }
     REQUIRE(written.size() == 20);
-    for (int i = 0; i < 20; ++i) CHECK(written[static_cast<std::size_t>(i)] == (folder.path() / (std::to_string(i) + ".png")).string());
+    for (int i = 0; i < 20; ++i)
+        CHECK(written[static_cast<std::size_t>(i)] == (folder.path() / (std::to_string(i) + ".png")).string());
 }
 
 TEST_CASE("nothing is written after a failure, and the failure is told") {

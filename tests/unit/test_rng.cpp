@@ -3,9 +3,9 @@
 #include <vector>
 
 #include "core/rng.h"
-#include "unit/expect_error.h"
 #include "support/files.h"
 #include "support/place.h"
+#include "unit/expect_error.h"
 
 using namespace t2i;
 using namespace t2i::test;

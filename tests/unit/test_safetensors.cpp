@@ -6,8 +6,8 @@
 #include "checkpoint/reader.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/sharded.h"
-#include "unit/expect_error.h"
 #include "support/files.h"
+#include "unit/expect_error.h"
 
 using namespace t2i;
 using namespace t2i::test;
@@ -33,8 +33,7 @@ std::string problem_of(const std::string& file) {
     return message;
 }
 
-std::string tensor(const std::string& name, const std::string& dtype, const std::string& shape,
-                   const std::string& offsets) {
+std::string tensor(const std::string& name, const std::string& dtype, const std::string& shape, const std::string& offsets) {
     std::string text = "\"";
     text += name;
     return text + R"(":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":)" + offsets + "}";
@@ -54,8 +53,7 @@ TEST_CASE("safetensors: a round trip keeps names, shapes, dtypes, values and met
     const TempFolder folder;
     std::vector<float> values(12);
     std::iota(values.begin(), values.end(), -3.0F);
-    const Tensor weight = Tensor::from(values, {3, 4}), empty = Tensor::host({0, 7}),
-                 scalar = Tensor::host({});
+    const Tensor weight = Tensor::from(values, {3, 4}), empty = Tensor::host({0, 7}), scalar = Tensor::host({});
     const Tensor half = Tensor::host({5}, DType::bf16), bytes = Tensor::host({3}, DType::u8);
     half.as<bf16>()[4] = to_bf16(2.5F);
     bytes.as<std::uint8_t>()[1] = 200;
@@ -90,10 +88,9 @@ TEST_CASE("safetensors: legal oddities are accepted") {
     CHECK(parse(file_of("{}      ", 0)).entries.empty());
     CHECK(parse(file_of(R"({"__metadata__":{}})", 0)).metadata.empty());
     // Keys in another order, tensors not in offset order, dtypes that have no DType here.
-    const auto layout =
-        parse(file_of(R"({"b":{"data_offsets":[8,24],"shape":[2],"dtype":"C64"},)" +
-                          tensor("a", "I64", "[]", "[0,8]") + "," + tensor("é", "F4", "[2]", "[24,25]") + "}",
-                      25));
+    const auto layout = parse(file_of(R"({"b":{"data_offsets":[8,24],"shape":[2],"dtype":"C64"},)" +
+                                          tensor("a", "I64", "[]", "[0,8]") + "," + tensor("é", "F4", "[2]", "[24,25]") + "}",
+                                      25));
     REQUIRE(layout.entries.size() == 3);
     CHECK(layout.entries[0].name == "a");
     CHECK(layout.entries[1].bytes == 16);
@@ -126,8 +123,7 @@ TEST_CASE("safetensors: a broken header is rejected with its reason") {
         {file_of(R"({"__metadata__":{},"__metadata__":{}})", 0), "duplicate key \"__metadata__\""},
         {file_of(braced(tensor("a", "F32", "[-1]", "[0,4]")), 4), "a negative number"},
         {file_of(braced(tensor("a", "F32", "[1.5]", "[0,4]")), 4), "a fractional or huge number"},
-        {file_of(braced(tensor("a", "F32", "[99999999999999999999]", "[0,4]")), 4),
-         "a fractional or huge number"},
+        {file_of(braced(tensor("a", "F32", "[99999999999999999999]", "[0,4]")), 4), "a fractional or huge number"},
     };
     for (const auto& [file, reason] : cases) {
         const std::string message = problem_of(file);
@@ -151,10 +147,8 @@ TEST_CASE("safetensors: tensors that do not fit are rejected by name") {
         {tensor("a", "F32", "[1]", "[4,8]"), 8, "leaving a hole after the start of the data"},
         {tensor("a", "F32", "[1]", "[0,4]") + "," + tensor("b", "F32", "[1]", "[8,12]"), 12,
          "tensor \"b\": begins at byte 8, leaving a hole after \"a\""},
-        {tensor("a", "F32", "[2]", "[0,8]") + "," + tensor("b", "F32", "[1]", "[4,8]"), 8,
-         "overlapping \"a\""},
-        {tensor("a", "F32", "[1]", "[0,4]") + "," + tensor("a", "F32", "[1]", "[4,8]"), 8,
-         "\"a\" appears twice"},
+        {tensor("a", "F32", "[2]", "[0,8]") + "," + tensor("b", "F32", "[1]", "[4,8]"), 8, "overlapping \"a\""},
+        {tensor("a", "F32", "[1]", "[0,4]") + "," + tensor("a", "F32", "[1]", "[4,8]"), 8, "\"a\" appears twice"},
     };
     for (const auto& [header, data_bytes, reason] : cases) {
         const std::string message = problem_of(file_of(braced(header), data_bytes));
@@ -172,8 +166,7 @@ TEST_CASE("safetensors: deep nesting and very long headers end in an error, not 
     many.back() = '}';
     CHECK(parse(file_of(many, 0)).entries.size() == 100'000);
     // A name as long as the header allows stays one short line in the message.
-    const std::string message =
-        problem_of(file_of(braced(tensor(std::string(1'000'000, 'n'), "F0", "[0]", "[0,0]")), 0));
+    const std::string message = problem_of(file_of(braced(tensor(std::string(1'000'000, 'n'), "F0", "[0]", "[0,0]")), 0));
     CHECK(message.size() < 400);
 }
 
@@ -188,10 +181,8 @@ TEST_CASE("checkpoints of other kinds are recognised and named") {
     CHECK(contains(problem("version https://git-lfs.github.com/spec/v1\n"), "Git LFS pointer"));
     CHECK(contains(problem("<!DOCTYPE html>"), "web page"));
     CHECK(contains(problem(""), "0 bytes"));
-    CHECK(contains(message_of(ErrorCode::input, [&] { (void)open_checkpoint(folder / "none"); }),
-                   "cannot open"));
-    CHECK(contains(message_of(ErrorCode::input, [&] { (void)open_checkpoint(folder.path()); }),
-                   "not a regular file"));
+    CHECK(contains(message_of(ErrorCode::input, [&] { (void)open_checkpoint(folder / "none"); }), "cannot open"));
+    CHECK(contains(message_of(ErrorCode::input, [&] { (void)open_checkpoint(folder.path()); }), "not a regular file"));
 }
 
 TEST_CASE("shard index: the map is read, everything else is stepped over") {
@@ -230,12 +221,9 @@ TEST_CASE("shard index: bad ones are rejected with their reason") {
 
 TEST_CASE("component folders: whole, sharded, missing") {
     const TempFolder folder;
-    const Tensor one = Tensor::from(std::vector<float>{1.0F}, {1}),
-                 two = Tensor::from(std::vector<float>{2.0F}, {1});
-    CHECK(contains(message_of(ErrorCode::input, [&] { (void)open_component(folder.path()); }),
-                   "no diffusion_pytorch_model"));
-    CHECK(contains(message_of(ErrorCode::input, [&] { (void)open_component(folder / "none"); }),
-                   "no such folder"));
+    const Tensor one = Tensor::from(std::vector<float>{1.0F}, {1}), two = Tensor::from(std::vector<float>{2.0F}, {1});
+    CHECK(contains(message_of(ErrorCode::input, [&] { (void)open_component(folder.path()); }), "no diffusion_pytorch_model"));
+    CHECK(contains(message_of(ErrorCode::input, [&] { (void)open_component(folder / "none"); }), "no such folder"));
 
     write_safetensors(folder / "model-1.safetensors", std::vector<NamedTensor>{{"b", one}});
     write_safetensors(folder / "model-2.safetensors", std::vector<NamedTensor>{{"a", two}});
@@ -248,16 +236,13 @@ TEST_CASE("component folders: whole, sharded, missing") {
     CHECK(reader->tensor("a").as<float>()[0] == 2.0F);
     CHECK(contains(message_of(ErrorCode::input, [&] { (void)reader->tensor("c"); }), "\"c\""));
 
-    (void)write_file(folder / "model.safetensors.index.json",
-                     R"({"weight_map":{"c":"model-1.safetensors"}})");
+    (void)write_file(folder / "model.safetensors.index.json", R"({"weight_map":{"c":"model-1.safetensors"}})");
     const std::string message = message_of(ErrorCode::input, [&] { (void)open_component(folder.path()); });
     CHECK(contains(message, "model-1.safetensors"));
     CHECK(contains(message, "tensor \"c\" is missing"));
 
-    (void)write_file(folder / "model.safetensors.index.json",
-                     R"({"weight_map":{"c":"model-3.safetensors"}})");
-    CHECK(contains(message_of(ErrorCode::input, [&] { (void)open_component(folder.path()); }),
-                   "model-3.safetensors"));
+    (void)write_file(folder / "model.safetensors.index.json", R"({"weight_map":{"c":"model-3.safetensors"}})");
+    CHECK(contains(message_of(ErrorCode::input, [&] { (void)open_component(folder.path()); }), "model-3.safetensors"));
 
     write_safetensors(folder / "diffusion_pytorch_model.safetensors", std::vector<NamedTensor>{{"w", one}});
     CHECK(open_component(folder.path())->entries()[0].name == "w");
@@ -267,8 +252,7 @@ TEST_CASE("safetensors writer: what cannot be written is an error and leaves not
     const TempFolder folder;
     const Tensor one = Tensor::host({1});
     const std::vector<NamedTensor> twice{{"a", one}, {"a", one}};
-    CHECK(contains(message_of(ErrorCode::input, [&] { write_safetensors(folder / "x", twice); }),
-                   "given twice"));
+    CHECK(contains(message_of(ErrorCode::input, [&] { write_safetensors(folder / "x", twice); }), "given twice"));
     const std::string nowhere = folder / "none/x";
     CHECK(contains(message_of(ErrorCode::input, [&] { write_safetensors(nowhere, {}); }), "cannot write"));
     CHECK(std::filesystem::is_empty(folder.path()));

@@ -22,13 +22,11 @@ template <typename Real>
 std::vector<std::vector<Real>> replay_toy(const SamplerPlan& plan) {
     std::vector<Real> start(elements);
     for (std::size_t j = 0; j < elements; ++j) {
-        start[j] = static_cast<Real>(plan.initial_scale) *
-                   static_cast<float>(std::sin(1.0 + static_cast<double>(j)));
+        start[j] = static_cast<Real>(plan.initial_scale) * static_cast<float>(std::sin(1.0 + static_cast<double>(j)));
     }
     const auto model = [](const std::vector<Real>& x, double t) {
         std::vector<Real> out;
-        for (const Real v : x)
-            out.push_back(static_cast<Real>(0.5) * v + static_cast<Real>(0.1 * std::sin(t / 100)));
+        for (const Real v : x) out.push_back(static_cast<Real>(0.5) * v + static_cast<Real>(0.1 * std::sin(t / 100)));
         return out;
     };
     const auto noise = [](int k) {
@@ -60,8 +58,7 @@ double relative_error(const std::vector<std::vector<Real>>& ours, const nlohmann
 }
 
 std::string problem_of(const std::string& json) {
-    const std::string message =
-        message_of(ErrorCode::input, [&] { (void)parse_schedule_config(json, "scheduler_config.json"); });
+    const std::string message = message_of(ErrorCode::input, [&] { (void)parse_schedule_config(json, "scheduler_config.json"); });
     CHECK(contains(message, "scheduler_config.json: "));
     return message;
 }
@@ -81,19 +78,17 @@ TEST_CASE("samplers: trajectories equal diffusers'") {
         const SamplerRow& row = sampler_for(config);
         for (const auto& run : c["runs"]) {
             const int steps = run["steps"].get<int>();
-            const std::string name = row.name + " " + c["config"].dump() + c["options"].dump() + " " +
-                                     std::to_string(steps) + " steps";
+            const std::string name =
+                row.name + " " + c["config"].dump() + c["options"].dump() + " " + std::to_string(steps) + " steps";
             INFO(name);
             const SamplerPlan plan = row.make()->plan(config, steps);
             REQUIRE(plan.steps.size() == run["timesteps"].size());
             for (std::size_t i = 0; i < plan.steps.size(); ++i) {
                 // float32 timesteps may differ by rounding; integer ones may not.
-                CHECK(std::abs(plan.steps[i].timestep - run["timesteps"][i].get<double>()) <=
-                      1e-6 * plan.steps[i].timestep);
+                CHECK(std::abs(plan.steps[i].timestep - run["timesteps"][i].get<double>()) <= 1e-6 * plan.steps[i].timestep);
             }
-            CHECK(std::count_if(plan.steps.begin(), plan.steps.end(), [](const SamplerStep& s) {
-                      return s.draws_noise;
-                  }) == run["draws"].get<int>());
+            CHECK(std::count_if(plan.steps.begin(), plan.steps.end(), [](const SamplerStep& s) { return s.draws_noise; }) ==
+                  run["draws"].get<int>());
             const double in_double = relative_error(replay_toy<double>(plan), run["trajectory"]);
             const double in_float = relative_error(replay_toy<float>(plan), run["trajectory"]);
             check_parity("sampler " + row.name, name, std::max(in_double, in_float), limit);
@@ -110,11 +105,10 @@ TEST_CASE("schedule config: absent options have their class's defaults") {
     CHECK(dpm.final_sigmas_type == "zero");
     CHECK(dpm.prediction == Prediction::epsilon);
     CHECK(sampler_for(dpm).name == "dpm++2m");
-    const auto sde = parse_schedule_config(
-        config_of("DPMSolverMultistepScheduler", R"("algorithm_type":"sde-dpmsolver++")"), "x");
+    const auto sde =
+        parse_schedule_config(config_of("DPMSolverMultistepScheduler", R"("algorithm_type":"sde-dpmsolver++")"), "x");
     CHECK(sampler_for(sde).name == "dpm++2m_sde");
-    const auto flow =
-        parse_schedule_config(config_of("FlowMatchEulerDiscreteScheduler", R"("shift":3)"), "x");
+    const auto flow = parse_schedule_config(config_of("FlowMatchEulerDiscreteScheduler", R"("shift":3)"), "x");
     CHECK(flow.prediction == Prediction::flow);
     CHECK(flow.flow_shift == 3.0);
     CHECK(sampler_for(flow).name == "flow_euler");
@@ -122,20 +116,17 @@ TEST_CASE("schedule config: absent options have their class's defaults") {
 
 TEST_CASE("schedule config: Python's -Infinity and null are read as diffusers reads them") {
     const auto config = parse_schedule_config(
-        config_of(
-            "DPMSolverMultistepScheduler",
-            R"("lambda_min_clipped":-Infinity,"trained_betas":null,"variance_type":null,"note":"-Infinity \" NaN")"),
+        config_of("DPMSolverMultistepScheduler",
+                  R"("lambda_min_clipped":-Infinity,"trained_betas":null,"variance_type":null,"note":"-Infinity \" NaN")"),
         "x");
     CHECK(config.solver_order == 2);
-    (void)parse_schedule_config(config_of("DPMSolverMultistepScheduler", R"("lambda_min_clipped":-5.1)"),
-                                "x");
-    CHECK(contains(problem_of(config_of("DPMSolverMultistepScheduler", R"("lambda_min_clipped":-4.0)")),
-                   "lambda_min_clipped"));
+    (void)parse_schedule_config(config_of("DPMSolverMultistepScheduler", R"("lambda_min_clipped":-5.1)"), "x");
+    CHECK(contains(problem_of(config_of("DPMSolverMultistepScheduler", R"("lambda_min_clipped":-4.0)")), "lambda_min_clipped"));
 }
 
 TEST_CASE("samplers: one chosen by name keeps the model's schedule") {
-    ScheduleConfig config = parse_schedule_config(
-        config_of("DPMSolverMultistepScheduler", R"("beta_start":0.001,"use_karras_sigmas":true)"), "x");
+    ScheduleConfig config =
+        parse_schedule_config(config_of("DPMSolverMultistepScheduler", R"("beta_start":0.001,"use_karras_sigmas":true)"), "x");
     override_sampler(config, "dpm++2m_sde");
     CHECK(sampler_for(config).name == "dpm++2m_sde");
     CHECK(config.karras_sigmas);
@@ -148,11 +139,9 @@ TEST_CASE("samplers: one chosen by name keeps the model's schedule") {
         override_sampler(config, row.name);
         CHECK(sampler_for(config).name == row.name);
     }
-    CHECK(contains(message_of(ErrorCode::usage, [&] { override_sampler(config, "flow_euler"); }),
-                   "flow-matching"));
+    CHECK(contains(message_of(ErrorCode::usage, [&] { override_sampler(config, "flow_euler"); }), "flow-matching"));
 
-    ScheduleConfig flow =
-        parse_schedule_config(config_of("FlowMatchEulerDiscreteScheduler", R"("shift":3.0)"), "x");
+    ScheduleConfig flow = parse_schedule_config(config_of("FlowMatchEulerDiscreteScheduler", R"("shift":3.0)"), "x");
     CHECK(contains(message_of(ErrorCode::usage, [&] { override_sampler(flow, "ddim"); }), "dpm++2m"));
     override_sampler(flow, "dpm++2m");
     CHECK(sampler_for(flow).make()->plan(flow, 4).steps.size() == 4);
@@ -215,23 +204,17 @@ TEST_CASE("samplers: the registry suggests, and each sampler refuses what it can
     const std::string unknown = message_of(ErrorCode::usage, [] { (void)sampler_by_name("dpm++2"); });
     CHECK(contains(unknown, "did you mean \"dpm++2m\"?"));
     ScheduleConfig config;
-    CHECK(contains(message_of(ErrorCode::usage, [&] { override_scheduler(config, "exponential"); }),
-                   "discrete, karras, flow"));
+    CHECK(contains(message_of(ErrorCode::usage, [&] { override_scheduler(config, "exponential"); }), "discrete, karras, flow"));
     override_scheduler(config, "karras");
     CHECK(config.karras_sigmas);
-    CHECK(contains(
-        message_of(ErrorCode::usage, [&] { (void)sampler_by_name("ddim").make()->plan(config, 10); }),
-        "karras"));
+    CHECK(contains(message_of(ErrorCode::usage, [&] { (void)sampler_by_name("ddim").make()->plan(config, 10); }), "karras"));
     (void)sampler_by_name("dpm++2m").make()->plan(config, 10);
     override_scheduler(config, "discrete");
     CHECK_FALSE(config.karras_sigmas);
-    CHECK(contains(
-        message_of(ErrorCode::usage, [&] { (void)sampler_by_name("flow_euler").make()->plan(config, 10); }),
-        "flow"));
+    CHECK(contains(message_of(ErrorCode::usage, [&] { (void)sampler_by_name("flow_euler").make()->plan(config, 10); }), "flow"));
     config.prediction = Prediction::flow;
-    CHECK(contains(
-        message_of(ErrorCode::usage, [&] { (void)sampler_by_name("euler").make()->plan(config, 10); }),
-        "predict a flow"));
+    CHECK(contains(message_of(ErrorCode::usage, [&] { (void)sampler_by_name("euler").make()->plan(config, 10); }),
+                   "predict a flow"));
 }
 
 TEST_CASE("samplers: any legal number of steps gives a finite plan of that length, any other an error") {
@@ -245,8 +228,7 @@ TEST_CASE("samplers: any legal number of steps gives a finite plan of that lengt
             }
             const auto sampler = row.make();
             for (const int steps : {1, 2, 3, 7, 14, 15, 49, 333, 999, 1000}) {
-                if (std::string(spacing) == "leading" && row.class_name == "DPMSolverMultistepScheduler" &&
-                    steps == 1000)
+                if (std::string(spacing) == "leading" && row.class_name == "DPMSolverMultistepScheduler" && steps == 1000)
                     continue;
                 INFO(row.name << " " << spacing << " " << steps);
                 const SamplerPlan plan = sampler->plan(config, steps);
@@ -254,15 +236,14 @@ TEST_CASE("samplers: any legal number of steps gives a finite plan of that lengt
                 bool is_finite = true;
                 for (const SamplerStep& s : plan.steps) {
                     const double rest = std::accumulate(s.from_x0.begin(), s.from_x0.end(), 0.0);
-                    is_finite &= std::isfinite(s.timestep + s.model_scale + s.x0_from_x + s.x0_from_model +
-                                               s.from_x + rest + s.from_noise);
+                    is_finite &= std::isfinite(s.timestep + s.model_scale + s.x0_from_x + s.x0_from_model + s.from_x + rest +
+                                               s.from_noise);
                     is_finite &= s.timestep >= 0.0 && s.timestep <= 1000.0;
                 }
                 CHECK(is_finite);
             }
             for (const int steps : {-1, 0, 1001}) {
-                CHECK(contains(message_of(ErrorCode::usage, [&] { (void)sampler->plan(config, steps); }),
-                               "between 1 and 1000"));
+                CHECK(contains(message_of(ErrorCode::usage, [&] { (void)sampler->plan(config, steps); }), "between 1 and 1000"));
             }
         }
     }

@@ -36,11 +36,15 @@ TEST_CASE("thread pool: each part once, on a thread of the team, before run() re
 }
 
 TEST_CASE("thread pool: one that never ran, and many one after the other, end cleanly") {
-    { const cpu::ThreadPool idle(4); }
+    {
+        const cpu::ThreadPool idle(4);
+    }
     for (int i = 0; i < 50; ++i) {
         cpu::ThreadPool pool(3);
         std::atomic<int> sum{0};
-        pool.run(10, [](void* context, std::int64_t part, int) { *static_cast<std::atomic<int>*>(context) += static_cast<int>(part); }, &sum);
+        pool.run(
+            10, [](void* context, std::int64_t part, int) { *static_cast<std::atomic<int>*>(context) += static_cast<int>(part); },
+            &sum);
         CHECK(sum == 45);
     }
 }

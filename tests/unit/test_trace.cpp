@@ -11,9 +11,13 @@
 namespace t2i::test {
 
 TEST_CASE("trace: a span without a tracer, or with one that was not asked, leaves nothing") {
-    { const TraceSpan span(nullptr, "a"); }
+    {
+        const TraceSpan span(nullptr, "a");
+    }
     Tracer tracer;
-    { const TraceSpan span(&tracer, "a"); }
+    {
+        const TraceSpan span(&tracer, "a");
+    }
     CHECK(tracer.spans().empty());
 }
 
@@ -39,9 +43,12 @@ TEST_CASE("trace: spans nest, carry index and shape, and end in the order of the
 TEST_CASE("trace: the JSON has a complete event a span, in microseconds, and names process and threads") {
     Tracer tracer;
     tracer.keep_spans();
-    tracer.add({.name = "child \"quoted\"", .start_ms = 2.5, .duration_ms = 1.0, .thread = 0, .index = 7, .shape = Shape{1, 4, 32, 32}});
+    tracer.add(
+        {.name = "child \"quoted\"", .start_ms = 2.5, .duration_ms = 1.0, .thread = 0, .index = 7, .shape = Shape{1, 4, 32, 32}});
     tracer.add({.name = "parent", .start_ms = 2.0, .duration_ms = 4.0, .thread = 0, .index = {}, .shape = {}});
-    std::thread([&] { tracer.add({.name = "png", .start_ms = 5.0, .duration_ms = 1.5, .thread = 0, .index = {}, .shape = {}}); }).join();
+    std::thread([&] {
+        tracer.add({.name = "png", .start_ms = 5.0, .duration_ms = 1.5, .thread = 0, .index = {}, .shape = {}});
+    }).join();
 
     const auto trace = nlohmann::json::parse(trace_json(tracer, "t2i test"));
     std::vector<nlohmann::json> spans, names;

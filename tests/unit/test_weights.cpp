@@ -4,8 +4,8 @@
 
 #include "checkpoint/safetensors.h"
 #include "checkpoint/weights.h"
-#include "unit/expect_error.h"
 #include "support/files.h"
+#include "unit/expect_error.h"
 
 using namespace t2i;
 using namespace t2i::test;
@@ -43,8 +43,8 @@ TEST_CASE("weights: scopes join names with dots, and every tensor taken satisfie
     CHECK((block / "attn").has("to_q.weight"));
     CHECK_FALSE(block.has("to_q.weight"));
     CHECK((block / "attn" / "to_q").take("weight", {2, 3}).as<float>()[5] == 7.0F);
-    CHECK(contains(message_of(ErrorCode::input, [&] { store.finish(); }),
-                   "1 tensor does not belong to this model: \"bias\" [2]"));
+    CHECK(
+        contains(message_of(ErrorCode::input, [&] { store.finish(); }), "1 tensor does not belong to this model: \"bias\" [2]"));
     CHECK(store.root().take_f32("bias", {2}).as<float>()[1] == 0.5F);
     store.finish();
 }
@@ -57,9 +57,8 @@ TEST_CASE("weights: a missing tensor is reported with the nearest name") {
     const auto problem = [&](const std::string& name) {
         return message_of(ErrorCode::input, [&] { (void)store.root().take(name, {1}); });
     };
-    CHECK(
-        contains(problem("blocks.0.attn.q.weight"),
-                 "\"blocks.0.attn.q.weight\" is missing; the nearest name is \"blocks.0.attn.to_q.weight\""));
+    CHECK(contains(problem("blocks.0.attn.q.weight"),
+                   "\"blocks.0.attn.q.weight\" is missing; the nearest name is \"blocks.0.attn.to_q.weight\""));
     CHECK(contains(problem("block.0.attn.to_k.weight"), "\"blocks.0.attn.to_k.weight\""));
     CHECK(contains(problem("xyz"), "2 other tensors, none of a similar name"));
 }
@@ -70,9 +69,7 @@ TEST_CASE("weights: a wrong shape or dtype names both") {
     checkpoint.add("steps", {4}, DType::i32);
     WeightStore store = checkpoint.store();
     const std::string shape = message_of(ErrorCode::input, [&] { (void)store.root().take("w", {3, 2}); });
-    CHECK(contains(
-        shape,
-        "small.safetensors: tensor \"w\": shape [2, 3], but the model's configuration asks for [3, 2]"));
+    CHECK(contains(shape, "small.safetensors: tensor \"w\": shape [2, 3], but the model's configuration asks for [3, 2]"));
     const std::string dtype = message_of(ErrorCode::input, [&] { (void)store.root().take("steps", {4}); });
     CHECK(contains(dtype, "tensor \"steps\": dtype I32, expected F32, F16 or BF16"));
 }
@@ -82,26 +79,23 @@ TEST_CASE("weights: NaN and Inf are found in every dtype, with their index") {
         DType dtype;
         std::uint32_t nan, infinity, largest;
     };
-    const auto c =
-        GENERATE(Case{DType::f32, 0x7FC00001U, 0xFF800000U, 0x7F7FFFFFU},
-                 Case{DType::f16, 0x7E01U, 0xFC00U, 0x7BFFU}, Case{DType::bf16, 0x7FC1U, 0xFF80U, 0x7F7FU});
+    const auto c = GENERATE(Case{DType::f32, 0x7FC00001U, 0xFF800000U, 0x7F7FFFFFU}, Case{DType::f16, 0x7E01U, 0xFC00U, 0x7BFFU},
+                            Case{DType::bf16, 0x7FC1U, 0xFF80U, 0x7F7FU});
     const std::int64_t rows = 101, columns = 97;  // more than one block of the scan, and a ragged end
     const std::int64_t at = GENERATE(std::int64_t{0}, std::int64_t{4096}, std::int64_t{101 * 97 - 1});
     for (const std::uint32_t bits : {c.nan, c.infinity, c.largest}) {
         SmallCheckpoint checkpoint;
         Tensor& w = checkpoint.add("w", {rows, columns}, c.dtype);
-        std::memcpy(static_cast<std::byte*>(w.view.data) + static_cast<std::size_t>(at) * size_of(c.dtype),
-                    &bits, size_of(c.dtype));
+        std::memcpy(static_cast<std::byte*>(w.view.data) + static_cast<std::size_t>(at) * size_of(c.dtype), &bits,
+                    size_of(c.dtype));
         WeightStore store = checkpoint.store();
         if (bits == c.largest) {
             (void)store.root().take("w", {rows, columns});
             continue;
         }
-        const std::string message = message_of(ErrorCode::input, [&] {
-            (void)store.root().take("w", {rows, columns});
-        });
-        CHECK(contains(message, "tensor \"w\": NaN or Inf at [" + std::to_string(at / columns) + ", " +
-                                    std::to_string(at % columns) + "]"));
+        const std::string message = message_of(ErrorCode::input, [&] { (void)store.root().take("w", {rows, columns}); });
+        CHECK(contains(
+            message, "tensor \"w\": NaN or Inf at [" + std::to_string(at / columns) + ", " + std::to_string(at % columns) + "]"));
     }
 }
 

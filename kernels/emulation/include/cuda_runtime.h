@@ -96,17 +96,20 @@ T __shfl_sync(unsigned mask, T value, int source, int width = 32, std::source_lo
     return t2i::emulation::exchange(value, lane / width * width + (source & (width - 1)), mask, where);
 }
 template <typename T>
-T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32, std::source_location where = std::source_location::current()) {
+T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32,
+                  std::source_location where = std::source_location::current()) {
     const int lane = t2i::emulation::lane(), from = lane ^ bits;
     return t2i::emulation::exchange(value, from < (lane / width + 1) * width ? from : lane, mask, where);
 }
 template <typename T>
-T __shfl_down_sync(unsigned mask, T value, unsigned steps, int width = 32, std::source_location where = std::source_location::current()) {
+T __shfl_down_sync(unsigned mask, T value, unsigned steps, int width = 32,
+                   std::source_location where = std::source_location::current()) {
     const int lane = t2i::emulation::lane(), from = lane + static_cast<int>(steps);
     return t2i::emulation::exchange(value, from < (lane / width + 1) * width ? from : lane, mask, where);
 }
 template <typename T>
-T __shfl_up_sync(unsigned mask, T value, unsigned steps, int width = 32, std::source_location where = std::source_location::current()) {
+T __shfl_up_sync(unsigned mask, T value, unsigned steps, int width = 32,
+                 std::source_location where = std::source_location::current()) {
     const int lane = t2i::emulation::lane(), from = lane - static_cast<int>(steps);
     return t2i::emulation::exchange(value, from >= lane / width * width ? from : lane, mask, where);
 }

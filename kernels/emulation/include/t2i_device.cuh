@@ -53,8 +53,8 @@ inline void store_8(void* p, uint2 value) {
 }
 
 template <typename... P>
-cudaError_t launch_kernel(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t, const char* launcher,
-                          std::tuple<P...>& arguments) {
+cudaError_t launch_kernel(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t,
+                          const char* launcher, std::tuple<P...>& arguments) {
     emulation::run({.kernel = reinterpret_cast<const void*>(kernel),
                     .launcher = launcher,
                     .grid = grid,

@@ -98,7 +98,9 @@ inline void load_matrices(MatrixOperands* const* operands, int count, bool trans
         }
         for (int lane = 0; lane < warp_lanes; ++lane) {
             const int group = lane / 4, pair = lane % 4 * 2;
-            const auto at = [&](int i) -> std::uint32_t { return transposed ? elements[pair + i][group] : elements[group][pair + i]; };
+            const auto at = [&](int i) -> std::uint32_t {
+                return transposed ? elements[pair + i][group] : elements[group][pair + i];
+            };
             operands[lane]->r[matrix] = at(0) | at(1) << 16;
         }
     }
@@ -121,10 +123,12 @@ inline void mma_m16n8k8(float (&d)[4], std::uint32_t a0, std::uint32_t a1, std::
     emulated::multiply({d, a, b}, 8, where);
 }
 
-inline void ldmatrix_x4(std::uint32_t (&r)[4], const void* shared_row, std::source_location where = std::source_location::current()) {
+inline void ldmatrix_x4(std::uint32_t (&r)[4], const void* shared_row,
+                        std::source_location where = std::source_location::current()) {
     emulated::load_matrices(r, shared_row, 4, false, where);
 }
-inline void ldmatrix_x2(std::uint32_t (&r)[2], const void* shared_row, std::source_location where = std::source_location::current()) {
+inline void ldmatrix_x2(std::uint32_t (&r)[2], const void* shared_row,
+                        std::source_location where = std::source_location::current()) {
     emulated::load_matrices(r, shared_row, 2, false, where);
 }
 inline void ldmatrix_x4_transposed(std::uint32_t (&r)[4], const void* shared_row,

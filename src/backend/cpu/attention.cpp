@@ -15,7 +15,7 @@ HeadRows rows_at(const Columns& c, std::int64_t row, std::int64_t column) {
 
 void Attention::run(const AttentionArgs& a) {
     const auto is_bf16 = [](const Columns& c) { return c.matrix.dtype == DType::bf16; };
-    bf16_ != Bf16Kernel::none && is_bf16(a.q) && is_bf16(a.k) && is_bf16(a.v) ? run_bf16(a) : run_f32(a);
+    bf16_ != Bf16Kernel::none&& is_bf16(a.q) && is_bf16(a.k) && is_bf16(a.v) ? run_bf16(a) : run_f32(a);
 }
 
 std::byte* Attention::panels(std::size_t bytes) {
@@ -37,25 +37,20 @@ void Attention::run_f32(const AttentionArgs& a) {
     auto* key_panels =
         reinterpret_cast<float*>(panels(static_cast<std::size_t>(pairs * (key_floats + value_floats)) * sizeof(float)));
     float* value_panels = key_panels + pairs * key_floats;
-    workers_.reserve(static_cast<std::size_t>(attention_scratch(tile_queries, keys, head_size)) *
-                     sizeof(float));
+    workers_.reserve(static_cast<std::size_t>(attention_scratch(tile_queries, keys, head_size)) * sizeof(float));
 
     workers_.run(2 * pairs, [&](std::int64_t part, void*) {
         const std::int64_t pair = part / 2, row = pair / a.heads * keys, column = pair % a.heads * head_size;
-        if (part % 2 == 0)
-            pack_keys(rows_at(a.k, row, column), keys, head_size, key_panels + pair * key_floats);
-        else
-            pack_values(rows_at(a.v, row, column), keys, head_size, value_panels + pair * value_floats);
+        if (part % 2 == 0) pack_keys(rows_at(a.k, row, column), keys, head_size, key_panels + pair * key_floats);
+        else pack_values(rows_at(a.v, row, column), keys, head_size, value_panels + pair * value_floats);
     });
     const std::int32_t* lengths = a.key_lengths ? a.key_lengths->as<std::int32_t>().data() : nullptr;
     const std::int64_t tiles = (queries + tile_queries - 1) / tile_queries;
     workers_.run(pairs * tiles, [&](std::int64_t part, void* scratch) {
         const std::int64_t pair = part / tiles, b = pair / a.heads, h = pair % a.heads;
         const std::int64_t first = part % tiles * tile_queries, row = b * queries + first;
-        const auto out_offset =
-            static_cast<std::size_t>(row * a.q.width + h * head_size) * size_of(a.out.dtype);
-        const auto* bias =
-            a.bias ? static_cast<const float*>(a.bias->data) + (h * queries + first) * keys : nullptr;
+        const auto out_offset = static_cast<std::size_t>(row * a.q.width + h * head_size) * size_of(a.out.dtype);
+        const auto* bias = a.bias ? static_cast<const float*>(a.bias->data) + (h * queries + first) * keys : nullptr;
         attention_tile({.q = rows_at(a.q, row, h * head_size),
                         .queries = std::min(tile_queries, queries - first),
                         .keys = lengths ? lengths[b] : keys,
@@ -78,7 +73,8 @@ void Attention::run_bf16(const AttentionArgs& a) {
     const std::int64_t head_size = a.q.width / a.heads, pairs = a.batch * a.heads;
     const auto padded = [](std::int64_t n) { return (n + bf16_panel - 1) / bf16_panel * bf16_panel; };
     const std::int64_t all_keys = padded(keys), width = padded(head_size), panel_elements = all_keys * width;
-    auto* key_panels = reinterpret_cast<std::uint16_t*>(panels(static_cast<std::size_t>(2 * pairs * panel_elements) * sizeof(std::uint16_t)));
+    auto* key_panels =
+        reinterpret_cast<std::uint16_t*>(panels(static_cast<std::size_t>(2 * pairs * panel_elements) * sizeof(std::uint16_t)));
     std::uint16_t* value_panels = key_panels + pairs * panel_elements;
     const std::int32_t* lengths = a.key_lengths ? a.key_lengths->as<std::int32_t>().data() : nullptr;
     const auto length = [&](std::int64_t b) { return lengths ? lengths[b] : keys; };
@@ -90,7 +86,8 @@ void Attention::run_bf16(const AttentionArgs& a) {
     workers_.run(2 * pairs, [&](std::int64_t part, void*) {
         const std::int64_t pair = part / 2, b = pair / a.heads, row = b * keys, column = pair % a.heads * head_size;
         if (part % 2 == 0)
-            pack_bf16(bf16_at(a.k, row, column), length(b), head_size, a.k.matrix.shape.columns(), key_panels + pair * panel_elements);
+            pack_bf16(bf16_at(a.k, row, column), length(b), head_size, a.k.matrix.shape.columns(),
+                      key_panels + pair * panel_elements);
         else
             pack_bf16_columns(bf16_at(a.v, row, column), length(b), head_size, a.v.matrix.shape.columns(),
                               value_panels + pair * panel_elements);
@@ -103,7 +100,8 @@ void Attention::run_bf16(const AttentionArgs& a) {
     const std::int64_t tiles = (queries + tile_queries - 1) / tile_queries;
     workers_.run(pairs * tiles, [&](std::int64_t part, void* scratch) {
         const std::int64_t pair = part / tiles, b = pair / a.heads, h = pair % a.heads;
-        const std::int64_t first = part % tiles * tile_queries, row = b * queries + first, count = std::min(tile_queries, queries - first);
+        const std::int64_t first = part % tiles * tile_queries, row = b * queries + first,
+                           count = std::min(tile_queries, queries - first);
         const std::int64_t used = length(b), stride = padded(used);
         auto* scores = static_cast<float*>(scratch);
         float *sums = scores + score_floats, *inverse = sums + sum_floats;
@@ -121,17 +119,40 @@ void Attention::run_bf16(const AttentionArgs& a) {
             q_stride = width;
         }
         multiply_bf16(bf16_,
-                      {.x = q, .more = nullptr, .stride = q_stride, .rows = count, .steps = width / bf16_step,
-                       .panel = key_panels + pair * panel_elements, .panels = stride / bf16_panel, .panel_stride = bf16_panel * width,
-                       .sums_stride = stride, .beside = nullptr, .context = nullptr},
+                      {.x = q,
+                       .more = nullptr,
+                       .stride = q_stride,
+                       .rows = count,
+                       .steps = width / bf16_step,
+                       .panel = key_panels + pair * panel_elements,
+                       .panels = stride / bf16_panel,
+                       .panel_stride = bf16_panel * width,
+                       .sums_stride = stride,
+                       .beside = nullptr,
+                       .context = nullptr},
                       scores);
-        softmax_tile({.scores = scores, .stride = stride, .queries = count, .keys = used, .scale = a.scale,
+        softmax_tile({.scores = scores,
+                      .stride = stride,
+                      .queries = count,
+                      .keys = used,
+                      .scale = a.scale,
                       .bias = a.bias ? static_cast<const float*>(a.bias->data) + (h * queries + first) * keys : nullptr,
-                      .bias_stride = keys, .weights = weights, .rests = rests, .inverse = inverse});
+                      .bias_stride = keys,
+                      .weights = weights,
+                      .rests = rests,
+                      .inverse = inverse});
         multiply_bf16(bf16_,
-                      {.x = weights, .more = rests, .stride = stride, .rows = count, .steps = stride / bf16_step,
-                       .panel = value_panels + pair * panel_elements, .panels = width / bf16_panel, .panel_stride = bf16_panel * stride,
-                       .sums_stride = width, .beside = nullptr, .context = nullptr},
+                      {.x = weights,
+                       .more = rests,
+                       .stride = stride,
+                       .rows = count,
+                       .steps = stride / bf16_step,
+                       .panel = value_panels + pair * panel_elements,
+                       .panels = width / bf16_panel,
+                       .panel_stride = bf16_panel * stride,
+                       .sums_stride = width,
+                       .beside = nullptr,
+                       .context = nullptr},
                       sums);
         const auto offset = static_cast<std::size_t>(row * a.q.width + h * head_size) * size_of(a.out.dtype);
         scale_rows(sums, width, inverse, count, head_size,

@@ -41,13 +41,16 @@ Function function(Unary f) {
 
 class CpuBackend final : public Backend {
   public:
-    explicit CpuBackend(int threads) : workers_(threads), products_(workers_, bf16_), winograd_(workers_), attention_(workers_, bf16_) {}
+    explicit CpuBackend(int threads)
+        : workers_(threads), products_(workers_, bf16_), winograd_(workers_), attention_(workers_, bf16_) {}
 
     std::string_view name() const override { return "cpu"; }
     std::string description() const override {
-        return "CPU, " + std::to_string(workers_.threads()) +
-               (workers_.threads() == 1 ? " thread, " : " threads, ") + cpu::simd_target_name() +
-               (bf16_ == cpu::Bf16Kernel::amx ? ", bf16 by AMX" : bf16_ == cpu::Bf16Kernel::avx512 ? ", bf16 by AVX-512" : "");
+        return "CPU, " + std::to_string(workers_.threads()) + (workers_.threads() == 1 ? " thread, " : " threads, ") +
+               cpu::simd_target_name() +
+               (bf16_ == cpu::Bf16Kernel::amx      ? ", bf16 by AMX"
+                : bf16_ == cpu::Bf16Kernel::avx512 ? ", bf16 by AVX-512"
+                                                   : "");
     }
     bool supports(Op op, DType dtype) const override {
         const bool product = op == Op::linear || op == Op::conv2d;
@@ -56,15 +59,13 @@ class CpuBackend final : public Backend {
     bool is_quicker_in_bf16() const override { return cpu::bf16_is_quick(bf16_); }
     Buffer allocate(std::size_t bytes) override { return Buffer::host(bytes); }
     void copy(const TensorView& source, const TensorView& target) override {
-        T2I_CHECK(source.dtype == target.dtype && source.elements() == target.elements(),
-                  "copy of unlike tensors");
+        T2I_CHECK(source.dtype == target.dtype && source.elements() == target.elements(), "copy of unlike tensors");
         std::memcpy(target.data, source.data, source.bytes());
     }
     std::unique_ptr<PackedWeight> pack_linear(const TensorView& weight, DType compute) override {
         return products_.pack_linear(weight, compute);
     }
-    std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& weight, DType compute,
-                                              const Conv2dUse& use) override {
+    std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& weight, DType compute, const Conv2dUse& use) override {
         if (cpu::Winograd::suits(weight.shape, compute, use)) return winograd_.pack(weight, compute, use);
         return products_.pack_conv2d(weight, compute);
     }
@@ -98,8 +99,8 @@ class CpuBackend final : public Backend {
         const std::int64_t c = a.x.shape.columns(), rows_per_group = a.x.shape.rows() / a.shift.shape.rows();
         each_row(a.x, [&](std::int64_t row) {
             const std::int64_t group = row / rows_per_group * c;
-            cpu::norm_modulate_row(floats(a.x) + row * c, floats(a.shift) + group, floats(a.scale) + group, c,
-                                   a.eps, to(a.out, row * c));
+            cpu::norm_modulate_row(floats(a.x) + row * c, floats(a.shift) + group, floats(a.scale) + group, c, a.eps,
+                                   to(a.out, row * c));
         });
     }
     void residual_norm(const ResidualNormArgs& a) override {
@@ -112,21 +113,16 @@ class CpuBackend final : public Backend {
             const std::int64_t group = row / rows_per_group * c;
             if (a.shift)
                 cpu::norm_modulate_row(stream, floats(a.shift) + group, floats(a.scale) + group, c, a.eps, to(a.out, row * c));
-            else
-                cpu::convert({stream, false}, c, to(a.out, row * c));
+            else cpu::convert({stream, false}, c, to(a.out, row * c));
         });
     }
     void rms_norm(const TensorView& x, const TensorView& weight, float eps, const TensorView& out) override {
         const std::int64_t c = x.shape.columns();
-        each_row(x, [&](std::int64_t row) {
-            cpu::rms_norm_row(floats(x) + row * c, floats(weight), c, eps, to(out, row * c));
-        });
+        each_row(x, [&](std::int64_t row) { cpu::rms_norm_row(floats(x) + row * c, floats(weight), c, eps, to(out, row * c)); });
     }
     void group_norm(const GroupNormArgs& a) override { cpu::group_norm(workers_, a); }
 
-    void upsample2x(const TensorView& x, const TensorView& out) override {
-        cpu::upsample2x(workers_, x, out);
-    }
+    void upsample2x(const TensorView& x, const TensorView& out) override { cpu::upsample2x(workers_, x, out); }
     void unary(Unary f, const TensorView& x, const TensorView& out) override {
         workers_.run_ranges(x.elements(), elements_per_part, [&](std::int64_t begin, std::int64_t count) {
             cpu::apply(function(f), from(x, begin), count, to(out, begin));
@@ -134,16 +130,14 @@ class CpuBackend final : public Backend {
     }
     void gated_gelu(const TensorView& x, const TensorView& out) override {
         const std::int64_t f = out.shape.columns();
-        each_row(x,
-                 [&](std::int64_t row) { cpu::gated_gelu_row(from(x, row * 2 * f), f, to(out, row * f)); });
+        each_row(x, [&](std::int64_t row) { cpu::gated_gelu_row(from(x, row * 2 * f), f, to(out, row * f)); });
     }
     void lincomb(std::span<const LincombTerm> terms, const TensorView& out) override {
         std::vector<double> coefficients;
         for (const auto& term : terms) coefficients.push_back(term.coefficient);
         const std::size_t pointers_bytes = terms.size() * sizeof(const float*);
         workers_.reserve(pointers_bytes);
-        const std::int64_t total = out.elements(),
-                           parts = (total + elements_per_part - 1) / elements_per_part;
+        const std::int64_t total = out.elements(), parts = (total + elements_per_part - 1) / elements_per_part;
         workers_.run(parts, [&](std::int64_t part, void* scratch) {
             const std::int64_t begin = part * elements_per_part;
             auto** pointers = static_cast<const float**>(scratch);
@@ -166,16 +160,11 @@ class CpuBackend final : public Backend {
             if (x.dtype == DType::f16)
                 convert_to_f32(from(x, begin).data, DType::f16, static_cast<std::size_t>(count),
                                static_cast<float*>(out.data) + begin);
-            else
-                cpu::convert(from(x, begin), count, to(out, begin));
+            else cpu::convert(from(x, begin), count, to(out, begin));
         });
     }
-    void to_channels_last(const TensorView& x, const TensorView& out) override {
-        cpu::to_channels_last(workers_, x, out);
-    }
-    void to_channels_first(const TensorView& x, const TensorView& out) override {
-        cpu::to_channels_first(workers_, x, out);
-    }
+    void to_channels_last(const TensorView& x, const TensorView& out) override { cpu::to_channels_last(workers_, x, out); }
+    void to_channels_first(const TensorView& x, const TensorView& out) override { cpu::to_channels_first(workers_, x, out); }
 
     // The next three move or make a few thousand numbers a step: the reference is fast enough.
     void patchify(const TensorView& latents, std::int64_t patch, const TensorView& out) override {
@@ -184,8 +173,7 @@ class CpuBackend final : public Backend {
     }
     void unpatchify(const TensorView& tokens, std::int64_t patch, const TensorView& out) override {
         const Shape& s = out.shape;
-        ref::unpatchify({tokens.data}, tokens.shape.columns() / (patch * patch), s[0], s[1], s[2], s[3],
-                        patch, reference(out));
+        ref::unpatchify({tokens.data}, tokens.shape.columns() / (patch * patch), s[0], s[1], s[2], s[3], patch, reference(out));
     }
     void timestep_embed(std::span<const float> timesteps, float shift, const TensorView& out) override {
         ref::timestep_embed(timesteps.data(), out.shape.rows(), out.shape.columns(), shift, reference(out));

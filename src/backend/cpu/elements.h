@@ -18,8 +18,7 @@ inline const float* floats(const std::optional<TensorView>& t) {
 
 // Elements from `offset` on.
 inline MutableElements to(const TensorView& t, std::int64_t offset = 0) {
-    return {static_cast<std::byte*>(t.data) + static_cast<std::size_t>(offset) * size_of(t.dtype),
-            t.dtype == DType::bf16};
+    return {static_cast<std::byte*>(t.data) + static_cast<std::size_t>(offset) * size_of(t.dtype), t.dtype == DType::bf16};
 }
 inline Elements from(const TensorView& t, std::int64_t offset = 0) {
     const MutableElements e = to(t, offset);

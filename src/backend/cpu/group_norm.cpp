@@ -64,15 +64,12 @@ GroupScales group_scales(Workers& workers, const TensorView& x, const InputNorm&
 
 void group_norm(Workers& workers, const GroupNormArgs& a) {
     const Runs k(a.x);
-    const std::int64_t channels = a.x.shape[3], length = k.run * k.each,
-                       parts = (k.pixels + length - 1) / length;
+    const std::int64_t channels = a.x.shape[3], length = k.run * k.each, parts = (k.pixels + length - 1) / length;
     const GroupScales scales = group_scales(workers, a.x, {a.weight, a.bias, a.groups, a.eps, a.activation});
     workers.run(a.x.shape[0] * parts, [&](std::int64_t part, void*) {
-        const std::int64_t b = part / parts, begin = part % parts * length,
-                           at = (b * k.pixels + begin) * channels;
-        group_apply(from(a.x, at), scales.mean.data() + b * channels, scales.gain.data() + b * channels,
-                    floats(a.bias), std::min(length, k.pixels - begin), channels, function(a.activation),
-                    to(a.out, at));
+        const std::int64_t b = part / parts, begin = part % parts * length, at = (b * k.pixels + begin) * channels;
+        group_apply(from(a.x, at), scales.mean.data() + b * channels, scales.gain.data() + b * channels, floats(a.bias),
+                    std::min(length, k.pixels - begin), channels, function(a.activation), to(a.out, at));
     });
 }
 

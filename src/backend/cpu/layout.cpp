@@ -18,10 +18,8 @@ void put(float value, bf16& to) {
 // Calls f with a typed pointer to the elements, which are f32 or bf16.
 template <typename F>
 void with_type(const TensorView& t, F f) {
-    if (t.dtype == DType::bf16)
-        f(static_cast<bf16*>(t.data));
-    else
-        f(static_cast<float*>(t.data));
+    if (t.dtype == DType::bf16) f(static_cast<bf16*>(t.data));
+    else f(static_cast<float*>(t.data));
 }
 
 }  // namespace
@@ -41,13 +39,11 @@ void upsample2x(Workers& workers, const TensorView& x, const TensorView& out) {
     });
 }
 
-void gather(Workers& workers, const TensorView& table, std::span<const std::int32_t> ids,
-            const TensorView& out) {
+void gather(Workers& workers, const TensorView& table, std::span<const std::int32_t> ids, const TensorView& out) {
     const auto columns = static_cast<std::size_t>(table.shape[1]);
     workers.run(static_cast<std::int64_t>(ids.size()), [&](std::int64_t i, void*) {
         const auto row = static_cast<std::size_t>(ids[static_cast<std::size_t>(i)]);
-        convert_to_f32(static_cast<const std::byte*>(table.data) + row * columns * size_of(table.dtype),
-                       table.dtype, columns,
+        convert_to_f32(static_cast<const std::byte*>(table.data) + row * columns * size_of(table.dtype), table.dtype, columns,
                        static_cast<float*>(out.data) + static_cast<std::size_t>(i) * columns);
     });
 }
@@ -60,8 +56,7 @@ void to_channels_last(Workers& workers, const TensorView& x, const TensorView& o
             T* picture = to + b * channels * pixels;
             workers.run_ranges(pixels, pixels_per_part, [&](std::int64_t begin, std::int64_t count) {
                 for (std::int64_t c = 0; c < channels; ++c)
-                    for (std::int64_t p = begin; p < begin + count; ++p)
-                        put(from[c * pixels + p], picture[p * channels + c]);
+                    for (std::int64_t p = begin; p < begin + count; ++p) put(from[c * pixels + p], picture[p * channels + c]);
             });
         });
 }
@@ -74,8 +69,7 @@ void to_channels_first(Workers& workers, const TensorView& x, const TensorView& 
             float* to = static_cast<float*>(out.data) + b * channels * pixels;
             workers.run_ranges(pixels, pixels_per_part, [&](std::int64_t begin, std::int64_t count) {
                 for (std::int64_t c = 0; c < channels; ++c)
-                    for (std::int64_t p = begin; p < begin + count; ++p)
-                        to[c * pixels + p] = to_f32(picture[p * channels + c]);
+                    for (std::int64_t p = begin; p < begin + count; ++p) to[c * pixels + p] = to_f32(picture[p * channels + c]);
             });
         });
 }

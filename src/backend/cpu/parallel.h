@@ -48,8 +48,7 @@ class Workers {
     // Calls part(begin, count) over [0, total) in runs of `step` (the last may be shorter).
     template <typename Part>
     void run_ranges(std::int64_t total, std::int64_t step, Part part) {
-        run((total + step - 1) / step,
-            [&](std::int64_t i, void*) { part(i * step, std::min(step, total - i * step)); });
+        run((total + step - 1) / step, [&](std::int64_t i, void*) { part(i * step, std::min(step, total - i * step)); });
     }
 
   private:

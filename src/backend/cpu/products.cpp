@@ -16,8 +16,7 @@ std::int64_t round_up(std::int64_t a, std::int64_t b) {
 // Calls visit(tap, pixel) for the taps of output pixel `row`; pixel is null outside the picture.
 template <typename Visit>
 void visit_taps(const Windows& w, std::int64_t row, Visit visit) {
-    const std::int64_t x = row % w.out_width, y = row / w.out_width % w.out_height,
-                       b = row / (w.out_width * w.out_height);
+    const std::int64_t x = row % w.out_width, y = row / w.out_width % w.out_height, b = row / (w.out_width * w.out_height);
     const auto* data = static_cast<const std::byte*>(w.x.data);
     std::int64_t tap = 0;
     for (std::int64_t i = 0; i < w.kernel_height; ++i)
@@ -25,8 +24,7 @@ void visit_taps(const Windows& w, std::int64_t row, Visit visit) {
             const std::int64_t from_y = y * w.stride + i - w.top, from_x = x * w.stride + j - w.left;
             const bool inside = from_y >= 0 && from_y < w.height && from_x >= 0 && from_x < w.width;
             const std::int64_t pixel = (b * w.height + from_y) * w.width + from_x;
-            visit(tap, inside ? data + static_cast<std::size_t>(pixel * w.channels) * size_of(w.x.dtype)
-                              : nullptr);
+            visit(tap, inside ? data + static_cast<std::size_t>(pixel * w.channels) * size_of(w.x.dtype) : nullptr);
         }
 }
 
@@ -34,13 +32,7 @@ void visit_taps(const Windows& w, std::int64_t row, Visit visit) {
 
 Windows Windows::of_matrix(const TensorView& x) {
     const std::int64_t m = x.shape.rows();
-    return {.x = x,
-            .height = m,
-            .width = 1,
-            .channels = x.shape.columns(),
-            .out_height = m,
-            .out_width = 1,
-            .rows = m};
+    return {.x = x, .height = m, .width = 1, .channels = x.shape.columns(), .out_height = m, .out_width = 1, .rows = m};
 }
 
 Windows Windows::of_picture(const Conv2dArgs& a) {
@@ -85,15 +77,13 @@ std::unique_ptr<PackedWeight> Products::pack_conv2d(const TensorView& weight, DT
     for (std::int64_t o = 0; o < s[0]; ++o)
         for (std::int64_t c = 0; c < s[1]; ++c)
             for (std::int64_t t = 0; t < taps; ++t)
-                out[static_cast<std::size_t>(o * k + t * s[1] + c)] =
-                    values[static_cast<std::size_t>(o * k + c * taps + t)];
+                out[static_cast<std::size_t>(o * k + t * s[1] + c)] = values[static_cast<std::size_t>(o * k + c * taps + t)];
     auto packed = pack(windows, compute, s[0], k);
     packed->shape = s;
     return packed;
 }
 
-std::unique_ptr<PackedWeight> Products::pack(const TensorView& weight, DType compute, std::int64_t n,
-                                             std::int64_t k) {
+std::unique_ptr<PackedWeight> Products::pack(const TensorView& weight, DType compute, std::int64_t n, std::int64_t k) {
     const auto* bytes = static_cast<const std::byte*>(weight.data);
     const std::size_t row_bytes = static_cast<std::size_t>(k) * size_of(weight.dtype);
     const auto from_row = [&](std::int64_t row) { return bytes + static_cast<std::size_t>(row) * row_bytes; };
@@ -129,8 +119,7 @@ std::unique_ptr<PackedWeight> Products::pack(const TensorView& weight, DType com
 }
 
 void Products::multiply(const Windows& windows, const PackedWeight& weight, const Epilogue& epilogue) {
-    if (const auto* f32 = dynamic_cast<const F32Weight*>(&weight))
-        return multiply_f32(windows, *f32, epilogue);
+    if (const auto* f32 = dynamic_cast<const F32Weight*>(&weight)) return multiply_f32(windows, *f32, epilogue);
     const auto* bf16 = dynamic_cast<const Bf16Weight*>(&weight);
     T2I_CHECK(bf16 != nullptr, "a weight packed by another backend");
     multiply_bf16(windows, *bf16, epilogue);
@@ -142,8 +131,7 @@ void Products::multiply_f32(const Windows& w, const F32Weight& weight, const Epi
     // panels.
     constexpr std::int64_t tile_rows = 48, tile_columns = 64;
     const std::int64_t n = weight.shape[0], taps = w.taps();
-    const std::int64_t rows =
-        std::min(tile_rows, round_up(divide_up(w.rows, divide_up(w.rows, tile_rows)), panel_rows()));
+    const std::int64_t rows = std::min(tile_rows, round_up(divide_up(w.rows, divide_up(w.rows, tile_rows)), panel_rows()));
     const std::int64_t row_tiles = divide_up(w.rows, rows), column_tiles = divide_up(n, tile_columns);
     const std::size_t zero_bytes = static_cast<std::size_t>(w.channels) * sizeof(float);
     if (zeros_.bytes() < zero_bytes) zeros_ = Buffer::host(zero_bytes);
@@ -192,7 +180,8 @@ struct Products::Beside {
         constexpr std::int64_t line = 64;
         auto& self = *static_cast<Beside*>(context);
         self.finish(std::min(self.rows_left, self.rows_a_call));
-        for (std::int64_t i = std::min(self.out_left, self.rows_a_call); i > 0; --i, --self.out_left, self.out += self.out_stride) {
+        for (std::int64_t i = std::min(self.out_left, self.rows_a_call); i > 0;
+             --i, --self.out_left, self.out += self.out_stride) {
             __builtin_prefetch(self.out, 1, 2);
             if (!self.epilogue.out.is_bf16) __builtin_prefetch(self.out + line, 1, 2);
         }
@@ -202,13 +191,14 @@ struct Products::Beside {
 
 void Products::multiply_bf16(const Windows& w, const Bf16Weight& weight, const Epilogue& epilogue) {
     constexpr std::int64_t most_columns = 512, line = 64;
-    constexpr std::int64_t tile_rows = 64;          // sums of 64 x 32 stay in the first-level cache until they are finished
-    constexpr std::int64_t cached = 600 << 10;      // bytes of a tile's weights: in the second-level cache with its rows
+    constexpr std::int64_t tile_rows = 64;      // sums of 64 x 32 stay in the first-level cache until they are finished
+    constexpr std::int64_t cached = 600 << 10;  // bytes of a tile's weights: in the second-level cache with its rows
     const std::int64_t n = weight.shape[0], k = w.taps() * w.channels;
     // Rows that do not lie in memory as one matrix, or do not end at a whole step, are gathered, once for all columns.
     const bool gathers = w.taps() > 1 || w.stride > 1 || w.top > 0 || w.left > 0 || k != weight.k;
     const std::int64_t column_bytes = weight.k * static_cast<std::int64_t>(sizeof(std::uint16_t));
-    const std::int64_t cut_columns = std::clamp(cached / column_bytes / bf16_panel, std::int64_t{1}, std::int64_t{4}) * bf16_panel;
+    const std::int64_t cut_columns =
+        std::clamp(cached / column_bytes / bf16_panel, std::int64_t{1}, std::int64_t{4}) * bf16_panel;
     const std::int64_t columns = gathers ? most_columns : cut_columns;
     const std::int64_t row_tiles = divide_up(w.rows, tile_rows), column_tiles = divide_up(n, columns);
     const std::size_t pixel_bytes = static_cast<std::size_t>(w.channels) * sizeof(std::uint16_t);
@@ -219,7 +209,8 @@ void Products::multiply_bf16(const Windows& w, const Bf16Weight& weight, const E
     const std::int64_t slices = divide_up(row_tiles, workers_.threads());
 
     workers_.run(row_tiles * column_tiles, [&](std::int64_t part, void* scratch) {
-        const std::int64_t row_tile = part % row_tiles, row_begin = row_tile * tile_rows, count = std::min(tile_rows, w.rows - row_begin);
+        const std::int64_t row_tile = part % row_tiles, row_begin = row_tile * tile_rows,
+                           count = std::min(tile_rows, w.rows - row_begin);
         const std::int64_t column_begin = part / row_tiles * columns, column_end = std::min(n, column_begin + columns);
         auto* gathered = static_cast<std::byte*>(scratch);
         auto* both_sums = reinterpret_cast<float*>(gathered + gathered_bytes);
@@ -228,7 +219,9 @@ void Products::multiply_bf16(const Windows& w, const Bf16Weight& weight, const E
             std::memset(gathered, 0, static_cast<std::size_t>(count * column_bytes));
             for (std::int64_t r = 0; r < count; ++r)
                 visit_taps(w, row_begin + r, [&](std::int64_t tap, const void* pixel) {
-                    if (pixel) std::memcpy(gathered + r * column_bytes + static_cast<std::size_t>(tap) * pixel_bytes, pixel, pixel_bytes);
+                    if (pixel)
+                        std::memcpy(gathered + r * column_bytes + static_cast<std::size_t>(tap) * pixel_bytes, pixel,
+                                    pixel_bytes);
                 });
             x = reinterpret_cast<const std::uint16_t*>(gathered);
         }

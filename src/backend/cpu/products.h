@@ -38,8 +38,7 @@ class Products {
     struct F32Weight;
     struct Bf16Weight;
     struct Beside;
-    std::unique_ptr<PackedWeight> pack(const TensorView& weight, DType compute, std::int64_t n,
-                                       std::int64_t k);
+    std::unique_ptr<PackedWeight> pack(const TensorView& weight, DType compute, std::int64_t n, std::int64_t k);
     void multiply_f32(const Windows& windows, const F32Weight& weight, const Epilogue& epilogue);
     void multiply_bf16(const Windows& windows, const Bf16Weight& weight, const Epilogue& epilogue);
 

@@ -34,8 +34,7 @@ std::unique_ptr<PackedWeight> Winograd::pack(const TensorView& weight, DType com
     filter->compute = compute;
     filter->shape = weight.shape;
     filter->use = use;
-    filter->packed =
-        Buffer::host(static_cast<std::size_t>(winograd_filter_floats(out, in, use.upsample)) * sizeof(float));
+    filter->packed = Buffer::host(static_cast<std::size_t>(winograd_filter_floats(out, in, use.upsample)) * sizeof(float));
     auto* packed = static_cast<float*>(filter->packed.data());
     const std::int64_t width = panel_width();
     workers_.run_ranges(out, width, [&](std::int64_t begin, std::int64_t count) {
@@ -62,11 +61,9 @@ void Winograd::run(const Conv2dArgs& a) {
     constexpr std::int64_t bands_wanted = 16, columns_wanted = 128;
     const std::int64_t tile = winograd_tile(a.upsample), tile_rows = (out[1] + tile - 1) / tile,
                        each = std::max<std::int64_t>(1, tile_rows / bands_wanted);
-    const std::int64_t bands = (tile_rows + each - 1) / each,
-                       column_parts = (out[3] + columns_wanted - 1) / columns_wanted;
+    const std::int64_t bands = (tile_rows + each - 1) / each, column_parts = (out[3] + columns_wanted - 1) / columns_wanted;
     const auto band = [&](std::int64_t part) {
-        const std::int64_t b = part / bands % batch, row = part % bands * each,
-                           column = part / (bands * batch) * columns_wanted;
+        const std::int64_t b = part / bands % batch, row = part % bands * each, column = part / (bands * batch) * columns_wanted;
         return WinogradBand{
             .x = from(a.x, b * picture),
             .height = x[1],
@@ -93,11 +90,9 @@ void Winograd::run(const Conv2dArgs& a) {
             .column_end = std::min(out[3], column + columns_wanted),
         };
     };
-    workers_.reserve(static_cast<std::size_t>(winograd_scratch(band(0))) *
-                     sizeof(float));  // the first is largest
-    workers_.run(column_parts * batch * bands, [&](std::int64_t part, void* scratch) {
-        winograd_band(band(part), static_cast<float*>(scratch));
-    });
+    workers_.reserve(static_cast<std::size_t>(winograd_scratch(band(0))) * sizeof(float));  // the first is largest
+    workers_.run(column_parts * batch * bands,
+                 [&](std::int64_t part, void* scratch) { winograd_band(band(part), static_cast<float*>(scratch)); });
 }
 
 }  // namespace t2i::cpu

@@ -77,12 +77,9 @@ std::string AlgorithmCache::path_for(std::string_view library, std::string_view 
     const char* cache = std::getenv("XDG_CACHE_HOME");
     const char* home = std::getenv("HOME");
     fs::path folder;
-    if (cache && *cache == '/')
-        folder = cache;  // the XDG specification: relative paths are invalid and ignored
-    else if (home && *home)
-        folder = fs::path(home) / ".cache";
-    else
-        return {};
+    if (cache && *cache == '/') folder = cache;  // the XDG specification: relative paths are invalid and ignored
+    else if (home && *home) folder = fs::path(home) / ".cache";
+    else return {};
     return (folder / "t2i" /
             (std::string(library) + "-" + file_name_part(device) + "-" + file_name_part(driver) + "-" + file_name_part(version) +
              ".json"))

@@ -6,7 +6,15 @@ namespace t2i::cuda {
 
 namespace {
 
-enum TensorId : std::int64_t { id_q = 1, id_k, id_v, id_out, id_scale, id_logarithms, id_between };  // and what follows id_between
+enum TensorId : std::int64_t {
+    id_q = 1,
+    id_k,
+    id_v,
+    id_out,
+    id_scale,
+    id_logarithms,
+    id_between
+};  // and what follows id_between
 
 using Dims = std::array<std::int64_t, 4>;
 
@@ -97,10 +105,12 @@ OperationGraph describe(const Cudnn& dnn, const AttentionShape& s) {
     const Descriptor& sum = b.reduce(CUDNN_REDUCE_TENSOR_ADD, powers, rows);
     // Nobody reads these, but the engines know the graph by them.
     const Descriptor& logarithms = b.pointwise(CUDNN_POINTWISE_LOG, sum, nullptr, b.between(rows));
-    b.pointwise(CUDNN_POINTWISE_ADD, most, &logarithms,
-                b.tensor({.id = id_logarithms, .dtype = DType::f32, .dims = rows, .strides = {s.heads * s.queries, s.queries, 1, 1}}));
+    b.pointwise(
+        CUDNN_POINTWISE_ADD, most, &logarithms,
+        b.tensor({.id = id_logarithms, .dtype = DType::f32, .dims = rows, .strides = {s.heads * s.queries, s.queries, 1, 1}}));
     const Descriptor& weights = b.pointwise(CUDNN_POINTWISE_DIV, powers, &sum, b.between(scores, DType::bf16));
-    b.multiply(weights, b.tensor(heads_of(id_v, s.keys, s.v_stride)), b.tensor(heads_of(id_out, s.queries, s.heads * s.head_size)));
+    b.multiply(weights, b.tensor(heads_of(id_v, s.keys, s.v_stride)),
+               b.tensor(heads_of(id_out, s.queries, s.heads * s.head_size)));
     return graph;
 }
 
@@ -114,8 +124,8 @@ bool is_exact(std::span<const cudnnBackendNumericalNote_t> notes) {
 
 std::string AttentionShape::text() const {
     const auto n = [](std::int64_t value) { return std::to_string(value); };
-    return "b" + n(batch) + " h" + n(heads) + " q" + n(queries) + " k" + n(keys) + " d" + n(head_size) + " strides " + n(q_stride) +
-           " " + n(k_stride) + " " + n(v_stride);
+    return "b" + n(batch) + " h" + n(heads) + " q" + n(queries) + " k" + n(keys) + " d" + n(head_size) + " strides " +
+           n(q_stride) + " " + n(k_stride) + " " + n(v_stride);
 }
 
 std::optional<AttentionPlan> AttentionPlan::find(const Cudnn& dnn, const PlanTarget& target, const AttentionShape& shape,

@@ -53,7 +53,8 @@ std::optional<Attentions::Choice> Attentions::faster_choice(const AttentionShape
     auto plan = AttentionPlan::find(dnn_, {.handle = session_.handle()}, shape, workspace_limit, why);
     if (!plan) return std::nullopt;
     const std::size_t bytes = plan->workspace_bytes();
-    Choice choice{std::move(*plan), DeviceBlock(memory_, static_cast<std::size_t>(shape.batch * shape.heads * shape.queries) * sizeof(float)),
+    Choice choice{std::move(*plan),
+                  DeviceBlock(memory_, static_cast<std::size_t>(shape.batch * shape.heads * shape.queries) * sizeof(float)),
                   bytes > 0 ? DeviceBlock(memory_, bytes) : DeviceBlock()};
     if (!kept) {
         const float theirs_ms = time_ms(memory_->stream(), timed_calls, [&] { run(choice, a); });
@@ -70,8 +71,8 @@ std::optional<Attentions::Choice> Attentions::faster_choice(const AttentionShape
 
 bool Attentions::attend(const AttentionArgs& a, bool is_recording, const std::function<void()>& ours) {
     const std::int64_t head_size = a.q.width / a.heads;
-    if (a.out.dtype != DType::bf16 || a.bias || a.key_lengths || a.out.elements() == 0 || head_size % 8 != 0 || !is_aligned(a.q) ||
-        !is_aligned(a.k) || !is_aligned(a.v) || !is_aligned(a.out.data, a.heads * head_size))
+    if (a.out.dtype != DType::bf16 || a.bias || a.key_lengths || a.out.elements() == 0 || head_size % 8 != 0 ||
+        !is_aligned(a.q) || !is_aligned(a.k) || !is_aligned(a.v) || !is_aligned(a.out.data, a.heads * head_size))
         return false;
     const AttentionShape shape{.batch = a.batch,
                                .heads = a.heads,

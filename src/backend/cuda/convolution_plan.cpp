@@ -72,8 +72,7 @@ OperationGraph describe(const Cudnn& dnn, const ConvolutionShape& s) {
     const Descriptor* value = &next();
     const float one = 1, zero = 0;
     Descriptor operation(dnn, CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR);
-    operation.set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
-                  tensor(id_x, s.dtype, {s.batch, s.in_channels, s.height, s.width}));
+    operation.set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, tensor(id_x, s.dtype, {s.batch, s.in_channels, s.height, s.width}));
     operation.set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
                   tensor(id_w, s.dtype, {s.out_channels, s.in_channels, s.kernel_height, s.kernel_width}));
     operation.set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, *value);
@@ -93,7 +92,6 @@ OperationGraph describe(const Cudnn& dnn, const ConvolutionShape& s) {
     if (s.has_relu) step(CUDNN_POINTWISE_RELU_FWD, nullptr);
     return g;
 }
-
 
 // Does an engine with these notes keep our promises about numbers?
 bool is_exact(std::span<const cudnnBackendNumericalNote_t> notes, DType dtype) {

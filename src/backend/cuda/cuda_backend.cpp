@@ -139,12 +139,9 @@ void CudaBackend::copy(const TensorView& from, const TensorView& to) {
         return;
     }
     T2I_CHECK(!is_recording_, "nothing may be copied from or to the host while work is recorded");
-    if (to.device == Device::cuda)
-        transfers_.to_gpu(from.data, to.data, from.bytes());
-    else if (from.device == Device::cuda)
-        transfers_.to_host(from.data, to.data, from.bytes());
-    else
-        std::memcpy(to.data, from.data, from.bytes());
+    if (to.device == Device::cuda) transfers_.to_gpu(from.data, to.data, from.bytes());
+    else if (from.device == Device::cuda) transfers_.to_host(from.data, to.data, from.bytes());
+    else std::memcpy(to.data, from.data, from.bytes());
 }
 
 void CudaBackend::copy_queued(const TensorView& from, const TensorView& to) {
@@ -185,10 +182,8 @@ void* CudaBackend::room(Scratch& scratch, std::size_t bytes) {
     if (scratch.block.bytes() >= bytes) return scratch.block.data();
     T2I_CHECK(!is_recording_, "recorded work needs more scratch than the work before it");
     const bool has_recordings = recordings_.use_count() > 1;
-    if (has_recordings)
-        scratch.outgrown.push_back(std::move(scratch.block));
-    else
-        scratch.outgrown.clear();
+    if (has_recordings) scratch.outgrown.push_back(std::move(scratch.block));
+    else scratch.outgrown.clear();
     scratch.block = {};  // given back first: old and new at once may not fit
     scratch.block = DeviceBlock(memory_, bytes);
     return scratch.block.data();
@@ -229,10 +224,8 @@ CudaBackend::BiasView CudaBackend::prepared_bias(const PackedWeight& weight, con
     // Made again at each call that is not recorded: the memory may hold other numbers by now.
     const TensorView from{const_cast<float*>(bias), DType::f32, Device::cuda, {n}},
         to{found->data.data(), dtype, Device::cuda, {n}};
-    if (dtype == DType::f32)
-        transfers_.within_gpu(from.data, to.data, from.bytes());
-    else
-        cast(from, to);
+    if (dtype == DType::f32) transfers_.within_gpu(from.data, to.data, from.bytes());
+    else cast(from, to);
     return {found->data.data(), found->is_exact};
 }
 
@@ -266,10 +259,8 @@ bool CudaBackend::multiply(const ProductArgs& a, const Fusion& fusion) {
         copy_rows(a.x.data, k, x, kp, m, in);
         p.x = x;
     }
-    if (np != n)
-        p.out = room(padded_output_, bytes_of(m * np, stored));
-    else if (stored != a.out.dtype)
-        p.out = room(sums_, bytes_of(m * n, stored));
+    if (np != n) p.out = room(padded_output_, bytes_of(m * np, stored));
+    else if (stored != a.out.dtype) p.out = room(sums_, bytes_of(m * n, stored));
     if (!products_.multiply(p, is_recording_)) return false;
     void* result = p.out;
     if (np != n) {
@@ -387,10 +378,8 @@ std::unique_ptr<PackedWeight> CudaBackend::pack_conv2d(const TensorView& weight,
             for (std::int64_t t = 0; t < taps; ++t, ++from) {
                 const auto to = bytes_of((o * taps + t) * padded_ins + i, compute);
                 const bf16 rounded = to_bf16(values[from]);
-                if (compute == DType::bf16)
-                    std::memcpy(filter.data() + to, &rounded, sizeof rounded);
-                else
-                    std::memcpy(filter.data() + to, &values[from], sizeof(float));
+                if (compute == DType::bf16) std::memcpy(filter.data() + to, &rounded, sizeof rounded);
+                else std::memcpy(filter.data() + to, &values[from], sizeof(float));
             }
     auto packed = std::make_unique<CudaWeight>();
     packed->shape = s;

@@ -48,7 +48,8 @@ class CudaBackend final : public DeviceOps {
     void conv2d(const Conv2dArgs& a) override;
 
     [[nodiscard]] std::unique_ptr<PackedWeight> pack_linear(const TensorView& weight, DType compute) override;
-    [[nodiscard]] std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& weight, DType compute, const Conv2dUse& use) override;
+    [[nodiscard]] std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& weight, DType compute,
+                                                            const Conv2dUse& use) override;
 
   protected:
     [[nodiscard]] cudaStream_t stream() const override { return memory_->stream(); }

@@ -52,9 +52,12 @@ std::optional<std::vector<cudnnBackendNumericalNote_t>> notes_of(const Cudnn& dn
 
 cudnnDataType_t data_type(DType t) {
     switch (t) {
-        case DType::bf16: return CUDNN_DATA_BFLOAT16;
-        case DType::i32: return CUDNN_DATA_INT32;
-        default: return CUDNN_DATA_FLOAT;
+        case DType::bf16:
+            return CUDNN_DATA_BFLOAT16;
+        case DType::i32:
+            return CUDNN_DATA_INT32;
+        default:
+            return CUDNN_DATA_FLOAT;
     }
 }
 
@@ -87,8 +90,8 @@ const Descriptor& OperationGraph::tensor(const Cudnn& dnn, const GraphTensor& t)
     return keep(std::move(d));
 }
 
-std::optional<GraphPlan> GraphPlan::find(const Cudnn& dnn, const PlanTarget& target, OperationGraph graph, const IsTrusted& is_trusted,
-                                         std::size_t workspace_limit, std::string& why) {
+std::optional<GraphPlan> GraphPlan::find(const Cudnn& dnn, const PlanTarget& target, OperationGraph graph,
+                                         const IsTrusted& is_trusted, std::size_t workspace_limit, std::string& why) {
     Descriptor whole(dnn, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
     if (!target.properties) whole.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &target.handle);
     whole.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, static_cast<std::int64_t>(graph.operations.size()),
@@ -109,10 +112,8 @@ std::optional<GraphPlan> GraphPlan::find(const Cudnn& dnn, const PlanTarget& tar
             GraphPlan found;
             found.dnn_ = &dnn;
             found.plan_ = Descriptor(dnn, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-            if (target.properties)
-                found.plan_.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *target.properties);
-            else
-                found.plan_.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &target.handle);
+            if (target.properties) found.plan_.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *target.properties);
+            else found.plan_.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &target.handle);
             found.plan_.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configuration);
             std::int64_t bytes = 0, count = 0;
             if (found.plan_.finalize() &&

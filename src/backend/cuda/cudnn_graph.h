@@ -60,7 +60,7 @@ struct GraphTensor {
 // The operations and all that they point to.
 struct OperationGraph {
     OperationGraph() { parts.reserve(64); }  // references into it stay
-    std::vector<Descriptor> parts;  // kept alive for the others
+    std::vector<Descriptor> parts;           // kept alive for the others
     std::vector<cudnnBackendDescriptor_t> operations;
     const Descriptor& keep(Descriptor d) {
         parts.push_back(std::move(d));
@@ -85,8 +85,8 @@ class GraphPlan {
   public:
     // The first plan of cuDNN's heuristics whose engine is trusted and needs at most `workspace_limit` bytes. None: nullopt,
     // and `why` says what cuDNN had.
-    static std::optional<GraphPlan> find(const Cudnn& dnn, const PlanTarget& target, OperationGraph graph, const IsTrusted& is_trusted,
-                                         std::size_t workspace_limit, std::string& why);
+    static std::optional<GraphPlan> find(const Cudnn& dnn, const PlanTarget& target, OperationGraph graph,
+                                         const IsTrusted& is_trusted, std::size_t workspace_limit, std::string& why);
 
     [[nodiscard]] std::size_t workspace_bytes() const { return workspace_bytes_; }
     // `pointers` of the tensors that `ids` name; memory of the GPU is aligned to 16 bytes. Throws Error{resource}.

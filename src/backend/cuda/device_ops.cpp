@@ -36,25 +36,34 @@ std::int64_t sharing(std::int64_t rows, const std::optional<TensorView>& paramet
 
 Function function(Activation a) {
     switch (a) {
-        case Activation::none: return Function::identity;
-        case Activation::relu: return Function::relu;
-        case Activation::silu: return Function::silu;
-        case Activation::gelu_tanh: return Function::gelu_tanh;
+        case Activation::none:
+            return Function::identity;
+        case Activation::relu:
+            return Function::relu;
+        case Activation::silu:
+            return Function::silu;
+        case Activation::gelu_tanh:
+            return Function::gelu_tanh;
     }
     return Function::identity;
 }
 Function function(Unary f) {
     switch (f) {
-        case Unary::silu: return Function::silu;
-        case Unary::gelu_tanh: return Function::gelu_tanh;
-        case Unary::relu: return Function::relu;
-        case Unary::soft_clamp3: return Function::soft_clamp3;
+        case Unary::silu:
+            return Function::silu;
+        case Unary::gelu_tanh:
+            return Function::gelu_tanh;
+        case Unary::relu:
+            return Function::relu;
+        case Unary::soft_clamp3:
+            return Function::soft_clamp3;
     }
     return Function::identity;
 }
 
 Sum sum_of(std::span<const LincombTerm> terms) {
-    T2I_CHECK(terms.size() <= max_sum_terms, "a sum of " + std::to_string(terms.size()) + " terms; a kernel takes " + std::to_string(max_sum_terms));
+    T2I_CHECK(terms.size() <= max_sum_terms,
+              "a sum of " + std::to_string(terms.size()) + " terms; a kernel takes " + std::to_string(max_sum_terms));
     Sum sum;
     for (const LincombTerm& term : terms) {
         sum.coefficients[sum.terms] = term.coefficient;
@@ -76,7 +85,11 @@ bool DeviceOps::supports(Op, DType dtype) const {
 
 void DeviceOps::linear(const LinearArgs& a) {
     const bool is_silu = a.activation == Activation::silu;
-    ProductArgs product{.x = a.x, .weight = a.weight, .bias = floats(a.bias), .activation = is_silu ? Activation::none : a.activation, .out = a.out};
+    ProductArgs product{.x = a.x,
+                        .weight = a.weight,
+                        .bias = floats(a.bias),
+                        .activation = is_silu ? Activation::none : a.activation,
+                        .out = a.out};
     if (!is_silu && !a.gate && !a.residual) {
         multiply(product);
         return;
@@ -84,7 +97,8 @@ void DeviceOps::linear(const LinearArgs& a) {
     // Sums stay f32 up to the last rounding, and a residual must be there until it is added.
     const bool out_takes_sums = a.out.dtype == DType::f32 && !(a.residual && a.residual->data == a.out.data);
     if (!out_takes_sums)
-        product.out = {workspace(static_cast<std::size_t>(a.out.elements()) * sizeof(float)), DType::f32, a.out.device, a.out.shape};
+        product.out = {workspace(static_cast<std::size_t>(a.out.elements()) * sizeof(float)), DType::f32, a.out.device,
+                       a.out.shape};
     multiply(product);
     launch_product_epilogue({.rows = a.out.shape.rows(),
                              .columns = a.out.shape.columns(),
@@ -184,14 +198,17 @@ void DeviceOps::conv2d(const Conv2dArgs& a) {
         return;
     }
     const bool out_takes_sums = a.out.dtype == DType::f32 && a.residual->data != a.out.data;
-    const std::int64_t pictures = a.x.shape[0], picture_bytes = a.out.elements() / pictures * static_cast<std::int64_t>(sizeof(float));
-    const std::int64_t part = out_takes_sums ? pictures : std::clamp(conv2d_scratch_bytes / picture_bytes, std::int64_t{1}, pictures);
+    const std::int64_t pictures = a.x.shape[0],
+                       picture_bytes = a.out.elements() / pictures * static_cast<std::int64_t>(sizeof(float));
+    const std::int64_t part =
+        out_takes_sums ? pictures : std::clamp(conv2d_scratch_bytes / picture_bytes, std::int64_t{1}, pictures);
     for (std::int64_t begin = 0; begin < pictures; begin += part) {
         const std::int64_t count = std::min(part, pictures - begin);
         const TensorView out = a.out.slice(begin, count), residual = a.residual->slice(begin, count);
         convolution.x = a.x.slice(begin, count);
         convolution.out = out;
-        if (!out_takes_sums) convolution.out = {workspace(static_cast<std::size_t>(count * picture_bytes)), DType::f32, out.device, out.shape};
+        if (!out_takes_sums)
+            convolution.out = {workspace(static_cast<std::size_t>(count * picture_bytes)), DType::f32, out.device, out.shape};
         convolve(convolution);
         launch_product_epilogue({.rows = out.shape.rows(),
                                  .columns = out.shape.columns(),
@@ -244,12 +261,14 @@ void DeviceOps::sampler_update(const SamplerUpdateArgs& a) {
 }
 
 void DeviceOps::gather(const TensorView& table, std::span<const std::int32_t> ids, const TensorView& out) {
-    launch_gather(table.data, storage(table.dtype), table.shape[1], ids.data(), static_cast<std::int64_t>(ids.size()), mutable_floats(out), stream());
+    launch_gather(table.data, storage(table.dtype), table.shape[1], ids.data(), static_cast<std::int64_t>(ids.size()),
+                  mutable_floats(out), stream());
 }
 
 void DeviceOps::patchify(const TensorView& latents, std::int64_t patch, const TensorView& out) {
     const Shape& s = latents.shape;
-    launch_patchify({.batch = s[0], .channels = s[1], .height = s[2], .width = s[3], .patch = patch}, floats(latents), mutable_elements(out), stream());
+    launch_patchify({.batch = s[0], .channels = s[1], .height = s[2], .width = s[3], .patch = patch}, floats(latents),
+                    mutable_elements(out), stream());
 }
 
 void DeviceOps::unpatchify(const TensorView& tokens, std::int64_t patch, const TensorView& out) {
@@ -264,7 +283,8 @@ void DeviceOps::unpatchify(const TensorView& tokens, std::int64_t patch, const T
 }
 
 void DeviceOps::timestep_embed(std::span<const float> timesteps, float shift, const TensorView& out) {
-    launch_timestep_embed(timesteps.data(), static_cast<std::int64_t>(timesteps.size()), out.shape.columns(), shift, mutable_elements(out), stream());
+    launch_timestep_embed(timesteps.data(), static_cast<std::int64_t>(timesteps.size()), out.shape.columns(), shift,
+                          mutable_elements(out), stream());
 }
 
 void DeviceOps::cast(const TensorView& x, const TensorView& out) {

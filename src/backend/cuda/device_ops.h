@@ -23,9 +23,9 @@ struct ProductArgs {
 
 // out = activation(conv(x) + bias), channels last.
 struct ConvolutionArgs {
-    TensorView x;                              // [B, H, W, Cin], dtype = weight->compute
-    const PackedWeight* weight = nullptr;      // [Cout, Cin, KH, KW]
-    const float* bias = nullptr;               // [Cout] on the device, or null
+    TensorView x;                          // [B, H, W, Cin], dtype = weight->compute
+    const PackedWeight* weight = nullptr;  // [Cout, Cin, KH, KW]
+    const float* bias = nullptr;           // [Cout] on the device, or null
     std::int64_t stride = 1;
     std::array<std::int64_t, 4> padding{};     // top, left, bottom, right
     Activation activation = Activation::none;  // none or relu

@@ -52,13 +52,11 @@ CudaReport look() {
         r.devices.push_back(describe(i));
         any_runs = any_runs || !r.devices.back().code.empty();
     }
-    if (count == 0)
-        r.problem = explain(cudaErrorNoDevice);
+    if (count == 0) r.problem = explain(cudaErrorNoDevice);
     else if (!any_runs)
         r.problem = "no GPU here runs this program's code: it holds " + r.architectures + ", " + r.devices.front().name +
                     " needs sm_" + std::to_string(10 * r.devices.front().major + r.devices.front().minor);
-    else
-        r.problem = r.cublaslt.problem;
+    else r.problem = r.cublaslt.problem;
     return r;
 }
 

@@ -106,10 +106,8 @@ void* SharedLibrary::symbol(const char* name) const {
 SharedLibrary load_library_file(const std::string& path) {
     SharedLibrary library;
     library.handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library.handle)
-        library.path = loaded_from(library.handle, path);
-    else
-        library.problem = loader_error();
+    if (library.handle) library.path = loaded_from(library.handle, path);
+    else library.problem = loader_error();
     return library;
 }
 
@@ -122,8 +120,7 @@ SharedLibrary load_library(const std::string& soname, const LibraryRoots& roots)
     }
     SharedLibrary library = load_library_file(soname);
     if (library) return library;
-    if (!refused.empty())
-        library.problem = soname + " cannot be loaded: " + refused;
+    if (!refused.empty()) library.problem = soname + " cannot be loaded: " + refused;
     else
         library.problem = soname + " not found in a CUDA toolkit (" +
                           (roots.toolkits.empty() ? "none here" : joined(roots.toolkits)) + "), in nvidia-* wheels (" +

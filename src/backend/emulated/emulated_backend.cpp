@@ -45,7 +45,8 @@ struct EmulatedWeight final : PackedWeight {
 emulation::Settings settings_of(std::string_view name) {
     constexpr std::string_view plain = "emulated";
     const auto refuse = [&] {
-        return Error(ErrorCode::usage, "no backend '" + std::string(name) + "'; there are emulated, emulated:reverse and emulated:N", "--device");
+        return Error(ErrorCode::usage,
+                     "no backend '" + std::string(name) + "'; there are emulated, emulated:reverse and emulated:N", "--device");
     };
     if (name == plain) return {};
     if (name.substr(0, plain.size() + 1) != "emulated:") throw refuse();
@@ -70,7 +71,8 @@ class EmulatedBackend final : public cuda::DeviceOps {
     Device device() const override { return Device::cuda; }
     Buffer allocate(std::size_t bytes) override {
         try {
-            return {emulation::allocate(bytes, settings_.fill), bytes, Device::cuda, [](void* memory) { emulation::release(memory); }};
+            return {emulation::allocate(bytes, settings_.fill), bytes, Device::cuda,
+                    [](void* memory) { emulation::release(memory); }};
         } catch (const std::bad_alloc&) {
             throw Error(ErrorCode::resource, "out of memory: " + std::to_string(bytes) + " bytes wanted for the emulated GPU");
         }
@@ -160,7 +162,8 @@ std::unique_ptr<Backend> make_emulated_backend(std::string_view name) {
 
 std::string emulation_summary() {
     const emulation::Counts c = emulation::counts();
-    return std::to_string(c.kernels) + " kernels, " + std::to_string(c.launches) + " launches, " + std::to_string(c.blocks) + " blocks";
+    return std::to_string(c.kernels) + " kernels, " + std::to_string(c.launches) + " launches, " + std::to_string(c.blocks) +
+           " blocks";
 }
 
 }  // namespace t2i

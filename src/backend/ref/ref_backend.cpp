@@ -1,6 +1,5 @@
 #include "backend/ref/ref_backend.h"
 
-
 #include <vector>
 
 #include "kernels/ref/ref_kernels.h"
@@ -75,9 +74,7 @@ class RefBackend final : public Backend {
         T2I_CHECK(from.dtype == to.dtype && from.elements() == to.elements(), "copy of unlike tensors");
         std::memcpy(to.data, from.data, from.bytes());
     }
-    std::unique_ptr<PackedWeight> pack_linear(const TensorView& w, DType compute) override {
-        return pack(w, compute);
-    }
+    std::unique_ptr<PackedWeight> pack_linear(const TensorView& w, DType compute) override { return pack(w, compute); }
     std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& w, DType compute, const Conv2dUse&) override {
         return pack(w, compute);
     }
@@ -98,9 +95,7 @@ class RefBackend final : public Backend {
     }
 
     void attention(const AttentionArgs& a) override {
-        const auto operand = [](const Columns& c) {
-            return ref::Rows{in(c.matrix), c.matrix.shape.columns(), c.begin};
-        };
+        const auto operand = [](const Columns& c) { return ref::Rows{in(c.matrix), c.matrix.shape.columns(), c.begin}; };
         ref::attention({.batch = a.batch,
                         .heads = a.heads,
                         .queries = a.q.matrix.shape.rows() / a.batch,
@@ -116,16 +111,16 @@ class RefBackend final : public Backend {
     }
 
     void norm_modulate(const NormModulateArgs& a) override {
-        ref::norm_modulate(in(a.x), in(a.shift), in(a.scale), a.x.shape.rows(), a.x.shape.columns(),
-                           a.shift.shape.rows(), a.eps, out(a.out));
+        ref::norm_modulate(in(a.x), in(a.shift), in(a.scale), a.x.shape.rows(), a.x.shape.columns(), a.shift.shape.rows(), a.eps,
+                           out(a.out));
     }
     void rms_norm(const TensorView& x, const TensorView& weight, float eps, const TensorView& to) override {
         ref::rms_norm(in(x), in(weight), x.shape.rows(), x.shape.columns(), eps, out(to));
     }
     void group_norm(const GroupNormArgs& a) override {
         const Shape& s = a.x.shape;
-        ref::group_norm(in(a.x), in(a.weight), in(a.bias), s[0], s[1] * s[2], s[3], a.groups, a.eps,
-                        function(a.activation), out(a.out));
+        ref::group_norm(in(a.x), in(a.weight), in(a.bias), s[0], s[1] * s[2], s[3], a.groups, a.eps, function(a.activation),
+                        out(a.out));
     }
 
     void conv2d(const Conv2dArgs& a) override {
@@ -163,8 +158,7 @@ class RefBackend final : public Backend {
             coefficients.push_back(term.coefficient);
             inputs.push_back(in(term.x));
         }
-        ref::lincomb(coefficients.data(), inputs.data(), static_cast<std::int64_t>(terms.size()),
-                     to.elements(), out(to));
+        ref::lincomb(coefficients.data(), inputs.data(), static_cast<std::int64_t>(terms.size()), to.elements(), out(to));
     }
     void gather(const TensorView& table, std::span<const std::int32_t> ids, const TensorView& to) override {
         ref::gather(in(table), ids.data(), static_cast<std::int64_t>(ids.size()), table.shape[1], out(to));
@@ -175,8 +169,7 @@ class RefBackend final : public Backend {
     }
     void unpatchify(const TensorView& tokens, std::int64_t patch, const TensorView& to) override {
         const Shape& s = to.shape;
-        ref::unpatchify(in(tokens), tokens.shape.columns() / (patch * patch), s[0], s[1], s[2], s[3], patch,
-                        out(to));
+        ref::unpatchify(in(tokens), tokens.shape.columns() / (patch * patch), s[0], s[1], s[2], s[3], patch, out(to));
     }
     void timestep_embed(std::span<const float> timesteps, float shift, const TensorView& to) override {
         ref::timestep_embed(timesteps.data(), to.shape.rows(), to.shape.columns(), shift, out(to));
