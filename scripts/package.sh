@@ -115,13 +115,10 @@ copy_tests() {
 
 # What checks and measures the archive on another machine.
 copy_scripts() {
-    mkdir -p "$stage/scripts"
-    local script
-    for script in gpu_check.sh profile.sh bench_vs_torch.py peer_parts.py peer_pixart.py peer_dit.py; do
-        [ ! -e "$root/scripts/$script" ] || cp "$root/scripts/$script" "$stage/scripts/"
-    done
-    mkdir "$stage/scripts/gpu"
+    mkdir -p "$stage/scripts/gpu" "$stage/scripts/bench"
+    cp "$root"/scripts/{gpu_check,profile}.sh "$stage/scripts/"
     cp "$root"/scripts/gpu/*.py "$stage/scripts/gpu/"
+    cp "$root"/scripts/bench/{vs_torch,peer_*}.py "$stage/scripts/bench/"
 }
 
 write_build_info() {

@@ -218,15 +218,15 @@ def bench(check, clock):
 
 def torch(check, clock):
     """Side by side with PyTorch on the same random weights."""
-    script = os.path.join(check.root, "scripts", "bench_vs_torch.py")
+    script = os.path.join(check.root, "scripts", "bench", "vs_torch.py")
     python = sys.executable
     if not os.path.exists(script):
-        return part("skipped", clock.seconds(), "there is no scripts/bench_vs_torch.py")
+        return part("skipped", clock.seconds(), "there is no scripts/bench/vs_torch.py")
     code, output = machine.run([python, "-c", "import torch; print(torch.__version__, torch.cuda.is_available())"], clock, check.log("torch-version"))
     version = reason_in(output)
     if code != 0 or not version.endswith("True"):
         return part("skipped", clock.seconds(), f"{python} has no PyTorch that sees the card: {version}")
-    path = os.path.join(check.scratch("torch"), "bench_vs_torch.json")
+    path = os.path.join(check.scratch("torch"), "vs_torch.json")
     command = [python, script, "--t2i", check.programs.t2i, "--device", "cuda", "--json", path]
     code, output = machine.run(command, clock, check.log("torch"))
     results = {"torch": version.split()[0]}

@@ -23,7 +23,7 @@ const std::array<RandomShape, 5> shapes{{{"pixart-xl-2", 28, 16, 72, 2, 4096, 0}
                                          {"dit-tiny", 2, 2, 72, 2, 0, 10}}};
 
 constexpr std::int64_t channels = 4, out_channels = 8, time_width = 256;
-constexpr std::uint64_t text_seed = 1000003;  // scripts/peer_pixart.py draws from it too
+constexpr std::uint64_t text_seed = 1000003;  // scripts/bench/peer_pixart.py draws from it too
 
 // Collects tensors under the names that diffusers gives them.
 class RandomTensors {

@@ -23,7 +23,7 @@ struct RandomShape {
 // Writes config.json and bf16 weights (uniform, variance 1 / fan-in; a fixed seed) into `folder`, which exists.
 void write_random_model(const RandomShape& shape, const std::string& folder);
 
-// What such a model is told to draw, `rows` times (scripts/bench_vs_torch.py does the same): text of normal numbers, as long as
+// What such a model is told to draw, `rows` times (scripts/bench/vs_torch.py does the same): text of normal numbers, as long as
 // text_tokens, in the backend's memory; or labels, first half no class, then classes 0, 1, 2 …
 [[nodiscard]] Conditioning random_conditioning(const ExecContext& ctx, const RandomShape& shape, std::int64_t rows,
                                                std::int64_t text_tokens);

@@ -56,7 +56,7 @@ struct Machine {
 // ‖a − b‖ / ‖b‖ over f32 tensors of as many elements.
 [[nodiscard]] double relative_error(const TensorView& a, const TensorView& b);
 
-// Appends a line to the file that T2I_PARITY_REPORT names, if any (scripts/parity.sh makes a table of it),
+// Appends a line to the file that T2I_PARITY_REPORT names, if any (scripts/bench/parity.sh makes a table of it),
 // then requires error ≤ limit.
 void check_parity(const std::string& component, const std::string& name, double error, double limit);
 

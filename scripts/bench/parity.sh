@@ -1,8 +1,8 @@
 #!/bin/sh
 # Prints the table of measured errors against PyTorch, diffusers and transformers, from a build folder with the tests:
-#     scripts/parity.sh [BUILD]        (default: build)
+#     scripts/bench/parity.sh [BUILD]        (default: build)
 set -eu
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(cd "$(dirname "$0")/../.." && pwd)
 build=$(cd "${1:-$root/build}" && pwd)
 report=$(mktemp)
 trap 'rm -f "$report"' EXIT

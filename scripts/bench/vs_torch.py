@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The denoising loop of t2i beside PyTorch's: same safetensors, noise, text or labels, steps, guidance and dtype, in turn, in one run.
 
-    scripts/bench_vs_torch.py --t2i build/t2i --json torch.json         on a machine with a GPU
-    scripts/bench_vs_torch.py --check                                   the PyTorch model against diffusers', on the CPU
-    scripts/bench_vs_torch.py --check --t2i build/t2i                   and its loop against t2i's, on the CPU in f32
+    scripts/bench/vs_torch.py --t2i build/t2i --json torch.json         on a machine with a GPU
+    scripts/bench/vs_torch.py --check                                   the PyTorch model against diffusers', on the CPU
+    scripts/bench/vs_torch.py --check --t2i build/t2i                   and its loop against t2i's, on the CPU in f32
 
 The peer is the best of PyTorch's settings (attention backend x eager, one CUDA graph, compiled blocks in one CUDA graph). Before
 a time counts, both sides are compared with the same loop in f32: cosine of the latents at least 0.999, our error at most 1.2
@@ -21,7 +21,7 @@ from pathlib import Path
 try:
     import torch
 except ImportError:
-    sys.exit(print("bench_vs_torch: PyTorch is missing; pip install torch", file=sys.stderr) or 4)
+    sys.exit(print("vs_torch: PyTorch is missing; pip install torch", file=sys.stderr) or 4)
 
 sys.path.insert(0, str(Path(__file__).parent))
 from peer_dit import DiT  # noqa: E402
@@ -291,7 +291,7 @@ def check_against_diffusers():
     try:
         from diffusers import DiTTransformer2DModel, PixArtTransformer2DModel
     except ImportError:
-        print("bench_vs_torch: --check needs diffusers", file=sys.stderr)
+        print("vs_torch: --check needs diffusers", file=sys.stderr)
         return 4
     torch.manual_seed(0)
     found = {"PixArt": max(check_pixart(PixArtTransformer2DModel, 2, 8, 2, 8, (2, 4, 8, 8), [5, 30]),
@@ -310,7 +310,7 @@ def check_against_t2i(options, model):
         latents = str(Path(folder) / "latents.safetensors")
         _, refused = run_t2i(options, shape, folder, latents, "cpu", "f32")
         if refused:
-            print(f"bench_vs_torch: {refused}", file=sys.stderr)
+            print(f"vs_torch: {refused}", file=sys.stderr)
             return 1
         loop = Loop(load_model(folder, torch.float32, "cpu"), shape["batch"], shape["steps"], shape["text_tokens"], "cpu")
         found = quality(read_safetensors(latents)["latents"], loop.run())
@@ -342,7 +342,7 @@ def main():
         return check_against_diffusers() or max((check_against_t2i(options, model) for model in models), default=0)
     options.t2i = options.t2i or "build/t2i"
     if not torch.cuda.is_available():
-        print("bench_vs_torch: PyTorch finds no GPU", file=sys.stderr)
+        print("vs_torch: PyTorch finds no GPU", file=sys.stderr)
         return 4
     begin, rows = time.monotonic(), []
     cells = [(model, int(batch)) for model in options.models.split(",") for batch in options.batches.split(",")]

@@ -1,4 +1,4 @@
-"""PixArt's transformer in plain PyTorch, for bench_vs_torch.py.
+"""PixArt's transformer in plain PyTorch, for vs_torch.py.
 
 Parameter names are those of diffusers' PixArtTransformer2DModel. What a request fixes (caption projection, keys and values of
 the text, modulation tables of all timesteps) is computed once by prepare(), as t2i does, so that neither side is timed on it.

@@ -2,8 +2,8 @@
 """The bundled model drawn by t2i and by diffusers on the CPU, side by side: the same weights, prompt, seeds, steps, dtype and threads.
 
     pip install torch 'diffusers<0.40' 'transformers<5' sentencepiece protobuf numpy Pillow
-    scripts/bench_vs_diffusers.py [--t2i build/t2i] [--dtype f32|bf16] [--steps 50] [--threads 2] [--rounds 5]
-    scripts/bench_vs_diffusers.py --step pixart-xl-2 [--dtype f32|bf16] …
+    scripts/bench/vs_diffusers.py [--t2i build/t2i] [--dtype f32|bf16] [--steps 50] [--threads 2] [--rounds 5]
+    scripts/bench/vs_diffusers.py --step pixart-xl-2 [--dtype f32|bf16] …
 
 Both are whole processes that take turns: one that draws a single picture, one that draws five. The first is what a user waits for;
 a further picture costs a quarter of their difference. Prints a table of medians and how far the pictures differ: in f32 from each
@@ -21,7 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts" / "train"))
 render = importlib.import_module("render")
 MODEL = ROOT / "assets" / "sticker-256"

@@ -1,4 +1,4 @@
-"""Class-conditional DiT in plain PyTorch, for bench_vs_torch.py.
+"""Class-conditional DiT in plain PyTorch, for vs_torch.py.
 
 Parameter names are those of diffusers' DiTTransformer2DModel. The modulation tables of all timesteps and labels are computed once
 by prepare(), as t2i does, so that neither side is timed on it.

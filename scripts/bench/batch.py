@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The figures of prompt files as one table, each with the command that made it: speed, memory, a long file's start.
 
-    scripts/bench_batch.py [--t2i build/t2i] [--pictures 60] [--lines 1000000]
+    scripts/bench/batch.py [--t2i build/t2i] [--pictures 60] [--lines 1000000]
 
 Takes about three minutes with the bundled model on two cores; let nothing else run beside it.
 """
@@ -18,7 +18,7 @@ EARLY, LATE = 200, 2000  # pictures between which memory must stay flat
 
 
 def fail(line):
-    print(f"bench_batch: {line}", file=sys.stderr)
+    print(f"batch: {line}", file=sys.stderr)
     sys.exit(1)
 
 

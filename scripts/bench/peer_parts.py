@@ -1,4 +1,4 @@
-"""What the transformers of bench_vs_torch.py share, in plain PyTorch: needs nothing but torch.
+"""What the transformers of vs_torch.py share, in plain PyTorch: needs nothing but torch.
 
 Parameter names are those of diffusers, so its checkpoints load as they are.
 """
