@@ -16,11 +16,12 @@
 #include "app/random_model.h"
 #include "app/trace_flag.h"
 #include "backend/registry.h"
+#include "core/files.h"
 #include "core/rng.h"
 #include "models/registry.h"
 #include "ops/bench_ops.h"
 #include "ops/memory.h"
-#include "pipeline/png.h"
+#include "pipeline/png_encode.h"
 #include "t2i/error.h"
 
 namespace t2i::app {
@@ -248,7 +249,7 @@ int run_bench(const std::vector<std::string>& arguments) {
     print_bench(report);
     if (!a.json.empty()) {
         const std::string text = bench_json(report);
-        write_file_atomically(a.json, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+        write_file_atomically(a.json, text);
     }
     a.trace.write();
     return 0;

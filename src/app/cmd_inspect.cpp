@@ -7,9 +7,10 @@
 #include "app/arguments.h"
 #include "app/command.h"
 #include "checkpoint/reader.h"
+#include "core/files.h"
 #include "core/nearest.h"
 #include "pipeline/model_folder.h"
-#include "pipeline/png.h"
+#include "pipeline/png_read.h"
 #include "t2i/error.h"
 
 namespace t2i::app {

@@ -5,8 +5,9 @@
 
 #include "app/arguments.h"
 #include "app/command.h"
+#include "core/files.h"
 #include "pipeline/parameters.h"
-#include "pipeline/png.h"
+#include "pipeline/png_read.h"
 #include "t2i/error.h"
 
 namespace t2i::app {

@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "checkpoint/safetensors.h"
+#include "core/files.h"
 #include "core/rng.h"
 #include "core/tensor.h"
 #include "ops/memory.h"
-#include "pipeline/png.h"
 #include "t2i/error.h"
 
 namespace t2i::app {
@@ -159,7 +159,7 @@ void write_random_model(const RandomShape& s, const std::string& folder) {
     else add_pixart(r, s, d);
     write_safetensors(folder + "/diffusion_pytorch_model.safetensors", r.named());
     const std::string text = config_of(s, d).dump(2);
-    write_file_atomically(folder + "/config.json", {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+    write_file_atomically(folder + "/config.json", text);
 }
 
 Conditioning random_conditioning(const ExecContext& ctx, const RandomShape& shape, std::int64_t rows, std::int64_t text_tokens) {

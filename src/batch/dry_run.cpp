@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "batch/folder.h"
-#include "pipeline/png.h"
+#include "pipeline/png_encode.h"
 
 namespace t2i::batch {
 

@@ -8,10 +8,10 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <memory>
 
+#include "core/files.h"
 #include "t2i/error.h"
 
 namespace t2i::batch {
@@ -19,10 +19,6 @@ namespace t2i::batch {
 namespace fs = std::filesystem;
 
 namespace {
-
-Error io_error(const std::string& what, const std::string& path) {
-    return {ErrorCode::input, what + ": " + std::strerror(errno), path};
-}
 
 class Sha256 {
   public:
@@ -100,25 +96,13 @@ AppendFile::~AppendFile() {
 }
 
 void AppendFile::append(std::string_view bytes) {
-    std::uint64_t at = size_;
-    bool ok = true;
-    for (std::string_view rest = bytes; ok && !rest.empty();) {
-        const ssize_t n = ::pwrite(fd_, rest.data(), rest.size(), static_cast<off_t>(at));
-        if (n > 0) {
-            rest.remove_prefix(static_cast<std::size_t>(n));
-            at += static_cast<std::uint64_t>(n);
-        } else if (n == 0 || errno != EINTR) {
-            ok = false;
-        }
-    }
-    ok = ok && ::fdatasync(fd_) == 0;
-    if (!ok) {
+    if (!write_at(fd_, bytes, size_) || ::fdatasync(fd_) != 0) {
         const int error = errno;
         static_cast<void>(::ftruncate(fd_, static_cast<off_t>(size_)) == 0);  // a reader tolerates what stays
         errno = error;
         throw io_error("cannot be written", path_);
     }
-    size_ = at;
+    size_ += bytes.size();
 }
 
 void AppendFile::cut_to(std::uint64_t bytes) {

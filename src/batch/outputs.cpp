@@ -9,8 +9,8 @@
 
 #include "batch/request_id.h"
 #include "batch/tar.h"
+#include "core/files.h"
 #include "core/nearest.h"
-#include "pipeline/png.h"
 #include "t2i/error.h"
 #include "text/unicode.h"
 
@@ -97,7 +97,7 @@ class FolderOutputs : public Outputs {
     void write(Written& w) override {
         const fs::path file = fs::path(options_.folder) / w.record.file;
         if (file.has_parent_path()) make_known(file.parent_path());
-        write_file_atomically(file.string(), w.png, unfinished_);
+        write_file_atomically(file.string(), w.png, {.temporary_folder = unfinished_});
         w.png = {};
     }
     // The files are synced; their names are not, until their folders are.

@@ -7,9 +7,9 @@
 #include "batch/outputs.h"
 #include "batch/request_fields.h"
 #include "batch/request_id.h"
+#include "core/files.h"
 #include "core/nearest.h"
 #include "pipeline/model_folder.h"
-#include "pipeline/png.h"
 #include "t2i/error.h"
 
 namespace t2i::batch {

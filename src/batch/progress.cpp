@@ -8,7 +8,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "pipeline/png.h"
+#include "core/files.h"
 #include "t2i/error.h"
 
 namespace t2i::batch {
@@ -202,7 +202,7 @@ void Reporter::summary(const Status& s, bool interrupted) {
 void Reporter::write_metrics(const Status& status, bool finished) {
     const std::string text = status_metrics(status, finished);
     try {
-        write_file_atomically(options_.metrics_file, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+        write_file_atomically(options_.metrics_file, text);
     } catch (const Error& error) {
         if (!metrics_broken_) warning(error.what());
         metrics_broken_ = true;

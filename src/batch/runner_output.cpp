@@ -6,7 +6,7 @@
 #include "batch/folder.h"
 #include "batch/runner.h"
 #include "pipeline/parameters.h"
-#include "pipeline/png.h"
+#include "pipeline/png_encode.h"
 
 namespace t2i::batch {
 

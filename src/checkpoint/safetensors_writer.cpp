@@ -1,10 +1,8 @@
 #include <algorithm>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "checkpoint/safetensors.h"
+#include "core/files.h"
 #include "core/nearest.h"
 #include "t2i/error.h"
 
@@ -64,27 +62,12 @@ void write_safetensors(const std::string& path, std::span<const NamedTensor> ten
                        const std::map<std::string, std::string>& metadata) {
     const auto order = file_order(tensors);
     const std::string header = header_of(order, metadata, path);
-    const std::string partial = path + ".partial";
-    {
-        std::ofstream out(partial, std::ios::binary | std::ios::trunc);
-        const std::uint64_t length = header.size();
-        out.write(reinterpret_cast<const char*>(&length), sizeof length);
-        out.write(header.data(), static_cast<std::streamsize>(header.size()));
-        for (const NamedTensor* t : order) {
-            out.write(static_cast<const char*>(t->tensor.data), static_cast<std::streamsize>(t->tensor.bytes()));
-        }
-        out.close();
-        if (!out) {
-            std::remove(partial.c_str());
-            throw Error(ErrorCode::input, "cannot write", path);
-        }
-    }
-    std::error_code problem;
-    std::filesystem::rename(partial, path, problem);
-    if (problem) {
-        std::remove(partial.c_str());
-        throw Error(ErrorCode::input, "cannot write: " + problem.message(), path);
-    }
+    const std::uint64_t length = header.size();
+    AtomicFile file(path, {.sync = false});
+    file.write({reinterpret_cast<const char*>(&length), sizeof length});
+    file.write(header);
+    for (const NamedTensor* t : order) file.write({static_cast<const char*>(t->tensor.data), t->tensor.bytes()});
+    file.commit();
 }
 
 }  // namespace t2i

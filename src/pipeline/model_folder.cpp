@@ -12,8 +12,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "core/files.h"
 #include "core/nearest.h"
-#include "pipeline/png.h"
 #include "t2i/error.h"
 
 namespace t2i {

@@ -1,7 +1,8 @@
 #include "pipeline/picture_writer.h"
 
+#include "core/files.h"
 #include "ops/exec_context.h"
-#include "pipeline/png.h"
+#include "pipeline/png_encode.h"
 
 namespace t2i {
 

@@ -1,7 +1,7 @@
 #include <cstdlib>
 #include <memory>
 
-#include "pipeline/png.h"
+#include "pipeline/png_read.h"
 #include "t2i/error.h"
 
 #define STB_IMAGE_STATIC

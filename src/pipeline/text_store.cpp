@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "core/files.h"
 #include "t2i/error.h"
 
 namespace t2i {
@@ -66,18 +67,16 @@ void TextStore::save(std::span<const std::int32_t> ids, const TensorView& text) 
     header.tokens = text.shape[0];
     header.width = text.shape[1];
     header.checksum = XXH3_64bits(values.data(), values.size_bytes());
-    const std::string path = path_of(ids), temporary = path + "." + std::to_string(::getpid());
+    const std::string path = path_of(ids);
     std::error_code ignored;
     fs::create_directory(fs::path(path).parent_path(), ignored);
-    bool good = false;
-    {
-        std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-        file.write(reinterpret_cast<const char*>(&header), sizeof header);
-        file.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size_bytes()));
-        good = file.flush().good();
+    try {
+        AtomicFile file(path, {.sync = false});
+        file.write({reinterpret_cast<const char*>(&header), sizeof header});
+        file.write({reinterpret_cast<const char*>(values.data()), values.size_bytes()});
+        file.commit();
+    } catch (const Error&) {  // a full disk costs the next run its time, not this one its pictures
     }
-    if (good) fs::rename(temporary, path, ignored);
-    else fs::remove(temporary, ignored);
 }
 
 }  // namespace t2i

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "pipeline/png.h"
+#include "core/files.h"
 
 namespace t2i {
 namespace {
@@ -55,8 +55,7 @@ std::string trace_json(const Tracer& tracer, const std::string& process_name) {
 }
 
 void write_trace_file(const std::string& path, const Tracer& tracer, const std::string& process_name) {
-    const std::string text = trace_json(tracer, process_name);
-    write_file_atomically(path, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+    write_file_atomically(path, trace_json(tracer, process_name));
 }
 
 }  // namespace t2i

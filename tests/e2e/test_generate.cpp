@@ -3,8 +3,9 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "core/files.h"
 #include "e2e/tiny_model.h"
-#include "pipeline/png.h"
+#include "pipeline/png_read.h"
 #include "support/catch.h"
 #include "support/run_t2i.h"
 

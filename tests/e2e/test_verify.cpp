@@ -1,7 +1,9 @@
 // t2i verify: pictures made again and compared.
+#include "core/files.h"
 #include "e2e/tiny_model.h"
 #include "pipeline/parameters.h"
-#include "pipeline/png.h"
+#include "pipeline/png_encode.h"
+#include "pipeline/png_read.h"
 #include "support/catch.h"
 #include "support/run_t2i.h"
 

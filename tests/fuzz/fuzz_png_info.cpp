@@ -2,7 +2,7 @@
 #include <cstdint>
 
 #include "fuzz/fuzz_target.h"
-#include "pipeline/png.h"
+#include "pipeline/png_read.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     t2i::fuzz::expect_input_error_or_success([&] { (void)t2i::decode_png({data, size}, "fuzz"); });

@@ -1,9 +1,9 @@
 // PNG files: what is written can be read, and damage is named.
 #include <vector>
 
-#include "pipeline/png.h"
+#include "pipeline/png_encode.h"
+#include "pipeline/png_read.h"
 #include "support/catch.h"
-#include "support/files.h"
 #include "unit/expect_error.h"
 
 namespace t2i::test {
@@ -46,19 +46,6 @@ TEST_CASE("png: every cut and every flipped byte is an error or harmless, never 
         flipped[n] ^= 0x10;
         CHECK_FALSE(message_of(ErrorCode::input, [&] { (void)read_png_info(flipped, "a.png"); }).empty());
     }
-}
-
-TEST_CASE("files: written whole under their name, nothing left when that fails") {
-    const TempFolder folder;
-    const std::string path = folder / "a.bin";
-    write_file_atomically(path, pixels);
-    CHECK(read_file(path) == pixels);
-    CHECK_FALSE(message_of(ErrorCode::input, [&] { write_file_atomically(folder / "none/a.bin", pixels); }).empty());
-    CHECK_FALSE(message_of(ErrorCode::input, [&] { write_file_atomically(folder.path().string(), pixels); }).empty());
-    CHECK_FALSE(message_of(ErrorCode::input, [&] { (void)read_file(path, 3); }).empty());
-    std::size_t entries = 0;
-    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder.path())) ++entries;
-    CHECK(entries == 1);
 }
 
 }  // namespace t2i::test

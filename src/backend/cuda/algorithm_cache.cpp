@@ -1,7 +1,5 @@
 #include "backend/cuda/algorithm_cache.h"
 
-#include <unistd.h>
-
 #include <cctype>
 #include <charconv>
 #include <cstdlib>
@@ -10,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <utility>
+
+#include "core/files.h"
 
 namespace t2i {
 
@@ -113,21 +113,14 @@ void AlgorithmCache::write() {
         algorithms[key] = {{"algorithm", std::move(words)}, {"workspace_bytes", entry.workspace_bytes}};
     }
     const nlohmann::json json{{"format", format_version}, {"algorithms", std::move(algorithms)}};
-    const std::string temporary = path_ + "." + std::to_string(::getpid()) + ".tmp";
-    std::error_code ec;
-    fs::create_directories(fs::path(path_).parent_path(), ec);
-    {
-        std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
-        out << json.dump(1) << '\n';
-        out.close();
-        if (!out) ec = std::make_error_code(std::errc::io_error);
-    }
-    if (!ec) fs::rename(temporary, path_, ec);
-    if (!ec) return;
     std::error_code ignored;
-    fs::remove(temporary, ignored);
-    if (!has_warned_ && warn_) warn_(path_ + ": cannot be written, so algorithms will be searched again next time");
-    has_warned_ = true;
+    fs::create_directories(fs::path(path_).parent_path(), ignored);
+    try {
+        write_file_atomically(path_, json.dump(1) + '\n', {.sync = false});
+    } catch (const Error&) {
+        if (!has_warned_ && warn_) warn_(path_ + ": cannot be written, so algorithms will be searched again next time");
+        has_warned_ = true;
+    }
 }
 
 }  // namespace t2i
