@@ -151,7 +151,7 @@ class Merge {
         write_manifest();
         write_journal();
         write_failures();
-        // The journal first: it may vouch for more of the manifest than there is, but never for less.
+        // The journal first: its manifest_end may be past the end of the manifest, but never before a line that it needs.
         rename_over(unfinished_ + "/journal.jsonl", folder_ + "/journal.jsonl");
         rename_over(unfinished_ + "/manifest.jsonl", folder_ + "/manifest.jsonl");
         sync_folder(folder_);

@@ -54,7 +54,7 @@ class JournalIndex {
     [[nodiscard]] const IdTable& table() const { return table_; }
     // The record of an entry with `recorded`, read again. Throws Error{input} when it is no longer there.
     [[nodiscard]] JournalRecord record_of(const IdEntry& entry) const;
-    // Bytes of the manifest that the journal at `path` vouches for; nothing when it has no record.
+    // Bytes of the manifest up to the last picture of the journal at `path`; nothing when it has no record.
     [[nodiscard]] std::optional<std::uint64_t> manifest_end(const std::string& journal_path) const;
     [[nodiscard]] const std::vector<std::string>& paths() const { return paths_; }
 

@@ -1,7 +1,6 @@
 #include "batch/outputs.h"
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <map>
 #include <mutex>
@@ -11,6 +10,7 @@
 #include "batch/tar.h"
 #include "core/files.h"
 #include "core/nearest.h"
+#include "core/number_text.h"
 #include "t2i/error.h"
 #include "text/unicode.h"
 
@@ -22,12 +22,6 @@ namespace {
 
 constexpr std::size_t file_name_limit = 240;  // of 255 that file systems take; the temporary name is longer
 constexpr const char* unfinished_start = ".unfinished";
-
-std::string hex_of(std::uint64_t value, std::size_t digits) {
-    std::array<char, 17> text{};
-    std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(value));
-    return std::string(text.data(), digits);
-}
 
 void make_folder(const fs::path& path) {
     std::error_code ec;
@@ -130,7 +124,7 @@ class TarOutputs : public Outputs {
         for (const auto& entry : fs::directory_iterator(options_.folder))
             next_ = std::max(next_, number_in(entry.path().filename().string()) + 1);
     }
-    // Goes on with an archive that a killed run left open.
+    // Continues an archive that a killed run left open.
     void resume(const std::string& name, std::uint64_t end, int samples) {
         tar_ = std::make_unique<AppendFile>(unfinished_ + "/" + name);
         tar_->cut_to(end);
@@ -158,8 +152,7 @@ class TarOutputs : public Outputs {
         const std::string start = "shard" + suffix_ + "-";
         if (!name.starts_with(start) || !name.ends_with(".tar")) return -1;
         const std::string digits = name.substr(start.size(), name.size() - start.size() - 4);
-        if (digits.empty() || digits.size() > 8 || digits.find_first_not_of("0123456789") != std::string::npos) return -1;
-        return std::stoi(digits);
+        return digits.size() > 8 || digits.starts_with('-') ? -1 : parse_number<int>(digits).value_or(-1);
     }
     void open() {
         const std::string digits = std::to_string(next_++);
@@ -204,7 +197,7 @@ class TarOutputs : public Outputs {
     int next_ = 0, samples_ = 0;
 };
 
-// Archives that are named in the journals but stand only among unfinished files: how far they are vouched for.
+// Archives that are named in the journals but stand only among unfinished files: how much of them the journals hold.
 struct OpenTar {
     std::uint64_t end = 0;
     int samples = 0;
@@ -289,7 +282,7 @@ std::string file_of(const OutputOptions& options, const Picture& picture) {
     if (fs::path(name).filename().string().size() > file_name_limit)
         throw Error(ErrorCode::input,
                     "its file's name would have over " + std::to_string(file_name_limit) + " bytes: " + in_quotes(name));
-    return options.sub_folders ? hex_of(hash64(picture.id), 2) + "/" + name : name;
+    return options.sub_folders ? hex_text(hash64(picture.id)).substr(0, 2) + "/" + name : name;
 }
 
 void check_name_template(const std::string& name) {

@@ -45,7 +45,7 @@ constexpr std::size_t most_flat_files = 10'000;
 // Where unfinished files of one process stand, below the output folder.
 [[nodiscard]] std::string unfinished_folder(const std::string& folder, const Shard& shard);
 
-// Makes the unfinished folder anew. known: what earlier runs left; an open tar shard of theirs is gone on with.
+// Makes the unfinished folder anew. known: what earlier runs left; an open tar shard of theirs is continued.
 // Throws Error: usage (naming --name), input (a folder that cannot be written).
 [[nodiscard]] std::unique_ptr<Outputs> open_outputs(const OutputOptions& options, const Shard& shard, const JournalIndex& known);
 
@@ -59,7 +59,7 @@ void check_name_template(const std::string& name);
 
 // Every process's, of those that are there.
 [[nodiscard]] std::vector<std::string> unfinished_folders(const std::string& folder);
-// Closes the tar shards that killed processes left open in their unfinished folders, up to what the journals vouch for.
+// Closes the tar shards that killed processes left open in their unfinished folders, up to the last sample in the journals.
 void close_left_tars(const std::string& folder, const JournalIndex& index, std::span<const std::string> unfinished);
 
 }  // namespace t2i::batch

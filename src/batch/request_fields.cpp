@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <limits>
 #include <optional>
 
 #include "core/nearest.h"
+#include "core/number_text.h"
 #include "t2i/error.h"
 #include "text/unicode.h"
 
@@ -45,14 +45,6 @@ std::vector<std::string> all_names() {
 
 [[noreturn]] void bad(const std::string& message) {
     throw Error(ErrorCode::input, message);
-}
-
-template <typename Number>
-std::optional<Number> parse_number(std::string_view text) {
-    Number value{};
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-    return value;
 }
 
 int parse_int(const std::string& field, std::string_view text) {

@@ -2,9 +2,9 @@
 
 #include <xxhash.h>
 
-#include <array>
-#include <cstdio>
 #include <nlohmann/json.hpp>
+
+#include "core/number_text.h"
 
 namespace t2i::batch {
 
@@ -15,10 +15,7 @@ std::uint64_t hash64(std::string_view text) {
 
 std::string hash128_hex(std::string_view text) {
     const XXH128_hash_t h = XXH3_128bits(text.data(), text.size());
-    std::array<char, 33> hex{};
-    std::snprintf(hex.data(), hex.size(), "%016llx%016llx", static_cast<unsigned long long>(h.high64),
-                  static_cast<unsigned long long>(h.low64));
-    return hex.data();
+    return hex_text(h.high64) + hex_text(h.low64);
 }
 
 std::string canonical_request(const ResolvedRequest& settings, const std::string& scheduler, std::string_view prompt,

@@ -1,8 +1,7 @@
 #include "batch/shards.h"
 
-#include <charconv>
-
 #include "batch/request_id.h"
+#include "core/number_text.h"
 #include "t2i/error.h"
 
 namespace t2i::batch {
@@ -10,13 +9,6 @@ namespace t2i::batch {
 namespace {
 
 constexpr int most_shards = 8191;  // IdEntry::journal counts them in 13 bits
-
-std::optional<int> whole_number(std::string_view text) {
-    int value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-    return value;
-}
 
 }  // namespace
 
@@ -30,8 +22,8 @@ std::string Shard::suffix() const {
 
 Shard parse_shard(const std::string& text) {
     const auto slash = text.find('/');
-    const auto index = whole_number(std::string_view(text).substr(0, slash));
-    const auto count = slash == std::string::npos ? std::nullopt : whole_number(std::string_view(text).substr(slash + 1));
+    const auto index = parse_number<int>(std::string_view(text).substr(0, slash));
+    const auto count = slash == std::string::npos ? std::nullopt : parse_number<int>(std::string_view(text).substr(slash + 1));
     if (!index || !count || *count < 1 || *count > most_shards || *index < 0 || *index >= *count)
         throw Error(ErrorCode::usage,
                     "\"" + text + "\" is not I/N with I from 0 to N - 1 and N up to " + std::to_string(most_shards), "--shard");
@@ -42,7 +34,7 @@ Shard shard_from_environment(const std::function<const char*(const char*)>& vari
     const auto number = [&](const char* name) -> std::optional<int> {
         const char* text = variable(name);
         if (!text || !*text) return std::nullopt;
-        const auto value = whole_number(text);
+        const auto value = parse_number<int>(text);
         if (!value) throw Error(ErrorCode::input, std::string("is not a number: ") + text, name);
         return value;
     };

@@ -4,12 +4,12 @@
 #include <xxhash.h>
 
 #include <array>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 
 #include "core/files.h"
+#include "core/number_text.h"
 #include "t2i/error.h"
 
 namespace t2i {
@@ -40,11 +40,8 @@ std::string TextStore::path_of(std::span<const std::int32_t> ids) const {
     std::string key = identity_;
     key.append(reinterpret_cast<const char*>(ids.data()), ids.size_bytes());
     const XXH128_hash_t h = XXH3_128bits(key.data(), key.size());
-    std::array<char, 40> name{};
-    // Sub-folders by the first two digits keep each small.
-    std::snprintf(name.data(), name.size(), "%02llx/%016llx%016llx", static_cast<unsigned long long>(h.high64 >> 56U),
-                  static_cast<unsigned long long>(h.high64), static_cast<unsigned long long>(h.low64));
-    return folder_ + "/" + name.data();
+    const std::string name = hex_text(h.high64) + hex_text(h.low64);
+    return folder_ + "/" + name.substr(0, 2) + "/" + name;  // sub-folders by the first two digits keep each small
 }
 
 std::optional<Tensor> TextStore::load(std::span<const std::int32_t> ids, std::int64_t width) const {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/files.h"
+#include "core/number_text.h"
 
 namespace t2i {
 
@@ -20,12 +21,6 @@ namespace {
 constexpr int format_version = 1;
 // A cache of every shape of every model is far smaller; a larger file is not ours.
 constexpr std::uintmax_t max_file_bytes = 16U << 20;
-
-std::string hex(std::uint64_t value) {
-    std::array<char, 16> digits{};
-    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value, 16).ptr;
-    return {digits.data(), end};
-}
 
 std::uint64_t from_hex(const std::string& text) {
     std::uint64_t value = 0;
@@ -109,7 +104,7 @@ void AlgorithmCache::write() {
     nlohmann::json algorithms = nlohmann::json::object();
     for (const auto& [key, entry] : entries_) {
         nlohmann::json words = nlohmann::json::array();
-        for (const auto word : entry.algorithm) words.push_back(hex(word));
+        for (const auto word : entry.algorithm) words.push_back(hex_text(word));
         algorithms[key] = {{"algorithm", std::move(words)}, {"workspace_bytes", entry.workspace_bytes}};
     }
     const nlohmann::json json{{"format", format_version}, {"algorithms", std::move(algorithms)}};
