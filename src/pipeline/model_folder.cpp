@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
+#include "core/json_options.h"
 #include "core/nearest.h"
 #include "t2i/error.h"
 
@@ -32,24 +33,6 @@ struct ClassDefaults {
 };
 constexpr std::array<ClassDefaults, 3> known_classes{
     {{"DiTPipeline", 50, 4.0, 1}, {"PixArtAlphaPipeline", 20, 4.5, 120}, {"PixArtSigmaPipeline", 20, 4.5, 300}}};
-
-json read_json_object(const fs::path& path) {
-    const auto bytes = read_file(path.string(), std::size_t{16} << 20);
-    json parsed = json::parse(bytes.begin(), bytes.end(), nullptr, /*allow_exceptions=*/false);
-    if (parsed.is_discarded() || !parsed.is_object()) throw Error(ErrorCode::input, "is not a JSON object", path.string());
-    return parsed;
-}
-
-template <typename T>
-void read_number(const json& object, const char* key, T low, T high, T& value, const std::string& where) {
-    const auto it = object.find(key);
-    if (it == object.end()) return;
-    if (!it->is_number()) throw Error(ErrorCode::input, std::string("\"") + key + "\" is not a number", where);
-    const double number = it->get<double>();
-    if (!(number >= static_cast<double>(low) && number <= static_cast<double>(high)))
-        throw Error(ErrorCode::input, std::string("\"") + key + "\" is out of range: " + it->dump(), where);
-    value = static_cast<T>(number);
-}
 
 // A list of texts, or one text.
 std::vector<std::string> texts(const json& list, const std::string& key, const std::string& where) {
@@ -83,11 +66,11 @@ Vocabulary read_vocabulary(const json& j, const std::string& where) {
 void read_t2i_json(ModelFolder& m) {
     const fs::path path = fs::path(m.path) / "t2i.json";
     if (!fs::exists(path)) return;
-    const json j = read_json_object(path);
-    read_number(j, "steps", 1, 1000, m.steps, path.string());
-    read_number(j, "cfg_scale", 0.0, 100.0, m.cfg_scale, path.string());
-    read_number(j, "max_prompt_tokens", 2, 4096, m.max_prompt_tokens, path.string());
-    if (const auto it = j.find("vocabulary"); it != j.end()) m.vocabulary = read_vocabulary(*it, path.string());
+    const JsonOptions options = JsonOptions::read(path.string());
+    m.steps = static_cast<int>(options.integer("steps", m.steps, 1, 1000));
+    m.cfg_scale = options.number("cfg_scale", m.cfg_scale, 0.0, 100.0);
+    m.max_prompt_tokens = static_cast<int>(options.integer("max_prompt_tokens", m.max_prompt_tokens, 2, 4096));
+    if (const json* vocabulary = options.find("vocabulary")) m.vocabulary = read_vocabulary(*vocabulary, path.string());
 }
 
 void read_components(const json& index, ModelFolder& m, const std::string& where) {
@@ -136,11 +119,10 @@ ModelFolder read_model_folder(const std::string& path) {
     ModelFolder m;
     m.path = path;
     m.name = fs::weakly_canonical(root).filename().string();
-    const json index = read_json_object(index_path);
-    const auto class_name = index.find("_class_name");
-    if (class_name == index.end() || !class_name->is_string())
-        throw Error(ErrorCode::input, "has no \"_class_name\"", index_path.string());
-    m.pipeline_class = class_name->get<std::string>();
+    const JsonOptions options = JsonOptions::read(index_path.string());
+    const json& index = options.all();
+    if (!options.has("_class_name")) throw options.error("_class_name", "is missing");
+    m.pipeline_class = options.text("_class_name", {});
     const auto* row = std::find_if(known_classes.begin(), known_classes.end(),
                                    [&](const ClassDefaults& c) { return m.pipeline_class == c.name; });
     if (row == known_classes.end()) {
@@ -155,8 +137,7 @@ ModelFolder read_model_folder(const std::string& path) {
     read_components(index, m, index_path.string());
     read_classes(index, m, index_path.string());
     const auto schedule_path = fs::path(m.component("scheduler")) / "scheduler_config.json";
-    const auto schedule = read_file(schedule_path.string(), std::size_t{16} << 20);
-    m.schedule = parse_schedule_config(std::string(schedule.begin(), schedule.end()), schedule_path.string());
+    m.schedule = parse_schedule_config(read_text_file(schedule_path.string(), std::size_t{16} << 20), schedule_path.string());
     read_t2i_json(m);
     return m;
 }

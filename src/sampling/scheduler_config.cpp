@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <nlohmann/json.hpp>
 
+#include "core/json_options.h"
 #include "core/nearest.h"
 #include "sampling/sampler.h"
 #include "sampling/schedule.h"
@@ -15,107 +16,22 @@ namespace t2i {
 
 namespace {
 
-using nlohmann::json;
-
-// Python writes -Infinity, Infinity and NaN, which JSON lacks: they become strings here.
-std::string quote_python_numbers(const std::string& text) {
-    static constexpr std::array<std::string_view, 3> words{"-Infinity", "Infinity", "NaN"};
-    std::string out;
-    bool in_string = false;
-    for (std::size_t i = 0; i < text.size();) {
-        if (in_string && text[i] == '\\') {
-            out += text.substr(i, 2);
-            i += 2;
-            continue;
-        }
-        in_string ^= text[i] == '"';
-        const auto word = in_string ? words.end() : std::find_if(words.begin(), words.end(), [&](std::string_view w) {
-            return text.compare(i, w.size(), w) == 0;
-        });
-        if (word == words.end()) {
-            out += text[i++];
-            continue;
-        }
-        out.append("\"").append(*word).append("\"");
-        i += word->size();
-    }
-    return out;
+// Options that are not implemented must be off.
+void reject_true(const JsonOptions& in, std::initializer_list<const char*> keys) {
+    for (const char* key : keys)
+        if (in.flag(key, false)) throw Error(ErrorCode::input, in_quotes(key) + ": true is not supported", in.where());
 }
-
-class OptionReader {
-  public:
-    OptionReader(const std::string& text, const std::string& where) : where_(where) {
-        if (text.find('\0') != std::string::npos) fail("not valid JSON: contains a NUL byte");
-        constexpr int max_depth = 16;
-        const auto limit_depth = [this](int depth, json::parse_event_t, json&) {
-            if (depth > max_depth) fail("JSON is nested too deeply");
-            return true;
-        };
-        try {
-            options_ = json::parse(quote_python_numbers(text), limit_depth);
-        } catch (const json::exception&) {
-            fail("not valid JSON");
-        }
-        if (!options_.is_object()) fail("not a JSON object");
-    }
-
-    [[noreturn]] void fail(const std::string& problem) const { throw Error(ErrorCode::input, problem, where_); }
-
-    // Null counts as absent, as in diffusers.
-    [[nodiscard]] bool has(const char* key) const { return options_.contains(key) && !options_[key].is_null(); }
-    [[nodiscard]] const json& raw(const char* key) const { return options_[key]; }
-
-    void read(const char* key, bool& value) const {
-        if (!has(key)) return;
-        if (!options_[key].is_boolean()) fail(in_quotes(key) + " must be true or false");
-        value = options_[key].get<bool>();
-    }
-    void read(const char* key, double& value, double least, double most) const {
-        if (!has(key)) return;
-        if (!options_[key].is_number()) fail(in_quotes(key) + " must be a number");
-        value = options_[key].get<double>();
-        if (!(value >= least && value <= most)) fail(in_quotes(key) + " is out of range");
-    }
-    void read(const char* key, int& value, int least, int most) const {
-        if (!has(key)) return;
-        double number = value;
-        read(key, number, least, most);
-        if (number != std::floor(number)) fail(in_quotes(key) + " must be a whole number");
-        value = static_cast<int>(number);
-    }
-    void read(const char* key, std::string& value, std::initializer_list<const char*> allowed) const {
-        if (!has(key)) return;
-        if (!options_[key].is_string()) fail(in_quotes(key) + " must be a string");
-        value = options_[key].get<std::string>();
-        if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) return;
-        std::string list;
-        for (const char* a : allowed) list += (list.empty() ? "" : ", ") + std::string(a);
-        fail(in_quotes(key) + " is " + in_quotes(value) + ", which is not supported (" + list + ")");
-    }
-    // Options that are not implemented must be off.
-    void reject_true(std::initializer_list<const char*> keys) const {
-        for (const char* key : keys) {
-            bool value = false;
-            read(key, value);
-            if (value) fail(in_quotes(key) + ": true is not supported");
-        }
-    }
-    void reject_present(std::initializer_list<const char*> keys) const {
-        for (const char* key : keys)
-            if (has(key)) fail(in_quotes(key) + " is not supported");
-    }
-
-  private:
-    json options_;
-    std::string where_;
-};
+void reject_present(const JsonOptions& in, std::initializer_list<const char*> keys) {
+    for (const char* key : keys)
+        if (in.has(key)) throw in.error(key, "is not supported");
+}
 
 constexpr int max_train_steps = 100'000;  // bounds the tables that a hostile file can ask for
 
-void read_prediction(const OptionReader& in, ScheduleConfig& config, bool allows_flow) {
-    std::string text = "epsilon";
-    if (allows_flow) in.read("prediction_type", text, {"epsilon", "v_prediction", "sample", "flow_prediction"});
-    else in.read("prediction_type", text, {"epsilon", "v_prediction", "sample"});
+void read_prediction(const JsonOptions& in, ScheduleConfig& config, bool allows_flow) {
+    const std::string text = allows_flow
+                                 ? in.text("prediction_type", "epsilon", {"epsilon", "v_prediction", "sample", "flow_prediction"})
+                                 : in.text("prediction_type", "epsilon", {"epsilon", "v_prediction", "sample"});
     config.prediction = text == "epsilon"        ? Prediction::epsilon
                         : text == "v_prediction" ? Prediction::v_prediction
                         : text == "sample"       ? Prediction::sample
@@ -123,103 +39,104 @@ void read_prediction(const OptionReader& in, ScheduleConfig& config, bool allows
 }
 
 // What all classes but flow matching share.
-void read_betas(const OptionReader& in, ScheduleConfig& config) {
-    in.read("beta_start", config.beta_start, 1e-8, 0.5);
-    in.read("beta_end", config.beta_end, config.beta_start, 0.5);
-    in.read("beta_schedule", config.beta_schedule, {"linear", "scaled_linear"});
-    in.read("timestep_spacing", config.timestep_spacing, {"linspace", "leading", "trailing"});
-    in.read("steps_offset", config.steps_offset, 0, config.train_steps);
-    in.reject_true({"rescale_betas_zero_snr"});
-    in.reject_present({"trained_betas"});
+void read_betas(const JsonOptions& in, ScheduleConfig& config) {
+    config.beta_start = in.number("beta_start", config.beta_start, 1e-8, 0.5);
+    config.beta_end = in.number("beta_end", config.beta_end, config.beta_start, 0.5);
+    config.beta_schedule = in.text("beta_schedule", config.beta_schedule, {"linear", "scaled_linear"});
+    config.timestep_spacing = in.text("timestep_spacing", config.timestep_spacing, {"linspace", "leading", "trailing"});
+    config.steps_offset = static_cast<int>(in.integer("steps_offset", config.steps_offset, 0, config.train_steps));
+    reject_true(in, {"rescale_betas_zero_snr"});
+    reject_present(in, {"trained_betas"});
 }
 
 // DDIM and DDPM clip x0 to ±1 unless told not to, which suits pictures but ruins latents.
-void reject_clipping(const OptionReader& in, const ScheduleConfig& config) {
-    in.reject_true({"thresholding", "clip_sample"});
+void reject_clipping(const JsonOptions& in, const ScheduleConfig& config) {
+    reject_true(in, {"thresholding", "clip_sample"});
     if (!in.has("clip_sample")) {
-        in.fail("\"clip_sample\" is absent, and the default of " + config.class_name +
-                ", true, is not supported; set it to false");
+        throw Error(
+            ErrorCode::input,
+            "\"clip_sample\" is absent, and the default of " + config.class_name + ", true, is not supported; set it to false",
+            in.where());
     }
 }
 
-void read_ddim(const OptionReader& in, ScheduleConfig& config) {
+void read_ddim(const JsonOptions& in, ScheduleConfig& config) {
     config.timestep_spacing = "leading";
     read_betas(in, config);
     read_prediction(in, config, /*allows_flow=*/false);
     reject_clipping(in, config);
-    in.read("set_alpha_to_one", config.set_alpha_to_one);
+    config.set_alpha_to_one = in.flag("set_alpha_to_one", config.set_alpha_to_one);
 }
 
-void read_ddpm(const OptionReader& in, ScheduleConfig& config) {
+void read_ddpm(const JsonOptions& in, ScheduleConfig& config) {
     config.timestep_spacing = "leading";
     read_betas(in, config);
     read_prediction(in, config, /*allows_flow=*/false);
     reject_clipping(in, config);
-    in.read("variance_type", config.variance_type, {"fixed_small", "fixed_small_log", "fixed_large"});
+    config.variance_type = in.text("variance_type", config.variance_type, {"fixed_small", "fixed_small_log", "fixed_large"});
 }
 
 // Clipping λ shortens the grid only where the schedule reaches below the bound.
-void check_lambda_clip(const OptionReader& in, const ScheduleConfig& config) {
+void check_lambda_clip(const JsonOptions& in, const ScheduleConfig& config) {
     constexpr const char* key = "lambda_min_clipped";
-    if (!in.has(key) || in.raw(key) == "-Infinity") return;
-    double bound = 0.0;
-    in.read(key, bound, -1e30, 1e30);
+    if (!in.has(key) || *in.find(key) == "-Infinity") return;
+    const double bound = in.number(key, {}, -1e30, 1e30);
     const double least_lambda = -std::log(static_cast<double>(sigmas_of(alphas_cumprod(config)).back()));
-    if (bound > least_lambda) in.fail("\"lambda_min_clipped\" above the schedule's smallest log-SNR is not supported");
+    if (bound > least_lambda) throw in.error(key, "above the schedule's smallest log-SNR is not supported");
 }
 
-void read_dpmsolver(const OptionReader& in, ScheduleConfig& config) {
+void read_dpmsolver(const JsonOptions& in, ScheduleConfig& config) {
     read_betas(in, config);
     read_prediction(in, config, /*allows_flow=*/true);
-    in.reject_true({"thresholding", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "use_dynamic_shifting"});
-    in.reject_present({"variance_type"});
-    in.read("solver_order", config.solver_order, 1, 3);
-    if (config.solver_order == 3) in.fail("\"solver_order\" 3 is not supported (1, 2)");
-    in.read("algorithm_type", config.algorithm_type, {"dpmsolver++", "sde-dpmsolver++"});
-    in.read("solver_type", config.solver_type, {"midpoint", "heun", "logrho", "bh1", "bh2"});
+    reject_true(in, {"thresholding", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "use_dynamic_shifting"});
+    reject_present(in, {"variance_type"});
+    config.solver_order = static_cast<int>(in.integer("solver_order", config.solver_order, 1, 3));
+    if (config.solver_order == 3) throw Error(ErrorCode::input, "\"solver_order\" 3 is not supported (1, 2)", in.where());
+    config.algorithm_type = in.text("algorithm_type", config.algorithm_type, {"dpmsolver++", "sde-dpmsolver++"});
+    config.solver_type = in.text("solver_type", config.solver_type, {"midpoint", "heun", "logrho", "bh1", "bh2"});
     if (config.solver_type != "heun") config.solver_type = "midpoint";  // diffusers reads the other names so
-    in.read("lower_order_final", config.lower_order_final);
-    in.read("euler_at_final", config.euler_at_final);
-    in.read("use_karras_sigmas", config.karras_sigmas);
-    in.read("use_flow_sigmas", config.flow_sigmas);
-    in.read("flow_shift", config.flow_shift, 1e-3, 1e3);
-    in.read("final_sigmas_type", config.final_sigmas_type, {"zero", "sigma_min"});
-    if (config.karras_sigmas && config.flow_sigmas) in.fail("\"use_karras_sigmas\" and \"use_flow_sigmas\" exclude each other");
+    config.lower_order_final = in.flag("lower_order_final", config.lower_order_final);
+    config.euler_at_final = in.flag("euler_at_final", config.euler_at_final);
+    config.karras_sigmas = in.flag("use_karras_sigmas", config.karras_sigmas);
+    config.flow_sigmas = in.flag("use_flow_sigmas", config.flow_sigmas);
+    config.flow_shift = in.number("flow_shift", config.flow_shift, 1e-3, 1e3);
+    config.final_sigmas_type = in.text("final_sigmas_type", config.final_sigmas_type, {"zero", "sigma_min"});
+    if (config.karras_sigmas && config.flow_sigmas)
+        throw Error(ErrorCode::input, "\"use_karras_sigmas\" and \"use_flow_sigmas\" exclude each other", in.where());
     if (config.prediction == Prediction::flow && !config.flow_sigmas) {
-        in.fail("\"prediction_type\" flow_prediction needs \"use_flow_sigmas\": true");
+        throw Error(ErrorCode::input, "\"prediction_type\" flow_prediction needs \"use_flow_sigmas\": true", in.where());
     }
     check_lambda_clip(in, config);
 }
 
-void read_euler(const OptionReader& in, ScheduleConfig& config) {
+void read_euler(const JsonOptions& in, ScheduleConfig& config) {
     read_betas(in, config);
     read_prediction(in, config, /*allows_flow=*/false);
-    in.reject_true({"use_exponential_sigmas", "use_beta_sigmas"});
-    in.reject_present({"sigma_min", "sigma_max"});
-    in.read("use_karras_sigmas", config.karras_sigmas);
-    in.read("final_sigmas_type", config.final_sigmas_type, {"zero", "sigma_min"});
-    std::string text;
-    in.read("interpolation_type", text, {"linear"});
-    in.read("timestep_type", text, {"discrete"});
+    reject_true(in, {"use_exponential_sigmas", "use_beta_sigmas"});
+    reject_present(in, {"sigma_min", "sigma_max"});
+    config.karras_sigmas = in.flag("use_karras_sigmas", config.karras_sigmas);
+    config.final_sigmas_type = in.text("final_sigmas_type", config.final_sigmas_type, {"zero", "sigma_min"});
+    static_cast<void>(in.text("interpolation_type", "linear", {"linear"}));
+    static_cast<void>(in.text("timestep_type", "discrete", {"discrete"}));
 }
 
-void read_euler_ancestral(const OptionReader& in, ScheduleConfig& config) {
+void read_euler_ancestral(const JsonOptions& in, ScheduleConfig& config) {
     read_betas(in, config);
     read_prediction(in, config, /*allows_flow=*/false);
 }
 
-void read_flow_euler(const OptionReader& in, ScheduleConfig& config) {
+void read_flow_euler(const JsonOptions& in, ScheduleConfig& config) {
     config.prediction = Prediction::flow;
     config.flow_sigmas = true;
-    in.read("shift", config.flow_shift, 1e-3, 1e3);
-    in.reject_true({"use_dynamic_shifting", "invert_sigmas", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas",
-                    "stochastic_sampling"});
-    in.reject_present({"shift_terminal"});
+    config.flow_shift = in.number("shift", config.flow_shift, 1e-3, 1e3);
+    reject_true(in, {"use_dynamic_shifting", "invert_sigmas", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas",
+                     "stochastic_sampling"});
+    reject_present(in, {"shift_terminal"});
 }
 
 struct ClassRow {
     const char* name;
-    void (*read)(const OptionReader&, ScheduleConfig&);
+    void (*read)(const JsonOptions&, ScheduleConfig&);
 };
 constexpr std::array<ClassRow, 6> classes{{
     {"DPMSolverMultistepScheduler", read_dpmsolver},
@@ -233,17 +150,18 @@ constexpr std::array<ClassRow, 6> classes{{
 }  // namespace
 
 ScheduleConfig parse_schedule_config(const std::string& json, const std::string& where) {
-    const OptionReader in(json, where);
-    if (!in.has("_class_name") || !in.raw("_class_name").is_string()) in.fail("\"_class_name\" is missing");
+    const JsonOptions in = JsonOptions::parse(json, where);
+    if (!in.has("_class_name")) throw in.error("_class_name", "is missing");
     ScheduleConfig config;
-    config.class_name = in.raw("_class_name").get<std::string>();
+    config.class_name = in.text("_class_name", {});
     const auto row = std::find_if(classes.begin(), classes.end(), [&](const ClassRow& r) { return r.name == config.class_name; });
     if (row == classes.end()) {
         std::string list;
         for (const ClassRow& r : classes) list += (list.empty() ? "" : ", ") + std::string(r.name);
-        in.fail("the scheduler class " + in_quotes(config.class_name) + " is not supported (" + list + ")");
+        throw Error(ErrorCode::input, "the scheduler class " + in_quotes(config.class_name) + " is not supported (" + list + ")",
+                    in.where());
     }
-    in.read("num_train_timesteps", config.train_steps, 1, max_train_steps);
+    config.train_steps = static_cast<int>(in.integer("num_train_timesteps", config.train_steps, 1, max_train_steps));
     row->read(in, config);
     return config;
 }

@@ -16,11 +16,6 @@ namespace {
 using Ids = std::vector<std::int32_t>;
 constexpr std::int64_t no_limit = 100000;
 
-std::string read_bytes(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-
 std::string message_of(const std::function<void()>& f) {
     try {
         f();
@@ -36,7 +31,7 @@ std::string message_of(const std::function<void()>& f) {
 TEST_CASE("T5's published vocabulary gives the ids of transformers") {
     const auto folder = shared_data("weights/t5");
     if (!folder) return;
-    const std::string model = read_bytes(*folder / "spiece.model");
+    const std::string model = file_text((*folder / "spiece.model").string());
     const auto modern = load_tokenizer(folder->string());
     const auto defaults = make_t5_tokenizer(model, {}, "spiece.model");
     CHECK(modern->vocabulary() == 32100);
@@ -62,7 +57,7 @@ TEST_CASE("T5's published vocabulary gives the ids of transformers") {
 }
 
 TEST_CASE("A small vocabulary gives the ids of transformers") {
-    const std::string model = read_bytes(source_folder() / "tests" / "golden" / "vocabulary.model");
+    const std::string model = file_text((source_folder() / "tests" / "golden" / "vocabulary.model").string());
     const auto modern = make_t5_tokenizer(model, {.legacy = false, .extra_ids = 0, .added_tokens = {}}, "spiece.model");
     const auto legacy = make_t5_tokenizer(model, {.legacy = true, .extra_ids = 0, .added_tokens = {}}, "spiece.model");
     const auto golden = read_manifest("tokenizer");
@@ -99,13 +94,14 @@ TEST_CASE("A broken SentencePiece model is an error that names its file") {
         CHECK(
             message_of([&] { (void)make_t5_tokenizer(bytes, {}, "folder/spiece.model"); }).starts_with("folder/spiece.model: "));
     const TempFolder empty;
-    CHECK(message_of([&] { (void)load_tokenizer(empty.path().string()); }).ends_with("spiece.model: cannot be read"));
+    CHECK(message_of([&] { (void)load_tokenizer(empty.path().string()); }).find("spiece.model: cannot be read") !=
+          std::string::npos);
 }
 
 TEST_CASE("A truncated or damaged vocabulary is refused or still tokenizes") {
     const auto folder = shared_data("weights/t5");
     if (!folder) return;
-    const std::string model = read_bytes(*folder / "spiece.model");
+    const std::string model = file_text((*folder / "spiece.model").string());
     for (std::size_t i = 1; i < 24; ++i) {
         const std::string part = model.substr(0, model.size() * i / 24);
         try {

@@ -179,7 +179,7 @@ TEST_CASE("schedule config: what is not supported is rejected by name") {
         {config_of(dpm, R"("prediction_type":"flow_prediction")"), "use_flow_sigmas"},
         {config_of(dpm, R"("num_train_timesteps":0)"), "\"num_train_timesteps\" is out of range"},
         {config_of(dpm, R"("num_train_timesteps":10.5)"), "must be a whole number"},
-        {config_of(dpm, R"("num_train_timesteps":"1000")"), "must be a number"},
+        {config_of(dpm, R"("num_train_timesteps":"1000")"), "must be a whole number"},
         {config_of(dpm, R"("beta_start":NaN)"), "must be a number"},
         {config_of(dpm, R"("beta_start":-1)"), "out of range"},
         {config_of(dpm, R"("use_karras_sigmas":1)"), "must be true or false"},
