@@ -64,6 +64,7 @@ struct ModelInfo {
     std::string sampler;          // default sampling method
     std::string device, dtype;    // "cpu", "f32"
     std::string runs_on;          // one line: what computes, threads, dtype
+    std::string hardware{};       // instruction set, or GPU and its libraries: same dtype and build make the same bits on it
 };
 
 // Wall time of the last generate() by stage, milliseconds, and the work in the denoiser.

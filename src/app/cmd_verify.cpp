@@ -15,13 +15,17 @@ namespace t2i::app {
 namespace {
 
 constexpr const char* footer =
-    "On the CPU a picture is the same to the last bit on any machine; another device or dtype may differ by a level or two "
-    "(--tolerance).\n"
+    "A picture comes out the same to the last bit on the same device, instruction set (or GPU and its libraries), dtype and "
+    "build of t2i, with any\n"
+    "number of threads; its metadata names them. Elsewhere it may differ by a level or two (--tolerance), and this command says "
+    "what was another.\n"
+    "--dtype auto takes another dtype on another machine: name the one that the metadata names.\n"
     "Exit codes: 0 all are the same, 2 usage, 3 one is not, or has no parameters, or is of another model; 4 device or memory.";
 
 struct Difference {
     int levels = 0;                  // the largest, of 255
     std::size_t values = 0, of = 0;  // how many differ, of how many
+    std::string origin{};            // what was made otherwise, for a person
 };
 
 Difference compare(const Image& a, const Image& b) {
@@ -62,7 +66,10 @@ Difference verify(Pipeline& pipeline, const std::string& path) {
         throw Error(ErrorCode::input,
                     "is " + std::to_string(before.width) + "x" + std::to_string(before.height) + ", not of its parameters' size",
                     path);
-    return compare(before, after.front());
+    Difference d = compare(before, after.front());
+    const std::string other = differences(p.origin, origin_of(info));
+    d.origin = other.empty() ? "made with the hardware, dtype and build of here" : "made with " + other;
+    return d;
 }
 
 }  // namespace
@@ -87,8 +94,8 @@ int run_verify(const std::vector<std::string>& arguments) {
         const Difference d = verify(pipeline, path);
         if (d.values == 0) std::printf("%s: the same\n", path.c_str());
         else
-            std::printf("%s: up to %d levels of 255 apart, in %.2f %% of its values\n", path.c_str(), d.levels,
-                        100.0 * static_cast<double>(d.values) / static_cast<double>(d.of));
+            std::printf("%s: up to %d levels of 255 apart, in %.2f %% of its values; %s\n", path.c_str(), d.levels,
+                        100.0 * static_cast<double>(d.values) / static_cast<double>(d.of), d.origin.c_str());
         std::fflush(stdout);
         different += d.levels > tolerance ? 1 : 0;
     }

@@ -179,8 +179,11 @@ using WorkStamp = std::uint64_t;
 class Backend {
   public:
     virtual ~Backend() = default;
-    [[nodiscard]] virtual std::string_view name() const = 0;            // "ref", "cpu"
-    [[nodiscard]] virtual std::string description() const = 0;          // for the one line that says what runs where
+    [[nodiscard]] virtual std::string_view name() const = 0;    // "ref", "cpu"
+    [[nodiscard]] virtual std::string description() const = 0;  // for the one line that says what runs where
+    // What the last bits of its results depend on besides dtype and build, one line: the instruction set, or the GPU and its
+    // libraries. Not the number of threads.
+    [[nodiscard]] virtual std::string hardware() const { return description(); }
     [[nodiscard]] virtual bool supports(Op op, DType dtype) const = 0;  // dtype: that of the activations
     [[nodiscard]] virtual bool is_quicker_in_bf16() const { return supports(Op::linear, DType::bf16); }
     [[nodiscard]] virtual Device device() const { return Device::host; }  // of the memory that allocate() gives
@@ -192,7 +195,7 @@ class Backend {
     // is for the few who look across; on a backend that works at once (the defaults) it costs nothing.
     [[nodiscard]] virtual Buffer allocate_staging(std::size_t bytes) {
         return Buffer::host(bytes);
-    }                                                                                           // host memory copied quickly
+    }  // host memory copied quickly
     virtual void copy_queued(const TensorView& from, const TensorView& to) { copy(from, to); }  // done when a later mark is
     virtual WorkMark mark() { return 0; }
     virtual void wait(WorkMark) {}           // until everything handed over before that mark is done; throws what failed in it

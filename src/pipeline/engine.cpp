@@ -80,7 +80,8 @@ Engine::Engine(const PipelineOptions& options)
              .device = std::string(backend_->name()),
              .dtype = std::string(name_of(compute_)),
              .runs_on = backend_->description() + ", " + std::string(name_of(compute_)) +
-                        (choice.reason.empty() ? "" : " (no GPU: " + choice.reason + ")")};
+                        (choice.reason.empty() ? "" : " (no GPU: " + choice.reason + ")"),
+             .hardware = backend_->hardware()};
 }
 
 Engine::~Engine() {

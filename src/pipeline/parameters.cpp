@@ -1,6 +1,6 @@
 #include "pipeline/parameters.h"
 
-#include <charconv>
+#include <array>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -60,12 +60,9 @@ Fields read_fields(std::string_view line, const std::string& where) {
 
 template <typename T>
 T number(std::string_view text, const char* name, const std::string& where) {
-    T value{};
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size())
-        throw Error(ErrorCode::input,
-                    std::string("parameters: ") + name + " " + in_quotes(text) + " is not a number of its range", where);
-    return value;
+    if (const auto value = parse_number<T>(text)) return *value;
+    throw Error(ErrorCode::input, std::string("parameters: ") + name + " " + in_quotes(text) + " is not a number of its range",
+                where);
 }
 
 const std::string& needed(const Fields& fields, const char* name, const std::string& where) {
@@ -79,7 +76,44 @@ std::string optional(const Fields& fields, const char* name) {
     return it == fields.end() ? std::string() : it->second;
 }
 
+struct OriginRow {
+    const char* name;  // in the text
+    const char* word;  // in a sentence
+    std::string Origin::* value;
+};
+constexpr std::array<OriginRow, 5> origin_rows{{{"Device", "device", &Origin::device},
+                                                {"Hardware", "hardware", &Origin::hardware},
+                                                {"Dtype", "dtype", &Origin::dtype},
+                                                {"Version", "version", &Origin::version},
+                                                {"Compiler", "compiler", &Origin::compiler}}};
+
 }  // namespace
+
+Origin origin_of(const ModelInfo& info) {
+#ifdef __clang__
+    constexpr const char* compiler = "clang " __clang_version__;
+#else
+    constexpr const char* compiler = "gcc " __VERSION__;
+#endif
+    return {.device = info.device,
+            .hardware = info.hardware,
+            .dtype = info.dtype,
+            .version = "t2i " T2I_VERSION,
+            .compiler = compiler};
+}
+
+std::string differences(const Origin& then, const Origin& here) {
+    const auto kind = [](const OriginRow& row, const std::string& value) {
+        return row.value == &Origin::device ? value.substr(0, value.find(':')) : value;
+    };
+    std::string text;
+    for (const OriginRow& row : origin_rows) {
+        const std::string a = kind(row, then.*row.value), b = kind(row, here.*row.value);
+        if (a == b) continue;
+        text += (text.empty() ? "" : "; ") + std::string(row.word) + " " + (a.empty() ? "unknown" : a) + ", here " + b;
+    }
+    return text;
+}
 
 std::string parameters_text(const ResolvedRequest& r, const ModelInfo& info, std::uint64_t seed) {
     std::string text = r.prompt;
@@ -88,8 +122,11 @@ std::string parameters_text(const ResolvedRequest& r, const ModelInfo& info, std
     if (!r.scheduler.empty()) text += ", Schedule type: " + field(r.scheduler);
     text += ", CFG scale: " + number_text(r.cfg_scale) + ", Seed: " + std::to_string(seed) +
             ", Size: " + std::to_string(r.width) + "x" + std::to_string(r.height) + ", Model hash: " + info.hash +
-            ", Model: " + field(info.name) + ", Device: " + field(info.device) + ", Dtype: " + info.dtype +
-            ", Version: t2i " T2I_VERSION;
+            ", Model: " + field(info.name);
+    const Origin origin = origin_of(info);
+    for (const OriginRow& row : origin_rows)
+        if (const std::string& value = origin.*row.value; !value.empty())
+            text += std::string(", ") + row.name + ": " + field(value);
     return text;
 }
 
@@ -117,8 +154,7 @@ Parameters read_parameters(std::string_view text, const std::string& where) {
     r.scheduler = optional(fields, "Schedule type");
     p.model = optional(fields, "Model");
     p.hash = optional(fields, "Model hash");
-    p.device = optional(fields, "Device");
-    p.dtype = optional(fields, "Dtype");
+    for (const OriginRow& row : origin_rows) p.origin.*row.value = optional(fields, row.name);
     return p;
 }
 

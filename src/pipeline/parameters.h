@@ -11,9 +11,21 @@ namespace t2i {
 // "PROMPT\nNegative prompt: …\nSteps: 20, Sampler: dpm++2m, CFG scale: 4, Seed: 42, Size: 256x256, Model hash: …, …"
 [[nodiscard]] std::string parameters_text(const ResolvedRequest& r, const ModelInfo& info, std::uint64_t seed);
 
+// What the bits of a picture depend on besides model and request. Where all of it is the same, so is the picture; elsewhere
+// sums are taken in another order, and values may be a level or two of 255 apart.
+struct Origin {
+    std::string device, hardware, dtype, version, compiler;  // "" where a text has none
+};
+// This build on what the pipeline of `info` runs on.
+[[nodiscard]] Origin origin_of(const ModelInfo& info);
+// "hardware AVX2, here AVX3; dtype bf16, here f32"; empty when nothing differs. What `then` does not know is "unknown". Of a
+// device its kind counts: two GPUs of a kind are told apart by their hardware.
+[[nodiscard]] std::string differences(const Origin& then, const Origin& here);
+
 struct Parameters {
-    GenerateRequest request;                 // one picture, with steps, width and height set
-    std::string model, hash, device, dtype;  // as written; "" where the text has none
+    GenerateRequest request;  // one picture, with steps, width and height set
+    std::string model, hash;  // as written; "" where the text has none
+    Origin origin;
 };
 
 // The reverse of parameters_text(); fields of other programs are passed over. The last line that begins with "Steps: " and the

@@ -26,6 +26,7 @@ TEST_CASE("parameters: a request comes back from its text") {
     info.hash = "0123456789";
     info.device = "cuda:0";
     info.dtype = "bf16";
+    info.hardware = "NVIDIA H100 (CUDA 13.0, cuDNN 9.1)";
     struct Case {
         std::string prompt, negative, scheduler;
     };
@@ -49,9 +50,37 @@ TEST_CASE("parameters: a request comes back from its text") {
         CHECK(p.request.sampler == "dpm++2m");
         CHECK(p.model == info.name);
         CHECK(p.hash == info.hash);
-        CHECK(p.device == "cuda:0");
-        CHECK(p.dtype == "bf16");
+        CHECK(p.origin.device == "cuda:0");
+        CHECK(p.origin.dtype == "bf16");
+        CHECK(p.origin.hardware == info.hardware);
+        CHECK(p.origin.version.starts_with("t2i "));
+        CHECK_FALSE(p.origin.compiler.empty());
+        CHECK(differences(p.origin, origin_of(info)).empty());
     }
+}
+
+TEST_CASE("parameters: what was made otherwise is named") {
+    ModelInfo info;
+    info.device = "cuda:0";
+    info.hardware = "AVX3";
+    info.dtype = "f32";
+    const Origin here = origin_of(info);
+    Origin then = here;
+    then.device = "cuda:1";
+    CHECK(differences(then, here).empty());
+    then.device = "cpu";
+    CHECK(differences(then, here) == "device cpu, here cuda");
+    then = here;
+    then.hardware = "AVX2";
+    then.dtype = "bf16";
+    CHECK(differences(then, here) == "hardware AVX2, here AVX3; dtype bf16, here f32");
+    then = here;
+    then.hardware.clear();
+    then.version = "t2i 0";
+    CHECK(differences(then, here) == "hardware unknown, here AVX3; version t2i 0, here " + here.version);
+    then = here;
+    then.compiler = "clang 1";
+    CHECK(differences(then, here) == "compiler clang 1, here " + here.compiler);
 }
 
 TEST_CASE("parameters: other programs' fields are passed over") {

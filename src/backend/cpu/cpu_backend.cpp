@@ -46,11 +46,12 @@ class CpuBackend final : public Backend {
 
     std::string_view name() const override { return "cpu"; }
     std::string description() const override {
-        return "CPU, " + std::to_string(workers_.threads()) + (workers_.threads() == 1 ? " thread, " : " threads, ") +
-               cpu::simd_target_name() +
-               (bf16_ == cpu::Bf16Kernel::amx      ? ", bf16 by AMX"
-                : bf16_ == cpu::Bf16Kernel::avx512 ? ", bf16 by AVX-512"
-                                                   : "");
+        return "CPU, " + std::to_string(workers_.threads()) + (workers_.threads() == 1 ? " thread, " : " threads, ") + hardware();
+    }
+    std::string hardware() const override {
+        return cpu::simd_target_name() + std::string(bf16_ == cpu::Bf16Kernel::amx      ? ", bf16 by AMX"
+                                                     : bf16_ == cpu::Bf16Kernel::avx512 ? ", bf16 by AVX-512"
+                                                                                        : "");
     }
     bool supports(Op op, DType dtype) const override {
         const bool product = op == Op::linear || op == Op::conv2d;
