@@ -78,7 +78,7 @@ BatchTime time_batch(Engine& engine, const GenerateRequest& request, int n, int 
     engine.times() = {};
     const auto start = std::chrono::steady_clock::now();
     const batch::Status status = runner.run();
-    if (interrupt.asked()) throw Error(ErrorCode::interrupted, "interrupted");
+    if (interrupt.requested()) throw Error(ErrorCode::interrupted, "interrupted");
     const auto made = static_cast<double>(std::max<std::int64_t>(status.made, 1));
     return {elapsed_ms(start) / made, status.denoise_s * 1e3 / made, status.together};
 }

@@ -11,6 +11,7 @@
 #include "batch/dry_run.h"
 #include "batch/folder.h"
 #include "batch/runner.h"
+#include "core/number_text.h"
 #include "t2i/error.h"
 
 namespace t2i::app {
@@ -80,8 +81,7 @@ void add_flags(CLI::App& app, Arguments& a) {
 
 int engine_batch(const std::string& text) {
     if (text == "auto") return 0;
-    const bool digits = !text.empty() && text.size() <= 4 && text.find_first_not_of("0123456789") == std::string::npos;
-    const int value = digits ? std::stoi(text) : 0;
+    const int value = parse_number<int>(text).value_or(0);
     if (value < 1 || value > 4096)
         throw Error(ErrorCode::usage, "\"" + text + "\" is neither auto nor a number from 1 to 4096", "--engine-batch");
     return value;
@@ -174,7 +174,7 @@ int run_batch(const std::vector<std::string>& arguments) {
     batch::Runner runner(engine, a.batch, reporter, interrupt);
     reporter.started(about);
     const batch::Status status = runner.run();
-    if (interrupt.asked()) return static_cast<int>(ErrorCode::interrupted);
+    if (interrupt.requested()) return static_cast<int>(ErrorCode::interrupted);
     return status.failed > 0 ? static_cast<int>(ErrorCode::partial) : 0;
 }
 

@@ -49,7 +49,7 @@ Interrupt::~Interrupt() {
     }
 }
 
-bool Interrupt::asked() const {
+bool Interrupt::requested() const {
     return signals.load() > 0;
 }
 

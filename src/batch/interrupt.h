@@ -11,8 +11,8 @@ class Interrupt {
     Interrupt(const Interrupt&) = delete;
     Interrupt& operator=(const Interrupt&) = delete;
 
-    [[nodiscard]] bool asked() const;
-    // Becomes readable when asked: for poll().
+    [[nodiscard]] bool requested() const;
+    // Becomes readable when requested: for poll().
     [[nodiscard]] int fd() const;
 };
 

@@ -101,7 +101,7 @@ Status Runner::run() {
         fail(std::current_exception());
     }
     const Status last = status();
-    reporter_.summary(last, interrupt_.asked());
+    reporter_.summary(last, interrupt_.requested());
     if (failure_) std::rethrow_exception(failure_);
     return last;
 }
@@ -141,11 +141,11 @@ void Runner::read() {
                                    options_.input == "-" ? "standard input" : options_.input);
     Preparer preparer(engine_, index_, prepare_options(options_, info_));
     PromptEntry entry;
-    while (!interrupt_.asked() && !failed_ && file->next(entry)) {
+    while (!interrupt_.requested() && !failed_ && file->next(entry)) {
         if (file->size_bytes() > 0) read_permille_ = static_cast<std::int64_t>(file->bytes_read() * 1000 / file->size_bytes());
         read_entry(entry, preparer);
     }
-    if (!interrupt_.asked()) read_permille_ = 1000;
+    if (!interrupt_.requested()) read_permille_ = 1000;
     requests_.close();
 }
 

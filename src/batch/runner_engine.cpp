@@ -24,7 +24,7 @@ void Runner::make() {
     while (true) {
         if (planner.is_empty() && requests_.size() == 0) settle();  // nothing keeps what is made while it waits
         fill(planner);
-        if (interrupt_.asked() || failed_) break;
+        if (interrupt_.requested() || failed_) break;
         auto batch = planner.take(together);
         if (batch.empty()) break;
         make_batch(std::move(batch));
@@ -43,7 +43,7 @@ void Runner::settle() {
 void Runner::fill(Planner& planner) {
     const auto together = [this](const Settings& settings) { return tuner_.together(load_of(settings)); };
     const auto begin = Clock::now();
-    while (!planner.is_full() && !interrupt_.asked()) {
+    while (!planner.is_full() && !interrupt_.requested()) {
         if (planner.has_full_batch(together) && requests_.size() == 0) break;
         auto picture = planner.is_empty() ? requests_.pop() : requests_.pop_unless_idle(patience);
         if (!picture) break;
