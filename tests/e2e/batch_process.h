@@ -1,10 +1,7 @@
-// Runs of `t2i batch` that a test watches, signals and kills, and what they leave in their folder.
+// Runs of `t2i batch`, and what they leave in their folder.
 #pragma once
 
-#include <sys/types.h>
-
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -12,30 +9,6 @@
 #include "support/run_t2i.h"
 
 namespace t2i::test {
-
-// The program, running. Killed when the test leaves it behind.
-class Process {
-  public:
-    // Arguments as given. input: what standard input reads from, -1 for nothing; environment: NAME=value added to ours.
-    explicit Process(std::vector<std::string> arguments, int input = -1, const std::vector<std::string>& environment = {});
-    ~Process();
-    Process(const Process&) = delete;
-    Process& operator=(const Process&) = delete;
-
-    void signal(int number) const;
-    // Checks a condition every millisecond until it holds or the program ends. False: it ended, or four minutes passed.
-    bool wait_until(const std::function<bool()>& condition);
-    [[nodiscard]] Outcome wait();
-    [[nodiscard]] std::string standard_error() const;
-    [[nodiscard]] std::size_t resident_kib() const;  // memory in use now
-
-  private:
-    bool has_ended();
-    std::filesystem::path scratch_;
-    pid_t pid_ = -1;
-    int status_ = -1;
-    bool ended_ = false;
-};
 
 // `t2i batch` with the tiny model and few steps.
 [[nodiscard]] std::vector<std::string> batch_arguments(const std::string& file, const std::string& folder,

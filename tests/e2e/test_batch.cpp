@@ -211,7 +211,7 @@ TEST_CASE("batch: standard input is read as it comes") {
     const fs::path out = folder / "out";
     std::array<int, 2> pipe{};
     REQUIRE(::pipe2(pipe.data(), O_CLOEXEC) == 0);
-    Process run(batch_arguments("-", out.string()), pipe[0]);
+    Process run(batch_arguments("-", out.string()), {.input = pipe[0]});
     ::close(pipe[0]);
     const auto send = [&](const std::string& line) {
         REQUIRE(::write(pipe[1], line.data(), line.size()) == static_cast<ssize_t>(line.size()));

@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "e2e/tiny_model.h"
 #include "support/catch.h"
 #include "support/files.h"
 #include "support/fixture.h"
@@ -12,19 +13,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A DiT pipeline of 64x64 pictures, made at the first call.
-const fs::path& dit_model() {
-    static const TempFolder holder;
-    static const fs::path path = [] {
-        const fs::path folder = holder.path() / "dit-64";
-        write_pipeline(read_manifest("dit")["pictures"].front()["pipeline"], folder);
-        return folder;
-    }();
-    return path;
-}
-
 Outcome draw(const std::string& prompt, const std::string& out, const std::vector<std::string>& more = {}) {
-    std::vector<std::string> arguments{"-m", dit_model().string(), "--steps", "3", "-p", prompt, "-o", out};
+    std::vector<std::string> arguments{"-m", tiny_class_model().string(), "--steps", "3", "-p", prompt, "-o", out};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return run_t2i(arguments);
 }
@@ -73,7 +63,7 @@ TEST_CASE("classes: the parameters chunk and the folder as inspect prints them")
     CHECK(run_t2i({"inspect", folder / "a.png"})
               .out.starts_with(
                   "golden retriever\nNegative prompt: crane\nSteps: 3, Sampler: ddim, CFG scale: 4, Seed: 9, Size: 64x64, "));
-    const Outcome inspect = run_t2i({"inspect", dit_model().string()});
+    const Outcome inspect = run_t2i({"inspect", tiny_class_model().string()});
     CHECK(inspect.code == 0);
     for (const char* part : {"DiTTransformer2DModel", "50 steps, cfg-scale 4", "name or the number of a class",
                              "class 207      \"golden retriever\""})
@@ -98,8 +88,8 @@ TEST_CASE("classes: an unknown one is one line with the nearest names, and no fi
 TEST_CASE("classes: a prompt file draws what it can and lists the classes that are unknown") {
     const TempFolder folder;
     write_file(folder / "a.txt", "207\ntench\nspaceship\n--prompt crane --negative_prompt tench --seed 3\n");
-    const Outcome run = run_t2i(
-        {"batch", folder / "a.txt", "-o", folder / "out", "-m", dit_model().string(), "--steps", "2", "--engine-batch", "4"});
+    const Outcome run = run_t2i({"batch", folder / "a.txt", "-o", folder / "out", "-m", tiny_class_model().string(), "--steps",
+                                 "2", "--engine-batch", "4"});
     INFO(run.err);
     CHECK(run.code == 5);
     std::size_t pictures = 0;
@@ -112,7 +102,7 @@ TEST_CASE("classes: a prompt file draws what it can and lists the classes that a
 TEST_CASE("classes: a folder whose id2label is broken names it") {
     const TempFolder folder;
     const fs::path model = folder.path() / "model";
-    fs::copy(dit_model(), model, fs::copy_options::recursive);
+    fs::copy(tiny_class_model(), model, fs::copy_options::recursive);
     auto index = nlohmann::json::parse(file_text((model / "model_index.json").string()));
     const auto refused = [&](const nlohmann::json& id2label, const std::string& part) {
         index["id2label"] = id2label;
@@ -136,7 +126,7 @@ TEST_CASE("classes: a folder whose id2label is broken names it") {
 }
 
 TEST_CASE("classes: bench times the model, and one with random weights") {
-    const Outcome model = run_t2i({"bench", "-m", dit_model().string(), "--steps", "2", "--runs", "1", "--warm-ups", "0"});
+    const Outcome model = run_t2i({"bench", "-m", tiny_class_model().string(), "--steps", "2", "--runs", "1", "--warm-ups", "0"});
     INFO(model.err);
     CHECK(model.code == 0);
     CHECK(model.out.find("denoise, 2 steps with CFG") != std::string::npos);

@@ -1,16 +1,28 @@
 #include "e2e/tiny_model.h"
 
+#include <nlohmann/json.hpp>
+
 namespace t2i::test {
 
 namespace fs = std::filesystem;
 
-const fs::path& tiny_model() {
+namespace {
+
+fs::path write_model(const std::string& name, const nlohmann::json& pipeline) {
     static const TempFolder holder;
-    static const fs::path path = [] {
-        const fs::path folder = holder.path() / "tiny-64";
-        write_pipeline(read_manifest("pipeline")["cases"].front()["pipeline"], folder);
-        return folder;
-    }();
+    write_pipeline(pipeline, holder.path() / name);
+    return holder.path() / name;
+}
+
+}  // namespace
+
+const fs::path& tiny_model() {
+    static const fs::path path = write_model("tiny-64", read_manifest("pipeline")["cases"].front()["pipeline"]);
+    return path;
+}
+
+const fs::path& tiny_class_model() {
+    static const fs::path path = write_model("dit-64", read_manifest("dit")["pictures"].front()["pipeline"]);
     return path;
 }
 

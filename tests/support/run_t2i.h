@@ -4,12 +4,9 @@
 #include <string>
 #include <vector>
 
-namespace t2i::test {
+#include "support/process.h"
 
-struct Outcome {
-    int code = -1;         // exit code; 128 + n when signal n ended it
-    std::string out, err;  // standard output and error
-};
+namespace t2i::test {
 
 // Arguments as given, no shell. `environment`: NAME=value strings added to ours; `folder`: working directory if not empty.
 [[nodiscard]] Outcome run_t2i(const std::vector<std::string>& arguments, const std::vector<std::string>& environment = {},
