@@ -120,6 +120,19 @@ std::optional<std::string> kernel_problem(const std::string& path, const std::st
     return std::nullopt;
 }
 
+// A call that changes the whole process under the feet of a program that uses the library, if the text has one. Commands may do
+// so, and batch/interrupt, which takes signals for them.
+std::optional<std::string> process_wide_call(const std::string& path, const std::string& text) {
+    if (starts_with_any(path, {"src/app/", "src/batch/interrupt.cpp"})) return std::nullopt;
+    static const std::regex pattern(
+        R"(\b(umask|chdir|fchdir|setenv|unsetenv|putenv|setlocale|locale::global|signal|sigaction|srand|fesetround|)"
+        R"(setrlimit|_?exit|atexit)\s*\()");
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);)
+        if (std::regex_search(line.substr(0, line.find("//")), pattern)) return line;
+    return std::nullopt;
+}
+
 std::vector<std::string> problems_of(const std::string& path, const std::string& text) {
     std::vector<std::string> problems;
     for (const Include& include : includes_of(text)) {
@@ -132,6 +145,7 @@ std::vector<std::string> problems_of(const std::string& path, const std::string&
     if (const auto line = may_ask ? std::nullopt : backend_condition(text)) {
         problems.push_back(path + ": only backend/registry.cpp asks for a backend: " + *line);
     }
+    if (const auto line = process_wide_call(path, text)) problems.push_back(path + ": changes the whole process: " + *line);
     if (const auto line = kernel_problem(path, text)) problems.push_back(path + ": not for a kernel's source: " + *line);
     return problems;
 }
@@ -181,5 +195,9 @@ TEST_CASE("layers: the check notices made-up offences") {
     CHECK(count("kernels/cuda/x.cuh", "    asm volatile(\"ret;\");\n") == 1);
     CHECK(count("kernels/cuda/x.cuh", "#pragma once\nvoid f();  // sources need no <<<>>>\n") == 0);
     CHECK(count("kernels/cuda/ptx/x.cuh", "    asm(\"ret;\");\n") == 0);
+    CHECK(count("src/pipeline/x.cpp", "    const mode_t mask = ::umask(0);\n") == 1);
+    CHECK(count("src/core/x.cpp", "std::locale::global(std::locale());\n") == 1);
+    CHECK(count("src/batch/x.cpp", "f();  // no chdir() here\n") == 0);
+    CHECK(count("src/app/x.cpp", "    std::signal(SIGINT, on_signal);\n") == 0);
     CHECK(count("src/app/x.cpp", "#include \"core/log.h\"\n// #include \"nn/linear.h\"\n") == 0);
 }
