@@ -17,6 +17,23 @@ def load(path):
     return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
 
 
+def training_state(model, average, optimizer, generator, step, clock):
+    """What a stage that trains a model with a moving average saves."""
+    return {"model": model.state_dict(), "average": average.state(), "optimizer": optimizer.state_dict(),
+            "generator": generator.get_state(), "step": step, "elapsed": clock.elapsed}
+
+
+def resume(saved, model, average, optimizer, generator, every):
+    """Takes up a training_state(), or begins where `saved` is None. Returns (step, clock)."""
+    if not saved:
+        return 0, Clock(every=every)
+    model.load_state_dict(saved["model"])
+    average.restore(saved["average"])
+    optimizer.load_state_dict(saved["optimizer"])
+    generator.set_state(saved["generator"])
+    return saved["step"], Clock(saved["elapsed"], every)
+
+
 def note(path, samples, loss):
     """Adds a line to a learning curve."""
     with open(path, "a", encoding="utf-8") as curve:

@@ -22,20 +22,13 @@ def train(config, device):
     average = checkpoint.Average(decoder, options["average"])
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=options["learning_rate"], betas=(0.9, 0.99), weight_decay=0.0,
                                   fused=True)
-    generator, step = torch.Generator().manual_seed(config["seed"] + 1), 0
-    clock = checkpoint.Clock(every=config["checkpoint_seconds"])
-    saved = checkpoint.load(work / "decoder.pt")
-    if saved:
-        decoder.load_state_dict(saved["model"])
-        average.restore(saved["average"])
-        optimizer.load_state_dict(saved["optimizer"])
-        generator.set_state(saved["generator"])
-        step, clock = saved["step"], checkpoint.Clock(saved["elapsed"], config["checkpoint_seconds"])
+    generator = torch.Generator().manual_seed(config["seed"] + 1)
+    step, clock = checkpoint.resume(checkpoint.load(work / "decoder.pt"), decoder, average, optimizer, generator,
+                                    config["checkpoint_seconds"])
 
     def save():
-        checkpoint.save(work / "decoder.pt", {
-            "model": decoder.state_dict(), "average": average.state(), "optimizer": optimizer.state_dict(),
-            "generator": generator.get_state(), "step": step, "elapsed": clock.elapsed})
+        checkpoint.save(work / "decoder.pt",
+                        checkpoint.training_state(decoder, average, optimizer, generator, step, clock))
 
     budget, losses, mark = options["minutes"] * 60, [], time.monotonic()
     while clock.elapsed < budget:

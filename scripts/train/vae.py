@@ -87,22 +87,15 @@ def train(config, device):
     optimizer = torch.optim.AdamW(vae.parameters(), lr=options["learning_rate"], betas=(0.9, 0.99), weight_decay=1e-4,
                                   fused=True)
     generator = torch.Generator().manual_seed(config["seed"])
-    step, clock = 0, checkpoint.Clock(every=config["checkpoint_seconds"])
     saved = checkpoint.load(path)
     if saved and saved["elapsed"] >= options["minutes"] * 60 and (config["work"] / "vae").exists():
         return
-    if saved:
-        vae.load_state_dict(saved["model"])
-        average.restore(saved["average"])
-        optimizer.load_state_dict(saved["optimizer"])
-        generator.set_state(saved["generator"])
-        step, clock = saved["step"], checkpoint.Clock(saved["elapsed"], config["checkpoint_seconds"])
+    step, clock = checkpoint.resume(saved, vae, average, optimizer, generator, config["checkpoint_seconds"])
     objective = Reconstruction(vae, options)
     run = torch.compile(objective, dynamic=False) if options["compile"] else objective
 
     def state():
-        return {"model": vae.state_dict(), "average": average.state(), "optimizer": optimizer.state_dict(),
-                "generator": generator.get_state(), "step": step, "elapsed": clock.elapsed}
+        return checkpoint.training_state(vae, average, optimizer, generator, step, clock)
 
     budget, reported, seen, losses = options["minutes"] * 60, time.monotonic(), 0, []
     while clock.elapsed < budget:
