@@ -192,7 +192,7 @@ class Backend {
     // is for the few who look across; on a backend that works at once (the defaults) it costs nothing.
     [[nodiscard]] virtual Buffer allocate_staging(std::size_t bytes) {
         return Buffer::host(bytes);
-    }                                                                                           // host memory copied quickly
+    }  // host memory copied quickly
     virtual void copy_queued(const TensorView& from, const TensorView& to) { copy(from, to); }  // done when a later mark is
     virtual WorkMark mark() { return 0; }
     virtual void wait(WorkMark) {}           // until everything handed over before that mark is done; throws what failed in it
