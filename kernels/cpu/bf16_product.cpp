@@ -12,6 +12,7 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
+#include <cpuid.h>
 #include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -25,6 +26,13 @@ constexpr std::int64_t tile_elements = tile * step;  // of a packed tile: [step 
 
 #if defined(__x86_64__)
 
+// Asked of the processor itself: clang 14's __builtin_cpu_supports knows neither name (Intel SDM volume 2A, CPUID, leaf 7).
+bool has_amx() {
+    constexpr unsigned amx_bf16 = 1U << 22, amx_tile = 1U << 24;  // of EDX
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (edx & amx_bf16) != 0 && (edx & amx_tile) != 0;
+}
+
 // Linux gives a process the 8 KB of AMX state only when it asks for it (Documentation/arch/x86/xstate.rst).
 bool amx_state_granted() {
     constexpr long request_permission = 0x1023, tile_data = 18;
@@ -34,8 +42,7 @@ bool amx_state_granted() {
 Bf16Kernel best_kernel() {
     __builtin_cpu_init();
     if (!__builtin_cpu_supports("avx512bf16") || !__builtin_cpu_supports("avx512bw")) return Bf16Kernel::none;
-    const bool amx = __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16");
-    return amx && amx_state_granted() ? Bf16Kernel::amx : Bf16Kernel::avx512;
+    return has_amx() && amx_state_granted() ? Bf16Kernel::amx : Bf16Kernel::avx512;
 }
 
 bool is_amd() {

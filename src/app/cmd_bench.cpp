@@ -170,7 +170,9 @@ BenchRow bench_step(const ExecContext& ctx, const Denoiser& denoiser, const Rand
 // A denoiser with random weights: a step, or the whole loop.
 BenchReport bench_random(const Arguments& a) {
     const RandomShape shape = random_model_shape(a.random);
-    const auto [backend, compute] = open_backend(a.model);
+    const OpenBackend open = open_backend(a.model);  // no structured binding: clang 14 lets no lambda use one
+    const auto& backend = open.backend;
+    const DType compute = open.compute;
     std::optional<ScratchFolder> scratch_folder;
     const std::string folder = a.weights.empty() ? scratch_folder.emplace().path() : a.weights;
     if (!fs::exists(folder + "/config.json")) {
