@@ -18,10 +18,10 @@
 #include "backend/registry.h"
 #include "core/rng.h"
 #include "models/registry.h"
-#include "ops/bench_ops.h"
 #include "ops/memory.h"
 #include "pipeline/png.h"
 #include "t2i/error.h"
+#include "workloads/bench_ops.h"
 
 namespace t2i::app {
 

@@ -25,6 +25,7 @@ const std::map<std::string, std::set<std::string>>& allowed_includes() {
         {"kernels", {"hwy"}},  // Highway includes its own target headers in quotes
         {"core", {"t2i"}},
         {"ops", {"core", "t2i"}},
+        {"workloads", {"ops", "core", "t2i"}},
         {"checkpoint", {"core", "t2i"}},
         {"text", {"core", "t2i"}},
         {"sampling", {"ops", "core", "t2i"}},
@@ -35,7 +36,7 @@ const std::map<std::string, std::set<std::string>>& allowed_includes() {
         {"batch", {"pipeline", "models", "sampling", "text", "checkpoint", "backend/registry.h", "ops", "core", "t2i"}},
         {"app",
          {"batch", "pipeline", "models/registry.h", "sampling/sampler.h", "checkpoint", "backend/registry.h",
-          "backend/cuda_module.h", "ops", "core", "t2i"}},
+          "backend/cuda_module.h", "workloads", "ops", "core", "t2i"}},
     };
     return rows;
 }
