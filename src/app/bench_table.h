@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "ops/bench_ops.h"
+#include "workloads/bench_ops.h"
 
 namespace t2i::app {
 

@@ -19,10 +19,10 @@
 #include "core/files.h"
 #include "core/rng.h"
 #include "models/registry.h"
-#include "ops/bench_ops.h"
 #include "ops/memory.h"
 #include "pipeline/png_encode.h"
 #include "t2i/error.h"
+#include "workloads/bench_ops.h"
 
 namespace t2i::app {
 

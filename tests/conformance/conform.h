@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "ops/op_cases.h"
+#include "workloads/op_cases.h"
 
 namespace t2i::test {
 

@@ -3,9 +3,9 @@
 
 #include "backend/registry.h"
 #include "ops/memory.h"
-#include "ops/op_cases.h"
 #include "ops/ops.h"
 #include "support/catch.h"
+#include "workloads/op_cases.h"
 
 using namespace t2i;
 

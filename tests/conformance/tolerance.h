@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "ops/op_cases.h"
+#include "workloads/op_cases.h"
 
 namespace t2i::test {
 

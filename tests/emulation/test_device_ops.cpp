@@ -6,8 +6,8 @@
 #include "backend/registry.h"
 #include "ops/memory.h"
 #include "ops/ops.h"
-#include "ops/prepared_op.h"
 #include "support/catch.h"
+#include "workloads/prepared_op.h"
 
 using namespace t2i;
 

@@ -8,9 +8,9 @@
 #include "backend/registry.h"
 #include "ops/memory.h"
 #include "ops/ops.h"
-#include "ops/prepared_op.h"
 #include "support/catch.h"
 #include "unit/expect_error.h"
+#include "workloads/prepared_op.h"
 
 using namespace t2i;
 using namespace t2i::test;

@@ -1,8 +1,8 @@
 // What a benchmark compares with: traffic and bounds.
 #include "backend/registry.h"
-#include "ops/bench_ops.h"
 #include "support/catch.h"
 #include "unit/expect_error.h"
+#include "workloads/bench_ops.h"
 
 namespace t2i::test {
 namespace {

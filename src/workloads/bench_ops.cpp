@@ -1,4 +1,4 @@
-#include "ops/bench_ops.h"
+#include "workloads/bench_ops.h"
 
 #include <algorithm>
 #include <chrono>

@@ -1,4 +1,4 @@
-#include "ops/prepared_op.h"
+#include "workloads/prepared_op.h"
 
 #include <algorithm>
 #include <cmath>

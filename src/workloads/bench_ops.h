@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "ops/op_cases.h"
+#include "workloads/op_cases.h"
 
 namespace t2i {
 

@@ -1,7 +1,7 @@
-// The convolutions that are tested and timed (ops/op_cases.h).
+// The convolutions that are tested and timed (workloads/op_cases.h).
 #pragma once
 
-#include "ops/op_cases.h"
+#include "workloads/op_cases.h"
 
 namespace t2i {
 

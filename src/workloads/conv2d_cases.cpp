@@ -1,4 +1,4 @@
-#include "ops/conv2d_cases.h"
+#include "workloads/conv2d_cases.h"
 
 #include <algorithm>
 

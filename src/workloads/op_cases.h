@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "ops/prepared_op.h"
+#include "workloads/prepared_op.h"
 
 namespace t2i {
 

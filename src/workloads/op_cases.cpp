@@ -1,9 +1,9 @@
-#include "ops/op_cases.h"
+#include "workloads/op_cases.h"
 
 #include <cmath>
 
-#include "ops/conv2d_cases.h"
 #include "ops/ops.h"
+#include "workloads/conv2d_cases.h"
 
 namespace t2i {
 namespace {
