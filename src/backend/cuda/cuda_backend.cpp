@@ -103,7 +103,7 @@ class Capture {
 CudaBackend::CudaBackend(const CudaOptions& options)
     : memory_(std::make_shared<DeviceMemory>(options.device)),
       transfers_(memory_),
-      stamps_(memory_),
+      queue_clock_(memory_),
       products_(memory_, options.fast_math),
       fast_math_(options.fast_math),
       recordings_(std::make_shared<int>(0)) {
@@ -153,14 +153,14 @@ void CudaBackend::copy_queued(const TensorView& from, const TensorView& to) {
     transfers_.to_host_queued(from.data, to.data, from.bytes());
 }
 
-WorkMark CudaBackend::mark() {
-    T2I_CHECK(!is_recording_, "a recording has no marks");
-    return transfers_.mark();
+Fence CudaBackend::fence() {
+    T2I_CHECK(!is_recording_, "a recording has no fences");
+    return transfers_.fence();
 }
 
-void CudaBackend::wait(WorkMark mark) {
+void CudaBackend::wait(Fence fence) {
     T2I_CHECK(!is_recording_, "a recording cannot wait");
-    transfers_.wait(mark);
+    transfers_.wait(fence);
 }
 
 std::unique_ptr<Recording> CudaBackend::record(std::function<void()> work) {

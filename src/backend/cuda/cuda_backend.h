@@ -9,7 +9,7 @@
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/device_ops.h"
 #include "backend/cuda/products.h"
-#include "backend/cuda/stamps.h"
+#include "backend/cuda/queue_clock.h"
 #include "backend/cuda/transfers.h"
 #include "backend/cuda_module.h"
 
@@ -31,10 +31,12 @@ class CudaBackend final : public DeviceOps {
 
     [[nodiscard]] Buffer allocate_staging(std::size_t bytes) override;
     void copy_queued(const TensorView& from, const TensorView& to) override;
-    WorkMark mark() override;
-    void wait(WorkMark mark) override;
-    [[nodiscard]] WorkStamp stamp() override { return is_recording_ ? 0 : stamps_.stamp(); }
-    [[nodiscard]] std::chrono::steady_clock::time_point reached(WorkStamp stamp) override { return stamps_.reached(stamp); }
+    Fence fence() override;
+    void wait(Fence fence) override;
+    [[nodiscard]] Timestamp timestamp() override { return is_recording_ ? 0 : queue_clock_.timestamp(); }
+    [[nodiscard]] std::chrono::steady_clock::time_point time_of(Timestamp timestamp) override {
+        return queue_clock_.time_of(timestamp);
+    }
     // A CUDA graph. Every product in `work` must have run once before, and nothing in it may need more workspace than was
     // needed before: a recording neither allocates nor waits. The backend outlives its recordings.
     [[nodiscard]] std::unique_ptr<Recording> record(std::function<void()> work) override;
@@ -84,7 +86,7 @@ class CudaBackend final : public DeviceOps {
 
     std::shared_ptr<DeviceMemory> memory_;
     Transfers transfers_;
-    Stamps stamps_;
+    QueueClock queue_clock_;
     Products products_;
     std::unique_ptr<Convolutions> convolutions_;  // null without cuDNN
     std::unique_ptr<Attentions> attentions_;      // null without cuDNN or fast_math
