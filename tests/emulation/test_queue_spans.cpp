@@ -1,5 +1,5 @@
 // Spans of a backend with a queue, on one whose clock the test turns.
-#include "backend/cuda/device_ops.h"
+#include "backend/gpu/device_ops.h"
 #include "ops/exec_context.h"
 #include "support/catch.h"
 

@@ -2,7 +2,7 @@
 
 #include <cuda_runtime_api.h>
 
-#include "backend/cuda/shared_library.h"
+#include "backend/cuda_support/shared_library.h"
 #include "t2i/error.h"
 
 namespace t2i::cuda {

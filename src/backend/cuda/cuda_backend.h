@@ -7,11 +7,11 @@
 #include "backend/cuda/attentions.h"
 #include "backend/cuda/convolutions.h"
 #include "backend/cuda/device_memory.h"
-#include "backend/cuda/device_ops.h"
 #include "backend/cuda/products.h"
 #include "backend/cuda/queue_clock.h"
 #include "backend/cuda/transfers.h"
 #include "backend/cuda_module.h"
+#include "backend/gpu/device_ops.h"
 
 namespace t2i::cuda {
 

@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "backend/cuda/algorithm_cache.h"
 #include "backend/cuda/cublaslt.h"
 #include "backend/cuda/device_memory.h"
+#include "backend/cuda_support/algorithm_cache.h"
 #include "ops/backend.h"
 
 namespace t2i::cuda {

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <vector>
 
-#include "backend/cuda/device_ops.h"
+#include "backend/gpu/device_ops.h"
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/emulation/emulator.h"
 #include "kernels/ref/ref_kernels.h"

@@ -1,4 +1,4 @@
-#include "backend/cuda/device_ops.h"
+#include "backend/gpu/device_ops.h"
 
 #include <algorithm>
 #include <optional>
