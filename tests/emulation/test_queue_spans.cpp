@@ -28,7 +28,7 @@ class Queue final : public cuda::DeviceOps {
 
   protected:
     [[nodiscard]] cudaStream_t stream() const override { return nullptr; }
-    void multiply(const cuda::ProductArgs&) override {}
+    void multiply(const cuda::MatmulArgs&) override {}
     void convolve(const cuda::ConvolutionArgs&) override {}
     [[nodiscard]] void* workspace(std::size_t) override { return nullptr; }
 

@@ -7,7 +7,7 @@
 #include "backend/cuda/attentions.h"
 #include "backend/cuda/convolutions.h"
 #include "backend/cuda/device_memory.h"
-#include "backend/cuda/products.h"
+#include "backend/cuda/matmuls.h"
 #include "backend/cuda/queue_clock.h"
 #include "backend/cuda/transfers.h"
 #include "backend/cuda_module.h"
@@ -55,7 +55,7 @@ class CudaBackend final : public DeviceOps {
 
   protected:
     [[nodiscard]] cudaStream_t stream() const override { return memory_->stream(); }
-    void multiply(const ProductArgs& a) override;
+    void multiply(const MatmulArgs& a) override;
     void convolve(const ConvolutionArgs& a) override;
     [[nodiscard]] bool rounds_weights() const override { return fast_math_; }
     [[nodiscard]] void* workspace(std::size_t bytes) override;
@@ -78,8 +78,8 @@ class CudaBackend final : public DeviceOps {
         DType stored = DType::f32;  // dtype of the library's result
         bool adds_bias = false, activates = false;
     };
-    [[nodiscard]] Fusion best_fusion(const ProductArgs& a);
-    [[nodiscard]] bool multiply(const ProductArgs& a, const Fusion& fusion);  // false: the library has no algorithm
+    [[nodiscard]] Fusion best_fusion(const MatmulArgs& a);
+    [[nodiscard]] bool multiply(const MatmulArgs& a, const Fusion& fusion);  // false: the library has no algorithm
     [[nodiscard]] const void* zero_bias(const PackedWeight& weight, DType dtype);
     [[nodiscard]] bool convolve(const ConvolutionArgs& a, const void* residual);
     void copy_rows(const void* from, std::int64_t from_width, void* to, std::int64_t to_width, std::int64_t rows, DType dtype);
@@ -87,7 +87,7 @@ class CudaBackend final : public DeviceOps {
     std::shared_ptr<DeviceMemory> memory_;
     Transfers transfers_;
     QueueClock queue_clock_;
-    Products products_;
+    Matmuls matmuls_;
     std::unique_ptr<Convolutions> convolutions_;  // null without cuDNN
     std::unique_ptr<Attentions> attentions_;      // null without cuDNN or fast_math
     bool fast_math_;
