@@ -18,7 +18,7 @@ namespace t2i::cuda {
 
 using kernels::Function;
 
-// Throws when `status` is not success. Defined by those who queue kernels (src/backend/cuda/device_ops.cpp).
+// Throws when `status` is not success. Defined by those who queue kernels (src/backend/gpu/device_ops.cpp).
 void check_launch(cudaError_t status, const char* launcher);
 
 // Data of either activation type.

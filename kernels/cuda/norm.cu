@@ -37,9 +37,10 @@ __device__ __forceinline__ void modulate(const float* scale_row, const float* sh
 // they become (finish). Only keep and the kernel itself write, so that all loads of a thread can be on their way together.
 // `start` is where the row begins in a matrix of its shape.
 
-struct LayerNormRow {
-    NormModulate a;
-    static constexpr bool is_centred = true;
+// A row of a matrix x that is normed as it is.
+template <typename Args>
+struct InputRow {
+    Args a;
     __device__ bool normalises() const { return true; }
     template <bool aligned>
     __device__ void load(std::int64_t, std::int64_t start, std::int64_t column, float (&v)[4]) const {
@@ -52,6 +53,10 @@ struct LayerNormRow {
     __device__ void reload(std::int64_t start, std::int64_t column, float (&v)[4]) const {
         load_chunk<aligned>(a.x + start, column, a.columns, v);
     }
+};
+
+struct LayerNormRow : InputRow<NormModulate> {
+    static constexpr bool is_centred = true;
     template <bool aligned>
     __device__ void finish(std::int64_t row, std::int64_t column, float mean, float inverse, float (&v)[4]) const {
         const std::int64_t group = row / a.rows_per_group * a.columns;
@@ -89,20 +94,8 @@ struct ResidualRow {
     }
 };
 
-struct RmsNormRow {
-    RmsNorm a;
+struct RmsNormRow : InputRow<RmsNorm> {
     static constexpr bool is_centred = false;
-    __device__ bool normalises() const { return true; }
-    template <bool aligned>
-    __device__ void load(std::int64_t, std::int64_t start, std::int64_t column, float (&v)[4]) const {
-        load_chunk<aligned>(a.x + start, column, a.columns, v);
-    }
-    template <bool aligned>
-    __device__ void keep(std::int64_t, std::int64_t, const float (&)[4]) const {}
-    template <bool aligned>
-    __device__ void reload(std::int64_t start, std::int64_t column, float (&v)[4]) const {
-        load_chunk<aligned>(a.x + start, column, a.columns, v);
-    }
     template <bool aligned>
     __device__ void finish(std::int64_t, std::int64_t column, float, float inverse, float (&v)[4]) const {
         float weight[4];
@@ -206,7 +199,7 @@ void launch_rows(const Row& row, bool aligned, LaunchStream stream) {
 
 void launch_norm_modulate(const NormModulate& a, cudaStream_t stream) {
     const bool aligned = chunks_aligned(a.x) && chunks_aligned(a.shift) && chunks_aligned(a.scale) && chunks_aligned(a.out);
-    launch_rows(LayerNormRow{a}, aligned, stream);
+    launch_rows(LayerNormRow{{a}}, aligned, stream);
 }
 
 void launch_residual_norm(const ResidualNorm& a, cudaStream_t stream) {
@@ -217,7 +210,7 @@ void launch_residual_norm(const ResidualNorm& a, cudaStream_t stream) {
 }
 
 void launch_rms_norm(const RmsNorm& a, cudaStream_t stream) {
-    launch_rows(RmsNormRow{a}, chunks_aligned(a.x) && chunks_aligned(a.weight) && chunks_aligned(a.out), stream);
+    launch_rows(RmsNormRow{{a}}, chunks_aligned(a.x) && chunks_aligned(a.weight) && chunks_aligned(a.out), stream);
 }
 
 }  // namespace t2i::cuda

@@ -51,7 +51,7 @@ BenchRow bench_loop(const ExecContext& ctx, const Denoiser& denoiser, const Loop
         const double flops = ctx.tracer->flops();
         const auto start = std::chrono::steady_clock::now();
         loop.run({.seeds = seeds, .progress = {}, .meanwhile = {}});
-        ctx.backend.wait(ctx.backend.mark());
+        ctx.backend.wait(ctx.backend.fence());
         if (run >= 0)
             row.times_ms.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
         row.flops = ctx.tracer->flops() - flops;

@@ -146,7 +146,7 @@ BenchRow bench_step(const ExecContext& ctx, const Denoiser& denoiser, const Rand
     const std::vector<float> timesteps{500.0F};
     const auto request = denoiser.prepare(ctx, timesteps, latents.shape(), text.tokens());
     denoiser.set_text(ctx, *request, text);
-    ctx.backend.wait(ctx.backend.mark());
+    ctx.backend.wait(ctx.backend.fence());
 
     const double flops = ctx.tracer->flops();
     denoiser.forward(ctx, *request, 0, latents, out);  // takes the memory that a recording must not ask for
@@ -160,7 +160,7 @@ BenchRow bench_step(const ExecContext& ctx, const Denoiser& denoiser, const Rand
         {
             const TraceSpan span(ctx, "step", static_cast<std::size_t>(run + a.warm_ups));
             recording->replay();
-            ctx.backend.wait(ctx.backend.mark());
+            ctx.backend.wait(ctx.backend.fence());
         }
         if (run >= 0) step.times_ms.push_back(elapsed_ms(start));
     }

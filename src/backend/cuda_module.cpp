@@ -6,7 +6,7 @@
 #include <charconv>
 #include <filesystem>
 
-#include "backend/cuda/shared_library.h"
+#include "backend/cuda_support/shared_library.h"
 #include "t2i/error.h"
 
 namespace t2i {
@@ -23,10 +23,10 @@ void accept(const SharedLibrary& library, LoadedCudaModule& loaded) {
         return;
     }
     const auto* module = reinterpret_cast<const CudaModule* (*)()>(entry)();
-    const std::string stamp = module && module->stamp ? module->stamp : "";
-    if (stamp != cuda_module_stamp() || module->bytes != sizeof(CudaModule)) {
+    const std::string abi = module && module->abi ? module->abi : "";
+    if (abi != cuda_module_abi() || module->bytes != sizeof(CudaModule)) {
         loaded.problem =
-            loaded.path + ": built for another t2i (\"" + stamp + "\", this one is \"" + std::string(cuda_module_stamp()) + "\")";
+            loaded.path + ": built for another t2i (\"" + abi + "\", this one is \"" + std::string(cuda_module_abi()) + "\")";
         return;
     }
     loaded.module = module;

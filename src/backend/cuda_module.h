@@ -44,10 +44,10 @@ struct CudaReport {
     std::string problem;  // why no device can be used, one line; empty: one can
 };
 
-// The module's face. `bytes` and `stamp` stand first in every version, so that another version's is refused, not called.
+// What the module exports. `bytes` and `abi` stand first in every version, so that another version's is refused, not called.
 struct CudaModule {
     std::size_t bytes = 0;                                           // sizeof(CudaModule)
-    const char* stamp = nullptr;                                     // cuda_module_stamp() where it was built
+    const char* abi = nullptr;                                       // cuda_module_abi() where it was built
     std::unique_ptr<Backend> (*make)(const CudaOptions&) = nullptr;  // throws Error{resource}
     CudaReport (*report)() = nullptr;
 };
@@ -57,7 +57,7 @@ inline constexpr const char* cuda_module_entry = "t2i_cuda_module";
 inline constexpr const char* cuda_module_file = "libt2i_cuda.so";
 
 // Version of t2i, hash of the headers that both sides share, compiler: all that makes classes fit together.
-[[nodiscard]] std::string_view cuda_module_stamp();
+[[nodiscard]] std::string_view cuda_module_abi();
 
 struct LoadedCudaModule {
     const CudaModule* module = nullptr;  // null: see problem

@@ -171,10 +171,10 @@ class Recording {
     virtual void replay() = 0;
 };
 
-// A point in the order of the work handed to a backend.
-using WorkMark = std::uint64_t;
-// A point in a backend's queue whose time can be asked for, for traces.
-using WorkStamp = std::uint64_t;
+// A point in the order of the work handed to a backend, to wait for.
+using Fence = std::uint64_t;
+// A point in a backend's queue whose time can be read, for traces.
+using Timestamp = std::uint64_t;
 
 class Backend {
   public:
@@ -196,12 +196,12 @@ class Backend {
     [[nodiscard]] virtual Buffer allocate_staging(std::size_t bytes) {
         return Buffer::host(bytes);
     }  // host memory copied quickly
-    virtual void copy_queued(const TensorView& from, const TensorView& to) { copy(from, to); }  // done when a later mark is
-    virtual WorkMark mark() { return 0; }
-    virtual void wait(WorkMark) {}           // until everything handed over before that mark is done; throws what failed in it
-    virtual WorkStamp stamp() { return 0; }  // 0: no queue, or its work is being recorded
-    // When the queue came to a stamp, on the host's clock. A stamp is asked for once, after its work is done.
-    [[nodiscard]] virtual std::chrono::steady_clock::time_point reached(WorkStamp) { return {}; }
+    virtual void copy_queued(const TensorView& from, const TensorView& to) { copy(from, to); }  // done when a later fence is
+    virtual Fence fence() { return 0; }
+    virtual void wait(Fence) {}  // until everything handed over before that fence is done; throws what failed in it
+    virtual Timestamp timestamp() { return 0; }  // 0: no queue, or its work is being recorded
+    // When the queue came to a timestamp, on the host's clock. It is asked for once, after its work is done.
+    [[nodiscard]] virtual std::chrono::steady_clock::time_point time_of(Timestamp) { return {}; }
     // Notes down the operations that `work` calls on this backend, without doing them where it has a queue. Nothing in it
     // may read memory from the host; memory it uses must stay. The default keeps the function and calls it again.
     [[nodiscard]] virtual std::unique_ptr<Recording> record(std::function<void()> work);

@@ -30,9 +30,9 @@ class TraceSpan {
         if (!tracer_) return;
         span_.duration_ms = tracer_->now_ms() - span_.start_ms;
         if (begin_ != 0)
-            if (const WorkStamp end = backend_->stamp(); end != 0)
+            if (const Timestamp end = backend_->timestamp(); end != 0)
                 tracer_->add_queued(span_, [backend = backend_, begin = begin_, end] {
-                    return std::pair{backend->reached(begin), backend->reached(end)};
+                    return std::pair{backend->time_of(begin), backend->time_of(end)};
                 });
         tracer_->add(std::move(span_));
     }
@@ -53,12 +53,12 @@ class TraceSpan {
         span_.index = what.index;
         if (what.shape) span_.shape = *what.shape;
         span_.start_ms = tracer_->now_ms();
-        if (backend_) begin_ = backend_->stamp();
+        if (backend_) begin_ = backend_->timestamp();
     }
 
     Tracer* tracer_;  // null: not recorded
     Backend* backend_;
-    WorkStamp begin_ = 0;
+    Timestamp begin_ = 0;
     Tracer::Span span_{};
 };
 

@@ -127,13 +127,13 @@ void DenoiseLoop::run(const Call& call) {
     const bool at_once = ctx_.backend.device() == Device::host;
     const std::size_t steps = steps_.size(), ahead = at_once ? 0 : steps_ahead;
     std::vector<TorchGenerator> noise;
-    std::vector<WorkMark> marks;
+    std::vector<Fence> fences;
     if (!at_once && !warm_)
         do_step({ctx_.backend, ctx_.scratch, nullptr}, 0);  // takes the memory that recordings must not ask for
     warm_ = true;
     start(call.seeds, noise);
     const auto finished = [&](std::size_t i) {
-        ctx_.backend.wait(marks[i]);
+        ctx_.backend.wait(fences[i]);
         if (at_once) check(first_bad_.as<std::int32_t>()[0]);
         if (call.progress && !call.progress(static_cast<int>(i) + 1)) throw Error(ErrorCode::interrupted, "interrupted");
     };
@@ -141,7 +141,7 @@ void DenoiseLoop::run(const Call& call) {
         const TraceSpan span(ctx_, "step", i);
         if (settings_.plan.steps[i].draws_noise) draw(noise, fresh_noise_);
         replay(i);
-        marks.push_back(ctx_.backend.mark());
+        fences.push_back(ctx_.backend.fence());
         if (i == 0 && call.meanwhile) call.meanwhile();
         if (i >= ahead) finished(i - ahead);
     }

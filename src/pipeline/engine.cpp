@@ -162,7 +162,7 @@ Engine::Made Engine::decode(const DenoiseLoop& loop) {
     backend_->copy_queued(loop.latents(), made.latents);
     backend_->copy_queued(bytes, made.rgb);
     backend_->copy_queued(loop.first_bad(), made.first_bad);
-    made.ready = backend_->mark();
+    made.ready = backend_->fence();
     return made;
 }
 
@@ -192,7 +192,7 @@ void Engine::make(const ResolvedRequest& settings, std::span<const PictureJob> j
     };
     lap_ms();
     const Conditioning text = encode(settings, jobs);
-    backend_->wait(backend_->mark());
+    backend_->wait(backend_->fence());
     stage(times_.text_ms, times_.text_flops);
 
     DenoiseLoop& loop = [&]() -> DenoiseLoop& {
@@ -204,7 +204,7 @@ void Engine::make(const ResolvedRequest& settings, std::span<const PictureJob> j
                                                       settings.height / decoder_->factor(), settings.width / decoder_->factor()},
                                           .text_tokens = text.tokens()});
         prepared.set_text(text);
-        backend_->wait(backend_->mark());
+        backend_->wait(backend_->fence());
         return prepared;
     }();
     times_.prepare_ms += lap_ms();

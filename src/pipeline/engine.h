@@ -65,7 +65,7 @@ class Engine {
     // Pictures handed to the backend and not yet handed out. Tensors are staging memory.
     struct Made {
         Tensor latents, rgb, first_bad;
-        WorkMark ready = 0;
+        Fence ready = 0;
         const DenoiseLoop* loop = nullptr;
         std::function<void(std::size_t, Picture)> hand_out;
     };

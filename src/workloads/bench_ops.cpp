@@ -15,7 +15,7 @@ constexpr int warm_ups = 3;
 double time_ms(Backend& backend, Recording& recording) {
     const auto start = std::chrono::steady_clock::now();
     recording.replay();
-    backend.wait(backend.mark());
+    backend.wait(backend.fence());
     return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
 
@@ -42,7 +42,7 @@ std::unique_ptr<Recording> many_calls(Backend& backend, PreparedOp& op, int call
 // Times of one call.
 std::vector<double> times_ms(Backend& backend, PreparedOp& op, int runs, Recorded recorded) {
     for (int i = 0; i < warm_ups; ++i) op.run();  // also takes the memory that a recording must not ask for
-    backend.wait(backend.mark());
+    backend.wait(backend.fence());
     constexpr double enough_ms = 1.0;  // a launch and a wait take some hundredths
     constexpr int most_calls = 1024;
     int calls = 1;

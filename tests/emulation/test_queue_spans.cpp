@@ -1,5 +1,5 @@
 // Spans of a backend with a queue, on one whose clock the test turns.
-#include "backend/cuda/device_ops.h"
+#include "backend/gpu/device_ops.h"
 #include "ops/exec_context.h"
 #include "support/catch.h"
 
@@ -7,13 +7,15 @@ using namespace t2i;
 
 namespace {
 
-// Stamp k is reached k milliseconds after `start`.
+// Timestamp k is k milliseconds after `start`.
 class Queue final : public cuda::DeviceOps {
   public:
     Tracer::Clock::time_point start = Tracer::Clock::now();
     bool records = false;
-    [[nodiscard]] WorkStamp stamp() override { return records ? 0 : ++last_; }
-    [[nodiscard]] Tracer::Clock::time_point reached(WorkStamp stamp) override { return start + std::chrono::milliseconds(stamp); }
+    [[nodiscard]] Timestamp timestamp() override { return records ? 0 : ++last_; }
+    [[nodiscard]] Tracer::Clock::time_point time_of(Timestamp timestamp) override {
+        return start + std::chrono::milliseconds(timestamp);
+    }
 
     [[nodiscard]] std::string_view name() const override { return "queue"; }
     [[nodiscard]] std::string description() const override { return "a queue"; }
@@ -26,12 +28,12 @@ class Queue final : public cuda::DeviceOps {
 
   protected:
     [[nodiscard]] cudaStream_t stream() const override { return nullptr; }
-    void multiply(const cuda::ProductArgs&) override {}
+    void multiply(const cuda::MatmulArgs&) override {}
     void convolve(const cuda::ConvolutionArgs&) override {}
     [[nodiscard]] void* workspace(std::size_t) override { return nullptr; }
 
   private:
-    WorkStamp last_ = 0;
+    Timestamp last_ = 0;
 };
 
 }  // namespace
@@ -43,7 +45,7 @@ TEST_CASE("a queue is asked when it came to both ends of a span, and not while i
     Arena scratch([&](std::size_t bytes) { return queue.allocate(bytes); });
     const ExecContext ctx{queue, scratch, &tracer};
     {
-        const TraceSpan step(ctx, "step", std::size_t{7});  // stamps 1 and 4
+        const TraceSpan step(ctx, "step", std::size_t{7});  // timestamps 1 and 4
         {
             const TraceSpan block(ctx, "block");
         }  // 2 and 3
@@ -66,7 +68,7 @@ TEST_CASE("a queue is asked when it came to both ends of a span, and not while i
     CHECK(spans[0].start_ms - spans[1].start_ms == Approx(1));
 }
 
-TEST_CASE("without a tracer that keeps spans a queue is not asked for stamps") {
+TEST_CASE("without a tracer that keeps spans a queue is not asked for timestamps") {
     Queue queue;
     Tracer tracer;
     Arena scratch([&](std::size_t bytes) { return queue.allocate(bytes); });
@@ -74,5 +76,5 @@ TEST_CASE("without a tracer that keeps spans a queue is not asked for stamps") {
     {
         const TraceSpan step(ctx, "step");
     }
-    CHECK(queue.stamp() == 1);
+    CHECK(queue.timestamp() == 1);
 }

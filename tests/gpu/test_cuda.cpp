@@ -155,7 +155,7 @@ TEST_CASE("what a recording cannot hold is refused, and the backend goes on") {
     const Tensor host = Tensor::host(x.shape), out = allocate(*backend, x.shape);
     CHECK_THROWS_AS(backend->record([&] { backend->copy(x, host); }), std::logic_error);
     CHECK_THROWS_AS(backend->record([&] { static_cast<void>(backend->allocate(16)); }), std::logic_error);
-    CHECK_THROWS_AS(backend->record([&] { static_cast<void>(backend->mark()); }), std::logic_error);
+    CHECK_THROWS_AS(backend->record([&] { static_cast<void>(backend->fence()); }), std::logic_error);
     const auto recording = backend->record([&] { ops::unary(ctx, Unary::relu, x, out); });
     recording->replay();
     const auto once = bytes_of(*backend, out);
@@ -178,28 +178,28 @@ TEST_CASE("copies of any size arrive whole") {
     }
 }
 
-TEST_CASE("a queued copy holds what was there when it was queued, once its mark is done") {
+TEST_CASE("a queued copy holds what was there when it was queued, once its fence is done") {
     const auto backend = gpu();
     if (!backend) return;
     constexpr std::size_t bytes = std::size_t{24} << 20;
     const auto shape = Shape{static_cast<std::int64_t>(bytes)};
     const Tensor there = allocate(*backend, shape, DType::u8);
     std::vector<Tensor> staged;
-    std::vector<WorkMark> marks;
+    std::vector<Fence> fences;
     for (unsigned i = 0; i < 9; ++i) {
         auto values = pattern(bytes, i);
         backend->copy(view_of(values), there);
         staged.push_back(allocate_staging(*backend, shape, DType::u8));
         backend->copy_queued(there, staged.back());
-        marks.push_back(backend->mark());
+        fences.push_back(backend->fence());
     }
     for (const unsigned i : {3U, 0U, 8U, 5U}) {  // in any order, also again
-        backend->wait(marks[i]);
+        backend->wait(fences[i]);
         const auto expected = pattern(bytes, i);
         CHECK(std::memcmp(staged[i].view.data, expected.data(), bytes) == 0);
     }
     backend->wait(0);
-    backend->wait(marks.back());
+    backend->wait(fences.back());
 }
 
 TEST_CASE("out of memory says how much was needed and how much there is, and is no end") {

@@ -6,10 +6,10 @@
 #include <cstdlib>
 #include <optional>
 
-#include "backend/cuda/algorithm_cache.h"
-#include "backend/cuda/architectures.h"
-#include "backend/cuda/shared_library.h"
 #include "backend/cuda_module.h"
+#include "backend/cuda_support/algorithm_cache.h"
+#include "backend/cuda_support/architectures.h"
+#include "backend/cuda_support/shared_library.h"
 #include "backend/registry.h"
 #include "support/catch.h"
 #include "support/files.h"
@@ -256,11 +256,11 @@ TEST_CASE("the CUDA module that was built loads, and one of another version is r
     CHECK((report.cublaslt.path.empty() != report.cublaslt.problem.empty()));
     CHECK((report.cudnn.path.empty() == !report.cudnn.problem.empty()));
 
-    // The same file with another stamp.
+    // The same file with another ABI.
     std::string bytes = file_text(loaded.path);
-    const std::string stamp(cuda_module_stamp());
+    const std::string abi(cuda_module_abi());
     std::size_t changed = 0;
-    for (auto at = bytes.find(stamp); at != std::string::npos; at = bytes.find(stamp, at + 1), ++changed) bytes[at] = '?';
+    for (auto at = bytes.find(abi); at != std::string::npos; at = bytes.find(abi, at + 1), ++changed) bytes[at] = '?';
     REQUIRE(changed > 0);
     const TempFolder folder;
     const std::string other = write_file(folder / "other.so", bytes);
@@ -268,7 +268,7 @@ TEST_CASE("the CUDA module that was built loads, and one of another version is r
     const auto refused = load_cuda_module(places);
     CHECK(refused.module == nullptr);
     CHECK(contains(refused.problem, "built for another t2i"));
-    CHECK(contains(refused.problem, "?" + stamp.substr(1)));
+    CHECK(contains(refused.problem, "?" + abi.substr(1)));
 }
 
 TEST_CASE("a GPU that is not there is one line that names it") {

@@ -126,8 +126,8 @@ std::optional<std::string> include_problem(const Arrows& arrows, const std::stri
         return "Highway and intrinsics belong in kernels/cpu";
     }
     if (starts_with_any(target, {"cuda", "cublas", "cudnn", "nccl", "nvtx", "cutlass", "cooperative_groups", "mma.h"}) &&
-        !stands_in({"kernels/cuda/", "kernels/emulation/", "src/backend/cuda/"})) {
-        return "CUDA belongs in kernels/cuda and src/backend/cuda";
+        !stands_in({"kernels/cuda/", "kernels/emulation/", "src/backend/cuda/", "src/backend/gpu/"})) {
+        return "CUDA belongs in kernels/cuda, src/backend/cuda and src/backend/gpu";
     }
     const std::string room = room_of_file(path);
     const auto row = arrows.find(room);
@@ -277,6 +277,8 @@ TEST_CASE("layers: the check notices made-up offences") {
     CHECK(count("src/core/x.cpp", "#include \"t2i/error.h\"\n") == 0);
     CHECK(count("kernels/ref/x.h", "#include \"t2i/error.h\"\n") == 1);
     CHECK(count("src/backend/cpu/x.cpp", "#include <cuda_runtime.h>\n") == 1);
+    CHECK(count("src/backend/cuda_support/x.cpp", "#include <cuda_runtime.h>\n") == 1);
+    CHECK(count("src/backend/gpu/x.cpp", "#include <cuda_runtime.h>\n") == 0);
     CHECK(count("kernels/cuda/x.cu", "#include <cuda_bf16.h>\n") == 0);
     CHECK(count("kernels/ref/x.h", "#include \"core/shape.h\"\n") == 1);
     CHECK(count("include/t2i/x.h", "#include <nlohmann/json.hpp>\n#include <vector>\n") == 1);

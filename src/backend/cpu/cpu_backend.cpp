@@ -7,7 +7,7 @@
 #include "backend/cpu/elements.h"
 #include "backend/cpu/group_norm.h"
 #include "backend/cpu/layout.h"
-#include "backend/cpu/products.h"
+#include "backend/cpu/matmuls.h"
 #include "backend/cpu/winograd.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/ref/ref_kernels.h"
@@ -42,7 +42,7 @@ Function function(Unary f) {
 class CpuBackend final : public Backend {
   public:
     explicit CpuBackend(int threads)
-        : workers_(threads), products_(workers_, bf16_), winograd_(workers_), attention_(workers_, bf16_) {}
+        : workers_(threads), matmuls_(workers_, bf16_), winograd_(workers_), attention_(workers_, bf16_) {}
 
     std::string_view name() const override { return "cpu"; }
     std::string description() const override {
@@ -64,35 +64,35 @@ class CpuBackend final : public Backend {
         std::memcpy(target.data, source.data, source.bytes());
     }
     std::unique_ptr<PackedWeight> pack_linear(const TensorView& weight, DType compute) override {
-        return products_.pack_linear(weight, compute);
+        return matmuls_.pack_linear(weight, compute);
     }
     std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& weight, DType compute, const Conv2dUse& use) override {
         if (cpu::Winograd::suits(weight.shape, compute, use)) return winograd_.pack(weight, compute, use);
-        return products_.pack_conv2d(weight, compute);
+        return matmuls_.pack_conv2d(weight, compute);
     }
 
     void linear(const LinearArgs& a) override {
         const std::int64_t m = a.x.shape.rows();
-        products_.multiply(cpu::Windows::of_matrix(a.x), *a.weight,
-                           {.columns = a.weight->shape[0],
-                            .bias = floats(a.bias),
-                            .before = {},
-                            .function = function(a.activation),
-                            .gate = floats(a.gate),
-                            .rows_per_gate = a.gate ? m / a.gate->shape.rows() : 1,
-                            .after = floats(a.residual),
-                            .after_rows = a.residual ? a.residual->shape.rows() : 1,
-                            .out = to(a.out)});
+        matmuls_.multiply(cpu::Windows::of_matrix(a.x), *a.weight,
+                          {.columns = a.weight->shape[0],
+                           .bias = floats(a.bias),
+                           .before = {},
+                           .function = function(a.activation),
+                           .gate = floats(a.gate),
+                           .rows_per_gate = a.gate ? m / a.gate->shape.rows() : 1,
+                           .after = floats(a.residual),
+                           .after_rows = a.residual ? a.residual->shape.rows() : 1,
+                           .out = to(a.out)});
     }
     bool makes_conv2d_input(const Conv2dArgs& a) const override { return cpu::Winograd::takes(a); }
     void conv2d(const Conv2dArgs& a) override {
         if (cpu::Winograd::takes(a)) return winograd_.run(a);
-        products_.multiply(cpu::Windows::of_picture(a), *a.weight,
-                           {.columns = a.weight->shape[0],
-                            .bias = floats(a.bias),
-                            .before = from(a.residual),
-                            .function = function(a.activation),
-                            .out = to(a.out)});
+        matmuls_.multiply(cpu::Windows::of_picture(a), *a.weight,
+                          {.columns = a.weight->shape[0],
+                           .bias = floats(a.bias),
+                           .before = from(a.residual),
+                           .function = function(a.activation),
+                           .out = to(a.out)});
     }
     void attention(const AttentionArgs& a) override { attention_.run(a); }
 
@@ -195,7 +195,7 @@ class CpuBackend final : public Backend {
 
     cpu::Bf16Kernel bf16_ = cpu::bf16_kernel();
     cpu::Workers workers_;
-    cpu::Products products_;
+    cpu::Matmuls matmuls_;
     cpu::Winograd winograd_;
     cpu::Attention attention_;
 };

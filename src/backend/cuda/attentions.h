@@ -6,9 +6,9 @@
 #include <memory>
 #include <optional>
 
-#include "backend/cuda/algorithm_cache.h"
 #include "backend/cuda/attention_plan.h"
 #include "backend/cuda/device_memory.h"
+#include "backend/cuda_support/algorithm_cache.h"
 #include "ops/backend.h"
 
 namespace t2i::cuda {

@@ -2,7 +2,7 @@
 
 #include <cuda_runtime_api.h>
 
-#include "backend/cuda/shared_library.h"
+#include "backend/cuda_support/library_functions.h"
 #include "t2i/error.h"
 
 namespace t2i::cuda {
@@ -13,35 +13,24 @@ CublasLt load() {
     CublasLt lt;
     lt.about.name = "cuBLASLt";
     lt.about.package = CUDART_VERSION >= 13000 ? "nvidia-cublas" : "nvidia-cublas-cu12";
-    const SharedLibrary library = load_library("libcublasLt.so." + std::to_string(CUDART_VERSION / 1000), library_roots());
-    lt.about.problem = library.problem;
-    if (!library) return lt;
-    const auto find = [&](auto& function, const char* name) {
-        function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(library.symbol(name));
-        if (!function) lt.about.problem = library.path + " lacks " + name;
-    };
-    find(lt.create, "cublasLtCreate");
-    find(lt.destroy, "cublasLtDestroy");
-    find(lt.get_version, "cublasLtGetVersion");
-    find(lt.matmul, "cublasLtMatmul");
-    find(lt.desc_create, "cublasLtMatmulDescCreate");
-    find(lt.desc_destroy, "cublasLtMatmulDescDestroy");
-    find(lt.desc_set, "cublasLtMatmulDescSetAttribute");
-    find(lt.layout_create, "cublasLtMatrixLayoutCreate");
-    find(lt.layout_destroy, "cublasLtMatrixLayoutDestroy");
-    find(lt.preference_create, "cublasLtMatmulPreferenceCreate");
-    find(lt.preference_destroy, "cublasLtMatmulPreferenceDestroy");
-    find(lt.preference_set, "cublasLtMatmulPreferenceSetAttribute");
-    find(lt.get_heuristic, "cublasLtMatmulAlgoGetHeuristic");
-    find(lt.algo_check, "cublasLtMatmulAlgoCheck");
-    find(lt.algo_get, "cublasLtMatmulAlgoConfigGetAttribute");
-    find(lt.status_name, "cublasLtGetStatusName");
-    if (!lt.about.problem.empty()) return lt;
-    lt.about.path = library.path;
-    const std::size_t v = lt.get_version();  // 130100, before 12: 11101
-    lt.about.version = v >= 100000
-                           ? std::to_string(v / 10000) + "." + std::to_string(v / 100 % 100) + "." + std::to_string(v % 100)
-                           : std::to_string(v / 1000) + "." + std::to_string(v / 100 % 10) + "." + std::to_string(v % 100);
+    LibraryFunctions library(lt.about, "libcublasLt.so." + std::to_string(CUDART_VERSION / 1000), library_roots());
+    library.find(lt.create, "cublasLtCreate");
+    library.find(lt.destroy, "cublasLtDestroy");
+    library.find(lt.get_version, "cublasLtGetVersion");
+    library.find(lt.matmul, "cublasLtMatmul");
+    library.find(lt.desc_create, "cublasLtMatmulDescCreate");
+    library.find(lt.desc_destroy, "cublasLtMatmulDescDestroy");
+    library.find(lt.desc_set, "cublasLtMatmulDescSetAttribute");
+    library.find(lt.layout_create, "cublasLtMatrixLayoutCreate");
+    library.find(lt.layout_destroy, "cublasLtMatrixLayoutDestroy");
+    library.find(lt.preference_create, "cublasLtMatmulPreferenceCreate");
+    library.find(lt.preference_destroy, "cublasLtMatmulPreferenceDestroy");
+    library.find(lt.preference_set, "cublasLtMatmulPreferenceSetAttribute");
+    library.find(lt.get_heuristic, "cublasLtMatmulAlgoGetHeuristic");
+    library.find(lt.algo_check, "cublasLtMatmulAlgoCheck");
+    library.find(lt.algo_get, "cublasLtMatmulAlgoConfigGetAttribute");
+    library.find(lt.status_name, "cublasLtGetStatusName");
+    if (library.are_complete()) lt.about.version = LibraryFunctions::version_text(lt.get_version());  // 130100
     return lt;
 }
 
@@ -50,6 +39,11 @@ CublasLt load() {
 const CublasLt& cublaslt() {
     static const CublasLt found = load();
     return found;
+}
+
+CublasLtSession::CublasLtSession(const CublasLt& lt) : lt_(lt) {
+    if (!lt.about.problem.empty()) throw Error(ErrorCode::resource, "cuBLASLt is missing: " + lt.about.problem, "--device");
+    check(lt.create(&handle_), "start cuBLASLt");
 }
 
 void check(cublasStatus_t status, const char* doing) {

@@ -27,6 +27,20 @@ struct CublasLt {
     decltype(&cublasLtGetStatusName) status_name = nullptr;
 };
 
+// A session of cuBLASLt; whoever multiplies names the stream. Throws Error{resource}.
+class CublasLtSession {
+  public:
+    explicit CublasLtSession(const CublasLt& lt);
+    ~CublasLtSession() { lt_.destroy(handle_); }
+    CublasLtSession(const CublasLtSession&) = delete;
+    CublasLtSession& operator=(const CublasLtSession&) = delete;
+    [[nodiscard]] cublasLtHandle_t handle() const { return handle_; }
+
+  private:
+    const CublasLt& lt_;
+    cublasLtHandle_t handle_ = nullptr;
+};
+
 // Looked for once.
 [[nodiscard]] const CublasLt& cublaslt();
 // Throws Error{resource} naming the status and what was asked for.

@@ -16,7 +16,7 @@ namespace t2i::cuda {
 namespace {
 
 std::int64_t padded(std::int64_t width) {
-    static_assert(Products::granule == Convolutions::granule);
+    static_assert(Matmuls::granule == Convolutions::granule);
     return Convolutions::padded(width);
 }
 
@@ -103,8 +103,8 @@ class Capture {
 CudaBackend::CudaBackend(const CudaOptions& options)
     : memory_(std::make_shared<DeviceMemory>(options.device)),
       transfers_(memory_),
-      stamps_(memory_),
-      products_(memory_, options.fast_math),
+      queue_clock_(memory_),
+      matmuls_(memory_, options.fast_math),
       fast_math_(options.fast_math),
       recordings_(std::make_shared<int>(0)) {
     if (!cudnn().about.problem.empty()) return;
@@ -153,14 +153,14 @@ void CudaBackend::copy_queued(const TensorView& from, const TensorView& to) {
     transfers_.to_host_queued(from.data, to.data, from.bytes());
 }
 
-WorkMark CudaBackend::mark() {
-    T2I_CHECK(!is_recording_, "a recording has no marks");
-    return transfers_.mark();
+Fence CudaBackend::fence() {
+    T2I_CHECK(!is_recording_, "a recording has no fences");
+    return transfers_.fence();
 }
 
-void CudaBackend::wait(WorkMark mark) {
+void CudaBackend::wait(Fence fence) {
     T2I_CHECK(!is_recording_, "a recording cannot wait");
-    transfers_.wait(mark);
+    transfers_.wait(fence);
 }
 
 std::unique_ptr<Recording> CudaBackend::record(std::function<void()> work) {
@@ -232,7 +232,7 @@ CudaBackend::BiasView CudaBackend::prepared_bias(const PackedWeight& weight, con
 // cuBLASLt reads a bias in the dtype of the result (cublasLt.h, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE). One that bf16 does not
 // hold exactly is added in f32 and the result rounded by a kernel of ours, unless fast_math lets the bias be rounded.
 // The library's GELU is approximate: near enough for a result in bf16, not for one in f32.
-CudaBackend::Fusion CudaBackend::best_fusion(const ProductArgs& a) {
+CudaBackend::Fusion CudaBackend::best_fusion(const MatmulArgs& a) {
     Fusion fusion{.stored = a.out.dtype, .adds_bias = true, .activates = true};
     if (!fast_math_ && !prepared_bias(*a.weight, a.bias, a.out.dtype).is_exact) fusion.stored = DType::f32;
     if (fusion.stored != a.out.dtype || (a.activation == Activation::gelu_tanh && fusion.stored == DType::f32))
@@ -240,20 +240,20 @@ CudaBackend::Fusion CudaBackend::best_fusion(const ProductArgs& a) {
     return fusion;
 }
 
-bool CudaBackend::multiply(const ProductArgs& a, const Fusion& fusion) {
+bool CudaBackend::multiply(const MatmulArgs& a, const Fusion& fusion) {
     const CudaWeight& weight = cuda_weight(a.weight);
     const std::int64_t n = weight.shape[0], k = weight.shape[1], np = padded(n), kp = padded(k), m = a.x.shape.rows();
     const DType in = weight.compute, stored = fusion.stored;
-    Product p{.x = a.x.data,
-              .weight = weight.data.data(),
-              .bias = fusion.adds_bias ? prepared_bias(weight, a.bias, stored).data : nullptr,
-              .out = a.out.data,
-              .m = m,
-              .n = np,
-              .k = kp,
-              .in = in,
-              .out_type = stored,
-              .activation = fusion.activates ? a.activation : Activation::none};
+    Matmul p{.x = a.x.data,
+             .weight = weight.data.data(),
+             .bias = fusion.adds_bias ? prepared_bias(weight, a.bias, stored).data : nullptr,
+             .out = a.out.data,
+             .m = m,
+             .n = np,
+             .k = kp,
+             .in = in,
+             .out_type = stored,
+             .activation = fusion.activates ? a.activation : Activation::none};
     if (kp != k) {
         void* x = room(padded_input_, bytes_of(m * kp, in));
         copy_rows(a.x.data, k, x, kp, m, in);
@@ -261,7 +261,7 @@ bool CudaBackend::multiply(const ProductArgs& a, const Fusion& fusion) {
     }
     if (np != n) p.out = room(padded_output_, bytes_of(m * np, stored));
     else if (stored != a.out.dtype) p.out = room(sums_, bytes_of(m * n, stored));
-    if (!products_.multiply(p, is_recording_)) return false;
+    if (!matmuls_.multiply(p, is_recording_)) return false;
     void* result = p.out;
     if (np != n) {
         result = stored == a.out.dtype ? a.out.data : room(sums_, bytes_of(m * n, stored));
@@ -275,7 +275,7 @@ bool CudaBackend::multiply(const ProductArgs& a, const Fusion& fusion) {
     return true;
 }
 
-void CudaBackend::multiply(const ProductArgs& a) {
+void CudaBackend::multiply(const MatmulArgs& a) {
     if (a.x.shape.rows() == 0 || multiply(a, best_fusion(a))) return;
     if (!multiply(a, {.stored = DType::f32, .adds_bias = false, .activates = false}))
         throw Error(

@@ -7,11 +7,11 @@
 #include "backend/cuda/attentions.h"
 #include "backend/cuda/convolutions.h"
 #include "backend/cuda/device_memory.h"
-#include "backend/cuda/device_ops.h"
-#include "backend/cuda/products.h"
-#include "backend/cuda/stamps.h"
+#include "backend/cuda/matmuls.h"
+#include "backend/cuda/queue_clock.h"
 #include "backend/cuda/transfers.h"
 #include "backend/cuda_module.h"
+#include "backend/gpu/device_ops.h"
 
 namespace t2i::cuda {
 
@@ -31,10 +31,12 @@ class CudaBackend final : public DeviceOps {
 
     [[nodiscard]] Buffer allocate_staging(std::size_t bytes) override;
     void copy_queued(const TensorView& from, const TensorView& to) override;
-    WorkMark mark() override;
-    void wait(WorkMark mark) override;
-    [[nodiscard]] WorkStamp stamp() override { return is_recording_ ? 0 : stamps_.stamp(); }
-    [[nodiscard]] std::chrono::steady_clock::time_point reached(WorkStamp stamp) override { return stamps_.reached(stamp); }
+    Fence fence() override;
+    void wait(Fence fence) override;
+    [[nodiscard]] Timestamp timestamp() override { return is_recording_ ? 0 : queue_clock_.timestamp(); }
+    [[nodiscard]] std::chrono::steady_clock::time_point time_of(Timestamp timestamp) override {
+        return queue_clock_.time_of(timestamp);
+    }
     // A CUDA graph. Every product in `work` must have run once before, and nothing in it may need more workspace than was
     // needed before: a recording neither allocates nor waits. The backend outlives its recordings.
     [[nodiscard]] std::unique_ptr<Recording> record(std::function<void()> work) override;
@@ -53,7 +55,7 @@ class CudaBackend final : public DeviceOps {
 
   protected:
     [[nodiscard]] cudaStream_t stream() const override { return memory_->stream(); }
-    void multiply(const ProductArgs& a) override;
+    void multiply(const MatmulArgs& a) override;
     void convolve(const ConvolutionArgs& a) override;
     [[nodiscard]] bool rounds_weights() const override { return fast_math_; }
     [[nodiscard]] void* workspace(std::size_t bytes) override;
@@ -76,16 +78,16 @@ class CudaBackend final : public DeviceOps {
         DType stored = DType::f32;  // dtype of the library's result
         bool adds_bias = false, activates = false;
     };
-    [[nodiscard]] Fusion best_fusion(const ProductArgs& a);
-    [[nodiscard]] bool multiply(const ProductArgs& a, const Fusion& fusion);  // false: the library has no algorithm
+    [[nodiscard]] Fusion best_fusion(const MatmulArgs& a);
+    [[nodiscard]] bool multiply(const MatmulArgs& a, const Fusion& fusion);  // false: the library has no algorithm
     [[nodiscard]] const void* zero_bias(const PackedWeight& weight, DType dtype);
     [[nodiscard]] bool convolve(const ConvolutionArgs& a, const void* residual);
     void copy_rows(const void* from, std::int64_t from_width, void* to, std::int64_t to_width, std::int64_t rows, DType dtype);
 
     std::shared_ptr<DeviceMemory> memory_;
     Transfers transfers_;
-    Stamps stamps_;
-    Products products_;
+    QueueClock queue_clock_;
+    Matmuls matmuls_;
     std::unique_ptr<Convolutions> convolutions_;  // null without cuDNN
     std::unique_ptr<Attentions> attentions_;      // null without cuDNN or fast_math
     bool fast_math_;

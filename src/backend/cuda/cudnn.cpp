@@ -2,7 +2,7 @@
 
 #include <cuda_runtime_api.h>
 
-#include "backend/cuda/shared_library.h"
+#include "backend/cuda_support/library_functions.h"
 #include "t2i/error.h"
 
 namespace t2i::cuda {
@@ -18,28 +18,19 @@ Cudnn load() {
     // cuDNN opens the run-time compiler and cuBLASLt by their sonames: loaded from where we found them, they are found there.
     static_cast<void>(load_library("libnvrtc.so." + cuda_major, roots));
     static_cast<void>(load_library("libcublasLt.so." + cuda_major, roots));
-    const SharedLibrary library = load_library("libcudnn.so.9", roots);
-    dnn.about.problem = library.problem;
-    if (!library) return dnn;
-    const auto find = [&](auto& function, const char* name) {
-        function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(library.symbol(name));
-        if (!function) dnn.about.problem = library.path + " lacks " + name;
-    };
-    find(dnn.get_version, "cudnnGetVersion");
-    find(dnn.create, "cudnnCreate");
-    find(dnn.destroy, "cudnnDestroy");
-    find(dnn.set_stream, "cudnnSetStream");
-    find(dnn.error_string, "cudnnGetErrorString");
-    find(dnn.descriptor_create, "cudnnBackendCreateDescriptor");
-    find(dnn.descriptor_destroy, "cudnnBackendDestroyDescriptor");
-    find(dnn.set, "cudnnBackendSetAttribute");
-    find(dnn.get, "cudnnBackendGetAttribute");
-    find(dnn.finalize, "cudnnBackendFinalize");
-    find(dnn.execute, "cudnnBackendExecute");
-    if (!dnn.about.problem.empty()) return dnn;
-    dnn.about.path = library.path;
-    const std::size_t v = dnn.get_version();  // 91900
-    dnn.about.version = std::to_string(v / 10000) + "." + std::to_string(v / 100 % 100) + "." + std::to_string(v % 100);
+    LibraryFunctions library(dnn.about, "libcudnn.so.9", roots);
+    library.find(dnn.get_version, "cudnnGetVersion");
+    library.find(dnn.create, "cudnnCreate");
+    library.find(dnn.destroy, "cudnnDestroy");
+    library.find(dnn.set_stream, "cudnnSetStream");
+    library.find(dnn.error_string, "cudnnGetErrorString");
+    library.find(dnn.descriptor_create, "cudnnBackendCreateDescriptor");
+    library.find(dnn.descriptor_destroy, "cudnnBackendDestroyDescriptor");
+    library.find(dnn.set, "cudnnBackendSetAttribute");
+    library.find(dnn.get, "cudnnBackendGetAttribute");
+    library.find(dnn.finalize, "cudnnBackendFinalize");
+    library.find(dnn.execute, "cudnnBackendExecute");
+    if (library.are_complete()) dnn.about.version = LibraryFunctions::version_text(dnn.get_version());  // 91900
     return dnn;
 }
 

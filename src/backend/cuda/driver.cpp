@@ -2,10 +2,10 @@
 
 #include <cuda_runtime_api.h>
 
-#include "backend/cuda/architectures.h"
 #include "backend/cuda/cublaslt.h"
 #include "backend/cuda/cudnn.h"
 #include "backend/cuda/status.h"
+#include "backend/cuda_support/architectures.h"
 
 namespace t2i::cuda {
 

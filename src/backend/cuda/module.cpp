@@ -3,10 +3,10 @@
 #include "backend/cuda/driver.h"
 
 extern "C" __attribute__((visibility("default"))) const t2i::CudaModule* t2i_cuda_module() {
-    static const std::string stamp(t2i::cuda_module_stamp());
+    static const std::string abi(t2i::cuda_module_abi());
     static const t2i::CudaModule module{
         .bytes = sizeof(t2i::CudaModule),
-        .stamp = stamp.c_str(),
+        .abi = abi.c_str(),
         .make = [](const t2i::CudaOptions& options) -> std::unique_ptr<t2i::Backend> {
             return std::make_unique<t2i::cuda::CudaBackend>(options);
         },

@@ -13,7 +13,7 @@ namespace {
 
 // Large enough that a copy's fixed cost does not count, small enough to stay in the last-level cache of most CPUs.
 constexpr std::size_t upload_bytes = std::size_t{4} << 20;
-constexpr std::size_t most_marks = 4096;
+constexpr std::size_t most_fences = 4096;
 
 }  // namespace
 
@@ -72,37 +72,37 @@ void Transfers::within_gpu(const void* from, void* to, std::size_t bytes) {
 }
 
 void Transfers::to_host_queued(const void* from, void* to, std::size_t bytes) {
-    Aside& aside = asides_[next_aside_];
-    next_aside_ = (next_aside_ + 1) % asides_.size();
-    check(cudaStreamWaitEvent(memory_->stream(), aside.free.get(), 0), "order copies from the GPU");
-    if (aside.memory.bytes() < bytes) aside.memory = DeviceBlock(memory_, bytes);
-    within_gpu(from, aside.memory.data(), bytes);
-    aside.filled.record(memory_->stream());
-    check(cudaStreamWaitEvent(to_host_stream_, aside.filled.get(), 0), "order copies from the GPU");
-    check(cudaMemcpyAsync(to, aside.memory.data(), bytes, cudaMemcpyDeviceToHost, to_host_stream_), "copy from the GPU");
-    aside.free.record(to_host_stream_);
+    DeviceStaging& staging = downloads_[next_download_];
+    next_download_ = (next_download_ + 1) % downloads_.size();
+    check(cudaStreamWaitEvent(memory_->stream(), staging.free.get(), 0), "order copies from the GPU");
+    if (staging.memory.bytes() < bytes) staging.memory = DeviceBlock(memory_, bytes);
+    within_gpu(from, staging.memory.data(), bytes);
+    staging.filled.record(memory_->stream());
+    check(cudaStreamWaitEvent(to_host_stream_, staging.filled.get(), 0), "order copies from the GPU");
+    check(cudaMemcpyAsync(to, staging.memory.data(), bytes, cudaMemcpyDeviceToHost, to_host_stream_), "copy from the GPU");
+    staging.free.record(to_host_stream_);
 }
 
-WorkMark Transfers::mark() {
-    if (marks_.size() == most_marks) wait(marks_.front().mark);  // of someone who never waits
-    // After the work's stream, and after the copies out: the second stream waits for the first, the mark for the second.
-    reached_.record(memory_->stream());
-    check(cudaStreamWaitEvent(to_host_stream_, reached_.get(), 0), "mark the GPU's work");
+Fence Transfers::fence() {
+    if (fences_.size() == most_fences) wait(fences_.front().fence);  // of someone who never waits
+    // After the work's stream, and after the copies out: the second stream waits for the first, the fence for the second.
+    work_done_.record(memory_->stream());
+    check(cudaStreamWaitEvent(to_host_stream_, work_done_.get(), 0), "put a fence into the GPU's work");
     if (spare_events_.empty()) spare_events_.emplace_back();
     Event done = std::move(spare_events_.back());
     spare_events_.pop_back();
     done.record(to_host_stream_);
-    marks_.push_back({++last_mark_, std::move(done)});
-    return last_mark_;
+    fences_.push_back({++last_fence_, std::move(done)});
+    return last_fence_;
 }
 
-void Transfers::wait(WorkMark mark) {
-    while (!marks_.empty() && marks_.front().mark <= mark) {
-        // Events of one stream happen in order, so the last one up to the mark stands for all.
-        const bool is_last = marks_.size() == 1 || marks_[1].mark > mark;
-        if (is_last) marks_.front().done.synchronize();
-        spare_events_.push_back(std::move(marks_.front().done));
-        marks_.pop_front();
+void Transfers::wait(Fence fence) {
+    while (!fences_.empty() && fences_.front().fence <= fence) {
+        // Events of one stream happen in order, so the last one up to the fence stands for all.
+        const bool is_last = fences_.size() == 1 || fences_[1].fence > fence;
+        if (is_last) fences_.front().done.synchronize();
+        spare_events_.push_back(std::move(fences_.front().done));
+        fences_.pop_front();
     }
 }
 

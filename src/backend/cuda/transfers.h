@@ -1,4 +1,4 @@
-// Copies between host and GPU, and marks in the order of the work.
+// Copies between host and GPU, and fences in the order of the work.
 #pragma once
 
 #include <array>
@@ -32,7 +32,7 @@ class PinnedBlock {
 };
 
 // The work's stream does operations in order. Results go to the host on a second stream, so that the next operations need
-// not wait for the bus: they are first copied aside on the GPU, at the memory's speed, and from there.
+// not wait for the bus: they are first copied to staging memory on the GPU, at the memory's speed, and from there.
 class Transfers {
   public:
     explicit Transfers(std::shared_ptr<DeviceMemory> memory);
@@ -45,34 +45,34 @@ class Transfers {
     // Done when it returns, after all work queued before.
     void to_host(const void* from, void* to, std::size_t bytes);
     void within_gpu(const void* from, void* to, std::size_t bytes);
-    // `from` may be overwritten by what is queued afterwards; `to` (pinned, else this waits) holds it when a later mark is done.
+    // `from` may be overwritten by what is queued afterwards; `to` (pinned, else this waits) holds it when a later fence is.
     void to_host_queued(const void* from, void* to, std::size_t bytes);
 
-    [[nodiscard]] WorkMark mark();
-    // Throws Error{resource} when anything before the mark failed.
-    void wait(WorkMark mark);
+    [[nodiscard]] Fence fence();
+    // Throws Error{resource} when anything before the fence failed.
+    void wait(Fence fence);
 
   private:
     struct Upload {
         PinnedBlock memory;
         Event free;  // done when the GPU has read it
     };
-    struct Aside {
+    struct DeviceStaging {
         DeviceBlock memory;
         Event filled, free;
     };
-    struct Marked {
-        WorkMark mark;
+    struct PendingFence {
+        Fence fence;
         Event done;
     };
     std::shared_ptr<DeviceMemory> memory_;
     cudaStream_t to_host_stream_ = nullptr;
     std::array<Upload, 4> uploads_;
-    std::array<Aside, 4> asides_;
-    std::size_t next_upload_ = 0, next_aside_ = 0;
-    Event reached_;  // by the work's stream, for the other one
-    WorkMark last_mark_ = 0;
-    std::deque<Marked> marks_;  // not yet waited for, oldest first
+    std::array<DeviceStaging, 4> downloads_;
+    std::size_t next_upload_ = 0, next_download_ = 0;
+    Event work_done_;  // by the work's stream, for the other one to wait for
+    Fence last_fence_ = 0;
+    std::deque<PendingFence> fences_;  // not yet waited for, oldest first
     std::vector<Event> spare_events_;
 };
 

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <vector>
 
-#include "backend/cuda/device_ops.h"
+#include "backend/gpu/device_ops.h"
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/emulation/emulator.h"
 #include "kernels/ref/ref_kernels.h"
@@ -92,7 +92,7 @@ class EmulatedBackend final : public cuda::DeviceOps {
         emulation::use(settings_);
         return nullptr;
     }
-    void multiply(const cuda::ProductArgs& a) override {
+    void multiply(const cuda::MatmulArgs& a) override {
         ref::linear({.m = a.x.shape.rows(),
                      .n = a.weight->shape[0],
                      .k = a.weight->shape[1],

@@ -1,5 +1,6 @@
-// The GPU's kernels on the host: what the CUDA backend queues, kernels/emulation runs at once, thread by thread. Products and
-// convolutions, which a library makes on a GPU, are kernels/ref's. Slow; for tests, and to look into a kernel with a debugger.
+// The GPU's kernels on the host: what the CUDA backend queues, kernels/emulation runs at once, thread by thread. Matrix products
+// and convolutions, which a library makes on a GPU, are kernels/ref's. Slow; for tests, and to look into a kernel with a
+// debugger.
 #pragma once
 
 #include <memory>

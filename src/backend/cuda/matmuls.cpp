@@ -1,4 +1,4 @@
-#include "backend/cuda/products.h"
+#include "backend/cuda/matmuls.h"
 
 #include <algorithm>
 #include <array>
@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "backend/cuda/driver.h"
-#include "backend/cuda/product_search.h"
+#include "backend/cuda/matmul_search.h"
 #include "backend/cuda/status.h"
 #include "t2i/error.h"
 
@@ -22,7 +22,7 @@ cudaDataType_t data_type(DType t) {
     return t == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F;
 }
 
-cublasLtEpilogue_t epilogue(const Product& p) {
+cublasLtEpilogue_t epilogue(const Matmul& p) {
     switch (p.activation) {
         case Activation::relu:
             return p.bias ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_RELU;
@@ -34,7 +34,7 @@ cublasLtEpilogue_t epilogue(const Product& p) {
 }
 
 // All that an algorithm's choice may depend on.
-std::string key_of(const Product& p, bool fast_math) {
+std::string key_of(const Matmul& p, bool fast_math) {
     std::string key = "n" + std::to_string(p.n) + " k" + std::to_string(p.k) + " " + std::string(name_of(p.in)) + ">" +
                       std::string(name_of(p.out_type)) + " epilogue " + std::to_string(static_cast<int>(epilogue(p)));
     if (fast_math) key += " fast m" + std::to_string(p.m);
@@ -45,9 +45,9 @@ std::string key_of(const Product& p, bool fast_math) {
 
 // The descriptors of one product. cuBLASLt stores matrices by columns: row-major out [m, n] is its matrix D [n, m], and
 // D = Aᵀ·B with A = weight, [k, n] to it, and B = x, [k, m].
-class Products::Plan {
+class Matmuls::Plan {
   public:
-    Plan(const CublasLt& lt, const Product& p) : lt_(lt) {
+    Plan(const CublasLt& lt, const Matmul& p) : lt_(lt) {
         try {
             make(p);
         } catch (...) {
@@ -63,7 +63,7 @@ class Products::Plan {
     cublasLtMatrixLayout_t a = nullptr, b = nullptr, d = nullptr;
 
   private:
-    void make(const Product& p) {
+    void make(const Matmul& p) {
         const auto n = static_cast<std::uint64_t>(p.n), m = static_cast<std::uint64_t>(p.m), k = static_cast<std::uint64_t>(p.k);
         // Products of f32 stay in f32: this compute type rounds no input to TF32 (CUBLAS_COMPUTE_32F_FAST_TF32 would).
         check(lt_.desc_create(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), "describe a product");
@@ -89,11 +89,11 @@ class Products::Plan {
     const CublasLt& lt_;
 };
 
-bool Products::Choice::operator==(const Choice& other) const {
+bool Matmuls::Choice::operator==(const Choice& other) const {
     return std::memcmp(&algorithm, &other.algorithm, sizeof algorithm) == 0;
 }
 
-Products::Products(std::shared_ptr<DeviceMemory> memory, bool fast_math)
+Matmuls::Matmuls(std::shared_ptr<DeviceMemory> memory, bool fast_math)
     : memory_(std::move(memory)),
       lt_(cublaslt()),
       fast_math_(fast_math),
@@ -104,18 +104,18 @@ Products::Products(std::shared_ptr<DeviceMemory> memory, bool fast_math)
     check(lt_.create(&handle_), "start cuBLASLt");
 }
 
-Products::~Products() {
+Matmuls::~Matmuls() {
     if (handle_) lt_.destroy(handle_);
 }
 
-void Products::run(const Plan& plan, const Product& p, const Choice& choice) const {
+void Matmuls::run(const Plan& plan, const Matmul& p, const Choice& choice) const {
     const float one = 1, zero = 0;
     check(lt_.matmul(handle_, plan.operation, &one, p.weight, plan.a, p.x, plan.b, &zero, p.out, plan.d, p.out, plan.d,
                      &choice.algorithm, workspace_.data(), workspace_bytes, memory_->stream()),
           "multiply matrices");
 }
 
-bool Products::multiply(const Product& p, bool recording) {
+bool Matmuls::multiply(const Matmul& p, bool recording) {
     T2I_CHECK(p.n % granule == 0 && p.k % granule == 0, "widths of a product must be padded");
     for (const void* pointer : {p.x, p.weight, p.bias, static_cast<const void*>(p.out)})
         T2I_CHECK(reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0, "a product's memory must be aligned to 16 bytes");
@@ -125,7 +125,7 @@ bool Products::multiply(const Product& p, bool recording) {
     return choice.has_value();
 }
 
-const std::optional<Products::Choice>& Products::choice_for(const Product& p, bool recording) {
+const std::optional<Matmuls::Choice>& Matmuls::choice_for(const Matmul& p, bool recording) {
     const std::string key = key_of(p, fast_math_);
     const auto known = choices_.find(key);
     if (known != choices_.end()) return known->second;
@@ -148,7 +148,7 @@ const std::optional<Products::Choice>& Products::choice_for(const Product& p, bo
 }
 
 // Does the algorithm take this product, without cutting its sums?
-bool Products::suits(const Choice& choice, const Product& p) const {
+bool Matmuls::suits(const Choice& choice, const Matmul& p) const {
     const Plan plan(lt_, p);
     cublasLtMatmulHeuristicResult_t result{};
     if (lt_.algo_check(handle_, plan.operation, plan.a, plan.b, plan.d, plan.d, &choice.algorithm, &result) !=
@@ -169,7 +169,7 @@ bool Products::suits(const Choice& choice, const Product& p) const {
 }
 
 // cuBLASLt's proposals for each number of rows, in its order, each once.
-std::vector<Products::Choice> Products::candidates(const Product& p, const std::vector<std::int64_t>& rows) const {
+std::vector<Matmuls::Choice> Matmuls::candidates(const Matmul& p, const std::vector<std::int64_t>& rows) const {
     cublasLtMatmulPreference_t preference = nullptr;
     check(lt_.preference_create(&preference), "search a product's algorithm");
     const std::unique_ptr<std::remove_pointer_t<cublasLtMatmulPreference_t>, cublasStatus_t (*)(cublasLtMatmulPreference_t)>
@@ -185,7 +185,7 @@ std::vector<Products::Choice> Products::candidates(const Product& p, const std::
 
     std::vector<Choice> found;
     for (const std::int64_t m : rows) {
-        Product q = p;
+        Matmul q = p;
         q.m = m;
         const Plan plan(lt_, q);
         std::array<cublasLtMatmulHeuristicResult_t, heuristics_asked> results{};
@@ -204,18 +204,18 @@ std::vector<Products::Choice> Products::candidates(const Product& p, const std::
     return found;
 }
 
-std::optional<Products::Choice> Products::search(const Product& p) {
+std::optional<Matmuls::Choice> Matmuls::search(const Matmul& p) {
     const TrialData data(memory_, p, fast_math_);
     std::vector<Choice> fitting;
     for (const Choice& choice : candidates(p, data.timed_rows()))
         if (std::ranges::all_of(data.all_rows(), [&](std::int64_t m) {
-                Product q = p;
+                Matmul q = p;
                 q.m = m;
                 return suits(choice, q);
             }))
             fitting.push_back(choice);
     const auto run_rows = [&](std::size_t i, std::int64_t begin, std::int64_t count) {
-        const Product q = data.product(begin, count);
+        const Matmul q = data.matmul(begin, count);
         run(Plan(lt_, q), q, fitting[i]);
     };
     const auto order = by_time(data, fitting.size(), run_rows);

@@ -3,8 +3,8 @@
 
 namespace t2i {
 
-std::string_view cuda_module_stamp() {
-    return T2I_CUDA_STAMP ", " __VERSION__;
+std::string_view cuda_module_abi() {
+    return T2I_CUDA_ABI ", " __VERSION__;
 }
 
 }  // namespace t2i

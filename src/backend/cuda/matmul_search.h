@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "backend/cuda/device_memory.h"
-#include "backend/cuda/products.h"
+#include "backend/cuda/matmuls.h"
 
 namespace t2i::cuda {
 
@@ -15,16 +15,16 @@ namespace t2i::cuda {
 class TrialData {
   public:
     // `one_size`: only the product's own number of rows counts.
-    TrialData(std::shared_ptr<DeviceMemory> memory, const Product& p, bool one_size);
+    TrialData(std::shared_ptr<DeviceMemory> memory, const Matmul& p, bool one_size);
 
     // Numbers of rows to time at: one picture with guidance, a few, a full batch; as many as have room in a bounded scratch.
     [[nodiscard]] const std::vector<std::int64_t>& timed_rows() const { return timed_; }
     // Those and the odd ones of checks.
     [[nodiscard]] const std::vector<std::int64_t>& all_rows() const { return all_; }
     // The product of rows [begin, begin + count); few rows and whole batches have results of their own.
-    [[nodiscard]] Product product(std::int64_t begin, std::int64_t count) const;
+    [[nodiscard]] Matmul matmul(std::int64_t begin, std::int64_t count) const;
     [[nodiscard]] std::int64_t most_rows() const { return timed_.back(); }
-    // The results of product(begin, count), or those rows of the largest product's, on the host.
+    // The results of matmul(begin, count), or those rows of the largest product's, on the host.
     [[nodiscard]] std::vector<std::byte> result(std::int64_t count) const;
     [[nodiscard]] std::vector<std::byte> rows_of_largest(std::int64_t begin, std::int64_t count) const;
     [[nodiscard]] cudaStream_t stream() const { return memory_->stream(); }
@@ -32,7 +32,7 @@ class TrialData {
   private:
     [[nodiscard]] std::vector<std::byte> to_host(const std::byte* from, std::int64_t rows) const;
     std::shared_ptr<DeviceMemory> memory_;
-    Product p_;
+    Matmul p_;
     std::vector<std::int64_t> timed_, all_;
     DeviceBlock x_, largest_, part_;
 };

@@ -1,4 +1,4 @@
-#include "backend/cuda/device_ops.h"
+#include "backend/gpu/device_ops.h"
 
 #include <algorithm>
 #include <optional>
@@ -85,11 +85,11 @@ bool DeviceOps::supports(Op, DType dtype) const {
 
 void DeviceOps::linear(const LinearArgs& a) {
     const bool is_silu = a.activation == Activation::silu;
-    ProductArgs product{.x = a.x,
-                        .weight = a.weight,
-                        .bias = floats(a.bias),
-                        .activation = is_silu ? Activation::none : a.activation,
-                        .out = a.out};
+    MatmulArgs product{.x = a.x,
+                       .weight = a.weight,
+                       .bias = floats(a.bias),
+                       .activation = is_silu ? Activation::none : a.activation,
+                       .out = a.out};
     if (!is_silu && !a.gate && !a.residual) {
         multiply(product);
         return;

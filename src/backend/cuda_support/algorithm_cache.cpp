@@ -1,4 +1,4 @@
-#include "backend/cuda/algorithm_cache.h"
+#include "backend/cuda_support/algorithm_cache.h"
 
 #include <cctype>
 #include <charconv>

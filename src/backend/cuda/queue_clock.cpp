@@ -1,4 +1,4 @@
-#include "backend/cuda/stamps.h"
+#include "backend/cuda/queue_clock.h"
 
 namespace t2i::cuda {
 
@@ -10,7 +10,7 @@ constexpr std::chrono::seconds anchor_age{1};
 
 }  // namespace
 
-WorkStamp Stamps::stamp() {
+Timestamp QueueClock::timestamp() {
     if (!anchor_ || Clock::now() - anchor_->time > anchor_age) {
         auto anchor = std::make_shared<Anchor>();
         anchor->event.record(memory_->stream());
@@ -24,9 +24,9 @@ WorkStamp Stamps::stamp() {
     return last_;
 }
 
-Clock::time_point Stamps::reached(WorkStamp stamp) {
-    const auto found = points_.find(stamp);
-    T2I_CHECK(found != points_.end(), "a stamp is asked for once");
+Clock::time_point QueueClock::time_of(Timestamp timestamp) {
+    const auto found = points_.find(timestamp);
+    T2I_CHECK(found != points_.end(), "the time of a timestamp can be read once");
     const Point point = std::move(found->second);
     points_.erase(found);
     return point.since->time + std::chrono::duration_cast<Clock::duration>(

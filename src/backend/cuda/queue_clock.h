@@ -1,4 +1,4 @@
-// Points in the GPU's queue and when it came to them, on the host's clock: for traces.
+// Timestamps in the GPU's queue, translated to the host's clock: for traces.
 #pragma once
 
 #include <chrono>
@@ -10,14 +10,14 @@
 
 namespace t2i::cuda {
 
-class Stamps {
+class QueueClock {
   public:
-    explicit Stamps(std::shared_ptr<DeviceMemory> memory) : memory_(std::move(memory)) {}
+    explicit QueueClock(std::shared_ptr<DeviceMemory> memory) : memory_(std::move(memory)) {}
 
     // Now and then it waits for the GPU, to compare the two clocks. Throws Error{resource}.
-    [[nodiscard]] WorkStamp stamp();
-    // Of a stamp whose work is done; forgets it.
-    [[nodiscard]] std::chrono::steady_clock::time_point reached(WorkStamp stamp);
+    [[nodiscard]] Timestamp timestamp();
+    // Of a timestamp whose work is done; forgets it.
+    [[nodiscard]] std::chrono::steady_clock::time_point time_of(Timestamp timestamp);
 
   private:
     // An event whose time is known on both clocks. CUDA tells times between two events alone, in f32: over a second that is
@@ -32,8 +32,8 @@ class Stamps {
     };
     std::shared_ptr<DeviceMemory> memory_;
     std::shared_ptr<const Anchor> anchor_;
-    std::map<WorkStamp, Point> points_;
-    WorkStamp last_ = 0;
+    std::map<Timestamp, Point> points_;
+    Timestamp last_ = 0;
 };
 
 }  // namespace t2i::cuda

@@ -1,4 +1,4 @@
-#include "backend/cuda/product_search.h"
+#include "backend/cuda/matmul_search.h"
 
 #include <algorithm>
 #include <array>
@@ -37,7 +37,7 @@ std::vector<std::byte> random_bytes(std::int64_t elements, DType dtype) {
 
 }  // namespace
 
-TrialData::TrialData(std::shared_ptr<DeviceMemory> memory, const Product& p, bool one_size) : memory_(std::move(memory)), p_(p) {
+TrialData::TrialData(std::shared_ptr<DeviceMemory> memory, const Matmul& p, bool one_size) : memory_(std::move(memory)), p_(p) {
     const auto in_bytes = static_cast<std::size_t>(p.k) * size_of(p.in),
                out_bytes = static_cast<std::size_t>(p.n) * size_of(p.out_type);
     if (one_size) {
@@ -63,8 +63,8 @@ TrialData::TrialData(std::shared_ptr<DeviceMemory> memory, const Product& p, boo
               "copy on the GPU");
 }
 
-Product TrialData::product(std::int64_t begin, std::int64_t count) const {
-    Product q = p_;
+Matmul TrialData::matmul(std::int64_t begin, std::int64_t count) const {
+    Matmul q = p_;
     q.m = count;
     q.x = static_cast<const std::byte*>(x_.data()) + static_cast<std::size_t>(begin * p_.k) * size_of(p_.in);
     q.out = count == most_rows() ? largest_.data() : part_.data();

@@ -1,4 +1,4 @@
-#include "backend/cpu/products.h"
+#include "backend/cpu/matmuls.h"
 
 #include <cstring>
 #include <vector>
@@ -51,22 +51,22 @@ Windows Windows::of_picture(const Conv2dArgs& a) {
             .rows = out[0] * out[1] * out[2]};
 }
 
-struct Products::F32Weight final : PackedWeight {
+struct Matmuls::F32Weight final : PackedWeight {
     Buffer panels;
 };
 
-struct Products::Bf16Weight final : PackedWeight {
+struct Matmuls::Bf16Weight final : PackedWeight {
     Buffer panels;
     std::int64_t k = 0;  // padded
 };
 
-std::unique_ptr<PackedWeight> Products::pack_linear(const TensorView& weight, DType compute) {
+std::unique_ptr<PackedWeight> Matmuls::pack_linear(const TensorView& weight, DType compute) {
     auto packed = pack(weight, compute, weight.shape[0], weight.shape[1]);
     packed->shape = weight.shape;
     return packed;
 }
 
-std::unique_ptr<PackedWeight> Products::pack_conv2d(const TensorView& weight, DType compute) {
+std::unique_ptr<PackedWeight> Matmuls::pack_conv2d(const TensorView& weight, DType compute) {
     // [Cout, Cin, KH, KW] → [Cout, KH·KW·Cin], the order of a window.
     const Shape& s = weight.shape;
     const std::int64_t taps = s[2] * s[3], k = s[1] * taps;
@@ -83,7 +83,7 @@ std::unique_ptr<PackedWeight> Products::pack_conv2d(const TensorView& weight, DT
     return packed;
 }
 
-std::unique_ptr<PackedWeight> Products::pack(const TensorView& weight, DType compute, std::int64_t n, std::int64_t k) {
+std::unique_ptr<PackedWeight> Matmuls::pack(const TensorView& weight, DType compute, std::int64_t n, std::int64_t k) {
     const auto* bytes = static_cast<const std::byte*>(weight.data);
     const std::size_t row_bytes = static_cast<std::size_t>(k) * size_of(weight.dtype);
     const auto from_row = [&](std::int64_t row) { return bytes + static_cast<std::size_t>(row) * row_bytes; };
@@ -118,14 +118,14 @@ std::unique_ptr<PackedWeight> Products::pack(const TensorView& weight, DType com
     return packed;
 }
 
-void Products::multiply(const Windows& windows, const PackedWeight& weight, const Epilogue& epilogue) {
+void Matmuls::multiply(const Windows& windows, const PackedWeight& weight, const Epilogue& epilogue) {
     if (const auto* f32 = dynamic_cast<const F32Weight*>(&weight)) return multiply_f32(windows, *f32, epilogue);
     const auto* bf16 = dynamic_cast<const Bf16Weight*>(&weight);
     T2I_CHECK(bf16 != nullptr, "a weight packed by another backend");
     multiply_bf16(windows, *bf16, epilogue);
 }
 
-void Products::multiply_f32(const Windows& w, const F32Weight& weight, const Epilogue& epilogue) {
+void Matmuls::multiply_f32(const Windows& w, const F32Weight& weight, const Epilogue& epilogue) {
     // Tiles of about 48 x 64: four panels and the rows they meet fit the second-level cache at K = 1152, and
     // 32 x 256, the smallest product of a step, still makes four parts. Neighbouring parts share their
     // panels.
@@ -159,7 +159,7 @@ void Products::multiply_f32(const Windows& w, const F32Weight& weight, const Epi
 
 // What a thread does while its tiles multiply: it finishes the sums of the panel before, and asks for weights that are
 // wanted later.
-struct Products::Beside {
+struct Matmuls::Beside {
     const Epilogue& epilogue;
     std::int64_t row_begin;
     std::int64_t rows_a_call;
@@ -189,7 +189,7 @@ struct Products::Beside {
     }
 };
 
-void Products::multiply_bf16(const Windows& w, const Bf16Weight& weight, const Epilogue& epilogue) {
+void Matmuls::multiply_bf16(const Windows& w, const Bf16Weight& weight, const Epilogue& epilogue) {
     constexpr std::int64_t most_columns = 512, line = 64;
     constexpr std::int64_t tile_rows = 64;      // sums of 64 x 32 stay in the first-level cache until they are finished
     constexpr std::int64_t cached = 600 << 10;  // bytes of a tile's weights: in the second-level cache with its rows

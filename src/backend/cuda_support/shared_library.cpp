@@ -1,4 +1,4 @@
-#include "backend/cuda/shared_library.h"
+#include "backend/cuda_support/shared_library.h"
 
 #include <dlfcn.h>
 #include <link.h>

@@ -1,4 +1,4 @@
-#include "backend/cuda/architectures.h"
+#include "backend/cuda_support/architectures.h"
 
 #include <cctype>
 

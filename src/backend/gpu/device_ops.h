@@ -13,7 +13,7 @@
 namespace t2i::cuda {
 
 // out = activation(x·Wᵀ + bias): what a library does in one call.
-struct ProductArgs {
+struct MatmulArgs {
     TensorView x;                              // [M, K], dtype = weight->compute
     const PackedWeight* weight = nullptr;      // [N, K]
     const float* bias = nullptr;               // [N] on the device, or null
@@ -68,7 +68,7 @@ class DeviceOps : public Backend {
   protected:
     [[nodiscard]] virtual cudaStream_t stream() const = 0;
     // Neither of these may call workspace(): `out` may lie in it.
-    virtual void multiply(const ProductArgs& a) = 0;
+    virtual void multiply(const MatmulArgs& a) = 0;
     virtual void convolve(const ConvolutionArgs& a) = 0;
     // Device memory aligned to 256 bytes, valid until the next call. Its address is kept by recordings: it grows outside of
     // them only.

@@ -25,9 +25,9 @@ struct Windows {
     [[nodiscard]] std::int64_t taps() const { return kernel_height * kernel_width; }
 };
 
-class Products {
+class Matmuls {
   public:
-    Products(Workers& workers, Bf16Kernel bf16) : workers_(workers), bf16_(bf16) {}
+    Matmuls(Workers& workers, Bf16Kernel bf16) : workers_(workers), bf16_(bf16) {}
 
     [[nodiscard]] std::unique_ptr<PackedWeight> pack_linear(const TensorView& weight, DType compute);
     [[nodiscard]] std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& weight, DType compute);
