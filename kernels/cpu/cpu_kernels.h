@@ -1,28 +1,19 @@
 // SIMD kernels for the CPU. Each runs on the calling thread over the part it is given; the backend cuts the
 // work into parts that do not depend on the number of threads. Highway compiles each file for every
 // instruction set and picks one at run time, so all functions here are plain C++.
-//
-// bf16 elements are std::uint16_t holding the upper half of a binary32.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/elements.h"
 #include "kernels/function.h"
 
 namespace t2i::cpu {
 
+using kernels::Elements;
 using kernels::Function;
-
-// Data of either activation type.
-struct Elements {
-    const void* data = nullptr;
-    bool is_bf16 = false;
-};
-struct MutableElements {
-    void* data = nullptr;
-    bool is_bf16 = false;
-};
+using kernels::MutableElements;
 
 // ---- products (product.cpp) ----
 

@@ -12,24 +12,17 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/elements.h"
 #include "kernels/function.h"
 
 namespace t2i::cuda {
 
+using kernels::Elements;
 using kernels::Function;
+using kernels::MutableElements;
 
 // Throws when `status` is not success. Defined by those who queue kernels (src/backend/gpu/device_ops.cpp).
 void check_launch(cudaError_t status, const char* launcher);
-
-// Data of either activation type.
-struct Elements {
-    const void* data = nullptr;
-    bool is_bf16 = false;
-};
-struct MutableElements {
-    void* data = nullptr;
-    bool is_bf16 = false;
-};
 
 // ---- norms of rows (norm.cu) ----
 

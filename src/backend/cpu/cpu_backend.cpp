@@ -4,40 +4,20 @@
 #include <vector>
 
 #include "backend/cpu/attention.h"
-#include "backend/cpu/elements.h"
 #include "backend/cpu/group_norm.h"
 #include "backend/cpu/layout.h"
 #include "backend/cpu/matmuls.h"
 #include "backend/cpu/winograd.h"
+#include "backend/kernel_arguments.h"
+#include "backend/ref/arguments.h"
 #include "kernels/cpu/cpu_kernels.h"
-#include "kernels/ref/ref_kernels.h"
 #include "ops/composed.h"
 
 namespace t2i {
 namespace {
 
-using cpu::floats;
-using cpu::from;
-using cpu::Function;
-using cpu::function;
-using cpu::to;
-
 // Elements of one part of a pointwise loop: 32 KB of f32 in and out stays in the first cache levels.
 constexpr std::int64_t elements_per_part = 8192;
-
-Function function(Unary f) {
-    switch (f) {
-        case Unary::silu:
-            return Function::silu;
-        case Unary::gelu_tanh:
-            return Function::gelu_tanh;
-        case Unary::relu:
-            return Function::relu;
-        case Unary::soft_clamp3:
-            return Function::soft_clamp3;
-    }
-    return Function::identity;
-}
 
 class CpuBackend final : public Backend {
   public:
@@ -82,7 +62,7 @@ class CpuBackend final : public Backend {
                            .rows_per_gate = a.gate ? m / a.gate->shape.rows() : 1,
                            .after = floats(a.residual),
                            .after_rows = a.residual ? a.residual->shape.rows() : 1,
-                           .out = to(a.out)});
+                           .out = mutable_elements(a.out)});
     }
     bool makes_conv2d_input(const Conv2dArgs& a) const override { return cpu::Winograd::takes(a); }
     void conv2d(const Conv2dArgs& a) override {
@@ -90,9 +70,9 @@ class CpuBackend final : public Backend {
         matmuls_.multiply(cpu::Windows::of_picture(a), *a.weight,
                           {.columns = a.weight->shape[0],
                            .bias = floats(a.bias),
-                           .before = from(a.residual),
+                           .before = elements(a.residual),
                            .function = function(a.activation),
-                           .out = to(a.out)});
+                           .out = mutable_elements(a.out)});
     }
     void attention(const AttentionArgs& a) override { attention_.run(a); }
 
@@ -101,7 +81,7 @@ class CpuBackend final : public Backend {
         each_row(a.x, [&](std::int64_t row) {
             const std::int64_t group = row / rows_per_group * c;
             cpu::norm_modulate_row(floats(a.x) + row * c, floats(a.shift) + group, floats(a.scale) + group, c, a.eps,
-                                   to(a.out, row * c));
+                                   mutable_elements(a.out, row * c));
         });
     }
     void residual_norm(const ResidualNormArgs& a) override {
@@ -109,29 +89,32 @@ class CpuBackend final : public Backend {
         const std::int64_t rows_per_gate = a.gate ? m / a.gate->shape.rows() : 1;
         const std::int64_t rows_per_group = a.shift ? m / a.shift->shape.rows() : 1;
         each_row(a.stream, [&](std::int64_t row) {
-            float* stream = static_cast<float*>(a.stream.data) + row * c;
-            cpu::add_gated_row(from(a.y, row * c), a.gate ? floats(a.gate) + row / rows_per_gate * c : nullptr, c, stream);
+            float* stream = mutable_floats(a.stream) + row * c;
+            cpu::add_gated_row(elements(a.y, row * c), a.gate ? floats(a.gate) + row / rows_per_gate * c : nullptr, c, stream);
             const std::int64_t group = row / rows_per_group * c;
             if (a.shift)
-                cpu::norm_modulate_row(stream, floats(a.shift) + group, floats(a.scale) + group, c, a.eps, to(a.out, row * c));
-            else cpu::convert({stream, false}, c, to(a.out, row * c));
+                cpu::norm_modulate_row(stream, floats(a.shift) + group, floats(a.scale) + group, c, a.eps,
+                                       mutable_elements(a.out, row * c));
+            else cpu::convert({stream, false}, c, mutable_elements(a.out, row * c));
         });
     }
     void rms_norm(const TensorView& x, const TensorView& weight, float eps, const TensorView& out) override {
         const std::int64_t c = x.shape.columns();
-        each_row(x, [&](std::int64_t row) { cpu::rms_norm_row(floats(x) + row * c, floats(weight), c, eps, to(out, row * c)); });
+        each_row(x, [&](std::int64_t row) {
+            cpu::rms_norm_row(floats(x) + row * c, floats(weight), c, eps, mutable_elements(out, row * c));
+        });
     }
     void group_norm(const GroupNormArgs& a) override { cpu::group_norm(workers_, a); }
 
     void upsample2x(const TensorView& x, const TensorView& out) override { cpu::upsample2x(workers_, x, out); }
     void unary(Unary f, const TensorView& x, const TensorView& out) override {
         workers_.run_ranges(x.elements(), elements_per_part, [&](std::int64_t begin, std::int64_t count) {
-            cpu::apply(function(f), from(x, begin), count, to(out, begin));
+            cpu::apply(function(f), elements(x, begin), count, mutable_elements(out, begin));
         });
     }
     void gated_gelu(const TensorView& x, const TensorView& out) override {
         const std::int64_t f = out.shape.columns();
-        each_row(x, [&](std::int64_t row) { cpu::gated_gelu_row(from(x, row * 2 * f), f, to(out, row * f)); });
+        each_row(x, [&](std::int64_t row) { cpu::gated_gelu_row(elements(x, row * 2 * f), f, mutable_elements(out, row * f)); });
     }
     void lincomb(std::span<const LincombTerm> terms, const TensorView& out) override {
         std::vector<double> coefficients;
@@ -144,7 +127,7 @@ class CpuBackend final : public Backend {
             auto** pointers = static_cast<const float**>(scratch);
             for (std::size_t t = 0; t < terms.size(); ++t) pointers[t] = floats(terms[t].x) + begin;
             cpu::lincomb(coefficients.data(), pointers, static_cast<std::int64_t>(terms.size()),
-                         std::min(elements_per_part, total - begin), static_cast<float*>(out.data) + begin);
+                         std::min(elements_per_part, total - begin), mutable_floats(out) + begin);
         });
     }
     void sampler_update(const SamplerUpdateArgs& a) override { sampler_update_by_sums(*this, a); }
@@ -159,9 +142,8 @@ class CpuBackend final : public Backend {
     void cast(const TensorView& x, const TensorView& out) override {
         workers_.run_ranges(x.elements(), elements_per_part, [&](std::int64_t begin, std::int64_t count) {
             if (x.dtype == DType::f16)
-                convert_to_f32(from(x, begin).data, DType::f16, static_cast<std::size_t>(count),
-                               static_cast<float*>(out.data) + begin);
-            else cpu::convert(from(x, begin), count, to(out, begin));
+                convert_to_f32(elements(x, begin).data, DType::f16, static_cast<std::size_t>(count), mutable_floats(out) + begin);
+            else cpu::convert(elements(x, begin), count, mutable_elements(out, begin));
         });
     }
     void to_channels_last(const TensorView& x, const TensorView& out) override { cpu::to_channels_last(workers_, x, out); }
@@ -170,20 +152,17 @@ class CpuBackend final : public Backend {
     // The next three move or make a few thousand numbers a step: the reference is fast enough.
     void patchify(const TensorView& latents, std::int64_t patch, const TensorView& out) override {
         const Shape& s = latents.shape;
-        ref::patchify({latents.data}, s[0], s[1], s[2], s[3], patch, reference(out));
+        ref::patchify(ref::in(latents), s[0], s[1], s[2], s[3], patch, ref::out(out));
     }
     void unpatchify(const TensorView& tokens, std::int64_t patch, const TensorView& out) override {
         const Shape& s = out.shape;
-        ref::unpatchify({tokens.data}, tokens.shape.columns() / (patch * patch), s[0], s[1], s[2], s[3], patch, reference(out));
+        ref::unpatchify(ref::in(tokens), tokens.shape.columns() / (patch * patch), s[0], s[1], s[2], s[3], patch, ref::out(out));
     }
     void timestep_embed(std::span<const float> timesteps, float shift, const TensorView& out) override {
-        ref::timestep_embed(timesteps.data(), out.shape.rows(), out.shape.columns(), shift, reference(out));
+        ref::timestep_embed(timesteps.data(), out.shape.rows(), out.shape.columns(), shift, ref::out(out));
     }
 
   private:
-    static ref::Out reference(const TensorView& out) {
-        return {out.data, out.dtype == DType::bf16 ? ref::Element::bf16 : ref::Element::f32};
-    }
     // Calls visit(row) for every row of x, several rows to a part.
     template <typename Visit>
     void each_row(const TensorView& x, Visit visit) {

@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "backend/cpu/elements.h"
+#include "backend/kernel_arguments.h"
+#include "kernels/cpu/cpu_kernels.h"
 
 namespace t2i::cpu {
 namespace {
@@ -34,7 +35,7 @@ GroupScales group_scales(Workers& workers, const TensorView& x, const InputNorm&
     workers.run((batch * k.runs + k.each - 1) / k.each, [&](std::int64_t part, void* scratch) {
         for (std::int64_t r = part * k.each; r < std::min(batch * k.runs, (part + 1) * k.each); ++r) {
             const std::int64_t begin = r % k.runs * k.run, count = std::min(k.run, k.pixels - begin);
-            group_moments(from(x, (r / k.runs * k.pixels + begin) * channels), count, channels, norm.groups,
+            group_moments(elements(x, (r / k.runs * k.pixels + begin) * channels), count, channels, norm.groups,
                           static_cast<float*>(scratch), moments.data() + r * norm.groups);
         }
     });
@@ -68,8 +69,8 @@ void group_norm(Workers& workers, const GroupNormArgs& a) {
     const GroupScales scales = group_scales(workers, a.x, {a.weight, a.bias, a.groups, a.eps, a.activation});
     workers.run(a.x.shape[0] * parts, [&](std::int64_t part, void*) {
         const std::int64_t b = part / parts, begin = part % parts * length, at = (b * k.pixels + begin) * channels;
-        group_apply(from(a.x, at), scales.mean.data() + b * channels, scales.gain.data() + b * channels, floats(a.bias),
-                    std::min(length, k.pixels - begin), channels, function(a.activation), to(a.out, at));
+        group_apply(elements(a.x, at), scales.mean.data() + b * channels, scales.gain.data() + b * channels, floats(a.bias),
+                    std::min(length, k.pixels - begin), channels, function(a.activation), mutable_elements(a.out, at));
     });
 }
 

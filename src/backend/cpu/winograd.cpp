@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <vector>
 
-#include "backend/cpu/elements.h"
 #include "backend/cpu/group_norm.h"
+#include "backend/kernel_arguments.h"
+#include "kernels/cpu/cpu_kernels.h"
 
 namespace t2i::cpu {
 
@@ -65,7 +66,7 @@ void Winograd::run(const Conv2dArgs& a) {
     const auto band = [&](std::int64_t part) {
         const std::int64_t b = part / bands % batch, row = part % bands * each, column = part / (bands * batch) * columns_wanted;
         return WinogradBand{
-            .x = from(a.x, b * picture),
+            .x = elements(a.x, b * picture),
             .height = x[1],
             .width = x[2],
             .channels = x[3],
@@ -78,9 +79,9 @@ void Winograd::run(const Conv2dArgs& a) {
             .left = a.padding[1],
             .filter = static_cast<const float*>(filter.packed.data()),
             .bias = floats(a.bias),
-            .residual = a.residual ? from(*a.residual, b * result).data : nullptr,
+            .residual = a.residual ? elements(*a.residual, b * result).data : nullptr,
             .function = function(a.activation),
-            .out = to(a.out, b * result),
+            .out = mutable_elements(a.out, b * result),
             .out_height = out[1],
             .out_width = out[2],
             .out_channels = out[3],

@@ -5,9 +5,10 @@
 #include <vector>
 
 #include "backend/gpu/device_ops.h"
+#include "backend/kernel_arguments.h"
+#include "backend/ref/arguments.h"
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/emulation/emulator.h"
-#include "kernels/ref/ref_kernels.h"
 #include "t2i/error.h"
 
 namespace t2i {
@@ -22,19 +23,15 @@ namespace {
 
 using emulation::Order;
 
-ref::In in(const TensorView& t) {
-    return {t.data, t.dtype == DType::bf16 ? ref::Element::bf16 : ref::Element::f32};
-}
-ref::Out out(const TensorView& t) {
-    return {t.data, t.dtype == DType::bf16 ? ref::Element::bf16 : ref::Element::f32};
-}
+using ref::in;
+using ref::out;
+
 ref::In bias_of(const float* bias) {
     return bias ? ref::In{bias} : ref::In{};
 }
-ref::Function function(Activation a) {
+ref::Function product_function(Activation a) {
     T2I_CHECK(a != Activation::silu, "SiLU is not a product's to apply");
-    if (a == Activation::relu) return ref::Function::relu;
-    return a == Activation::gelu_tanh ? ref::Function::gelu_tanh : ref::Function::identity;
+    return function(a);
 }
 
 // Rounded to the compute dtype, as f32, in memory of the emulated GPU.
@@ -99,7 +96,7 @@ class EmulatedBackend final : public cuda::DeviceOps {
                      .x = in(a.x),
                      .weight = values(a.weight),
                      .bias = bias_of(a.bias),
-                     .function = function(a.activation),
+                     .function = product_function(a.activation),
                      .gate = {},
                      .gate_rows = 1,
                      .residual = {},
@@ -107,22 +104,13 @@ class EmulatedBackend final : public cuda::DeviceOps {
                      .out = out(a.out)});
     }
     void convolve(const cuda::ConvolutionArgs& a) override {
-        const Shape &x = a.x.shape, &w = a.weight->shape;
-        ref::conv2d({.batch = x[0],
-                     .height = x[1],
-                     .width = x[2],
-                     .channels_in = x[3],
-                     .channels_out = w[0],
-                     .kernel_height = w[2],
-                     .kernel_width = w[3],
-                     .stride = a.stride,
-                     .padding = a.padding,
-                     .x = in(a.x),
-                     .weight = values(a.weight),
-                     .bias = bias_of(a.bias),
-                     .function = function(a.activation),
-                     .residual = {},
-                     .out = out(a.out)});
+        ref::Conv2d c = ref::conv2d_sizes(a.x.shape, a.weight->shape, a.stride, a.padding);
+        c.x = in(a.x);
+        c.weight = values(a.weight);
+        c.bias = bias_of(a.bias);
+        c.function = product_function(a.activation);
+        c.out = out(a.out);
+        ref::conv2d(c);
     }
     // New each time, so that nothing is found there that the operation has not put there.
     void* workspace(std::size_t bytes) override {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "backend/kernel_arguments.h"
 #include "kernels/cuda/cuda_kernels.h"
 #include "t2i/error.h"
 
@@ -10,21 +11,6 @@ namespace t2i::cuda {
 
 namespace {
 
-const float* floats(const TensorView& t) {
-    return static_cast<const float*>(t.data);
-}
-const float* floats(const std::optional<TensorView>& t) {
-    return t ? floats(*t) : nullptr;
-}
-float* mutable_floats(const TensorView& t) {
-    return static_cast<float*>(t.data);
-}
-Elements elements(const TensorView& t) {
-    return {t.data, t.dtype == DType::bf16};
-}
-MutableElements mutable_elements(const TensorView& t) {
-    return {t.data, t.dtype == DType::bf16};
-}
 Storage storage(DType dtype) {
     if (dtype == DType::bf16) return Storage::bf16;
     return dtype == DType::f16 ? Storage::f16 : Storage::f32;
@@ -32,33 +18,6 @@ Storage storage(DType dtype) {
 // Rows of a matrix of `rows` that share one row of `parameters`.
 std::int64_t sharing(std::int64_t rows, const std::optional<TensorView>& parameters) {
     return parameters ? rows / parameters->shape.rows() : 1;
-}
-
-Function function(Activation a) {
-    switch (a) {
-        case Activation::none:
-            return Function::identity;
-        case Activation::relu:
-            return Function::relu;
-        case Activation::silu:
-            return Function::silu;
-        case Activation::gelu_tanh:
-            return Function::gelu_tanh;
-    }
-    return Function::identity;
-}
-Function function(Unary f) {
-    switch (f) {
-        case Unary::silu:
-            return Function::silu;
-        case Unary::gelu_tanh:
-            return Function::gelu_tanh;
-        case Unary::relu:
-            return Function::relu;
-        case Unary::soft_clamp3:
-            return Function::soft_clamp3;
-    }
-    return Function::identity;
 }
 
 Sum sum_of(std::span<const LincombTerm> terms) {

@@ -2,60 +2,18 @@
 
 #include <vector>
 
-#include "kernels/ref/ref_kernels.h"
+#include "backend/kernel_arguments.h"
+#include "backend/ref/arguments.h"
 #include "ops/composed.h"
 
 namespace t2i {
 namespace {
 
-ref::Element element(DType t) {
-    switch (t) {
-        case DType::f16:
-            return ref::Element::f16;
-        case DType::bf16:
-            return ref::Element::bf16;
-        default:
-            return ref::Element::f32;
-    }
-}
-ref::In in(const TensorView& t) {
-    return {t.data, element(t.dtype)};
-}
-ref::In in(const std::optional<TensorView>& t) {
-    return t ? in(*t) : ref::In{};
-}
-ref::Out out(const TensorView& t) {
-    return {t.data, element(t.dtype)};
-}
+using ref::in;
+using ref::out;
+
 std::int64_t rows(const std::optional<TensorView>& t) {
     return t ? t->shape.rows() : 1;
-}
-
-ref::Function function(Activation a) {
-    switch (a) {
-        case Activation::none:
-            return ref::Function::identity;
-        case Activation::relu:
-            return ref::Function::relu;
-        case Activation::silu:
-            return ref::Function::silu;
-        case Activation::gelu_tanh:
-            return ref::Function::gelu_tanh;
-    }
-    return ref::Function::identity;
-}
-ref::Function function(Unary f) {
-    switch (f) {
-        case Unary::silu:
-            return ref::Function::silu;
-        case Unary::gelu_tanh:
-            return ref::Function::gelu_tanh;
-        case Unary::relu:
-            return ref::Function::relu;
-        case Unary::soft_clamp3:
-            return ref::Function::soft_clamp3;
-    }
-    return ref::Function::identity;
 }
 
 // "Packed" here: an f32 copy, rounded to the compute dtype as every backend's weights are.
@@ -124,22 +82,14 @@ class RefBackend final : public Backend {
     }
 
     void conv2d(const Conv2dArgs& a) override {
-        const Shape &x = a.x.shape, &w = a.weight->shape;
-        ref::conv2d({.batch = x[0],
-                     .height = x[1],
-                     .width = x[2],
-                     .channels_in = x[3],
-                     .channels_out = w[0],
-                     .kernel_height = w[2],
-                     .kernel_width = w[3],
-                     .stride = a.stride,
-                     .padding = a.padding,
-                     .x = in(a.x),
-                     .weight = values(a.weight),
-                     .bias = in(a.bias),
-                     .function = function(a.activation),
-                     .residual = in(a.residual),
-                     .out = out(a.out)});
+        ref::Conv2d c = ref::conv2d_sizes(a.x.shape, a.weight->shape, a.stride, a.padding);
+        c.x = in(a.x);
+        c.weight = values(a.weight);
+        c.bias = in(a.bias);
+        c.function = function(a.activation);
+        c.residual = in(a.residual);
+        c.out = out(a.out);
+        ref::conv2d(c);
     }
     void upsample2x(const TensorView& x, const TensorView& to) override {
         ref::upsample2x(in(x), x.shape[0], x.shape[1], x.shape[2], x.shape[3], out(to));
