@@ -5,7 +5,8 @@
 #     --build DIR    a build folder with tests (default: build, made first if there is none)
 #     --output FILE  default: t2i-<version>-linux-x86_64.tar.zst in the current folder
 #     --level N      of zstd, 1 to 19 (default 19)
-# The same commit, compiler and packages give the same bytes. Without git, SOURCE_DATE_EPOCH and T2I_COMMIT say what git would.
+# The same commit, compiler and packages give the same bytes. The commit is what git says, or what `git archive` wrote into
+# scripts/commit.txt; where neither is, T2I_COMMIT and SOURCE_DATE_EPOCH name it.
 set -euo pipefail
 export LC_ALL=C
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -27,7 +28,7 @@ parse_arguments() {
             --build) build=$2; shift 2 ;;
             --output) output=$2; shift 2 ;;
             --level) level=$2; shift 2 ;;
-            -h|--help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+            -h|--help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
             *) fail "unknown argument $1 (see --help)" 2 ;;
         esac
     done
@@ -36,14 +37,19 @@ parse_arguments() {
 
 # Sets commit, modified and SOURCE_DATE_EPOCH.
 read_commit() {
-    if git -C "$root" rev-parse HEAD >/dev/null 2>&1; then
+    local archived
+    archived=$(cat "$root/scripts/commit.txt" 2>/dev/null || true)
+    if [[ $archived =~ ^([0-9a-f]{40})\ ([0-9]+)$ ]]; then  # not inside a checkout, whatever repository lies around it
+        commit=${BASH_REMATCH[1]} modified=false
+        SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-${BASH_REMATCH[2]}}
+    elif git -C "$root" rev-parse HEAD >/dev/null 2>&1; then
         commit=$(git -C "$root" rev-parse HEAD)
         modified=false
         [ -z "$(git -C "$root" status --porcelain --untracked-files=no)" ] || modified=true
         SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct)}
     else
         if [ -z "${SOURCE_DATE_EPOCH:-}" ] || [ -z "${T2I_COMMIT:-}" ]; then
-            fail "no git here: set T2I_COMMIT and SOURCE_DATE_EPOCH"
+            fail "neither git nor scripts/commit.txt names the commit: set T2I_COMMIT and SOURCE_DATE_EPOCH"
         fi
         commit=$T2I_COMMIT modified=false
     fi

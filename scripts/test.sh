@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Installs, builds and runs every test. Arguments go to ctest, e.g. scripts/test.sh -L unit
 # T2I_REQUIRE_SHARED=1: a test that misses its data folder fails instead of being skipped.
+# T2I_WERROR=ON: warnings are errors, as in scripts/check.sh and .ci/run.
 # T2I_TEST_CLUSTER=1: also `t2i batch` under a real Slurm and mpirun, which start daemons on the loopback address (needs root).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 if [ "${T2I_TEST_CLUSTER:-0}" = 1 ]; then "$root/scripts/install_packages.sh" "$root/scripts/packages-cluster.txt"; fi
-"$root/scripts/build.sh" -DT2I_TESTS=ON -DT2I_WERROR=ON -DT2I_CUDA=AUTO
+# A build that scripts/quickstart.sh made goes on: only what it left out is compiled.
+"$root/scripts/build.sh" -DT2I_TESTS=ON -DT2I_CUDA=AUTO ${T2I_WERROR:+-DT2I_WERROR="$T2I_WERROR"}
 cd "$root/build"
 # One test at a time: the tests use all cores themselves.
 ctest --output-on-failure --no-tests=error "$@"

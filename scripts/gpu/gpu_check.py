@@ -2,6 +2,7 @@
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -63,11 +64,14 @@ def find_programs(root, options, scratch):
 
 
 def commit_of(root, programs):
-    """{"commit", "modified"} of an archive's build, of the git checkout, or of the environment."""
+    """{"commit", "modified"} of an archive's build, of the sources that `git archive` packed, of the git checkout, or of the environment."""
     if programs.is_archive:
         with open(os.path.join(programs.folder, "share/t2i/build.json"), encoding="utf-8") as file:
             info = json.load(file)
         return {"commit": info["commit"], "modified": info["modified"]}
+    with open(os.path.join(root, "scripts/commit.txt"), encoding="utf-8") as file:
+        if packed := re.fullmatch("([0-9a-f]{40}) [0-9]+", file.read().strip()):
+            return {"commit": packed[1], "modified": False}
     def git(*command):
         return subprocess.run(["git", "-C", root, *command], capture_output=True, text=True, check=True).stdout.strip()
     try:
@@ -75,7 +79,7 @@ def commit_of(root, programs):
     except (OSError, subprocess.CalledProcessError):
         if commit := os.environ.get("T2I_COMMIT"):
             return {"commit": commit, "modified": False}
-    raise Failure(INPUT, "no git here to name the commit: set T2I_COMMIT")
+    raise Failure(INPUT, "neither git nor scripts/commit.txt names the commit: set T2I_COMMIT")
 
 
 def run_part(name, check):
