@@ -149,7 +149,7 @@ BenchRow bench_step(const ExecContext& ctx, const Denoiser& denoiser, const Rand
     ctx.backend.wait(ctx.backend.fence());
 
     const double flops = ctx.tracer->flops();
-    denoiser.forward(ctx, *request, 0, latents, out);  // takes the memory that a recording must not ask for
+    denoiser.forward(ctx, *request, 0, latents, out);  // the plan of the recording, which takes its memory
     // On a backend with a queue the step is launched as the pipeline does it: recorded once.
     const auto recording = ctx.backend.record([&] { denoiser.forward(ctx, *request, 0, latents, out); });
     BenchRow step{shape.name + ", one CFG step", {}, ctx.tracer->flops() - flops};

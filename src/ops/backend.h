@@ -96,7 +96,7 @@ struct NormModulateArgs {
     TensorView out;  // [M, C] f32 or bf16
 };
 
-// The seam between two layers of a transformer, in one pass over the residual stream:
+// The residual add after a layer and the norm in front of the next one, in one pass over the residual stream:
 // stream += gate ⊙ y; out = LayerNorm(stream; no affine) ⊙ (1 + scale) + shift, or stream itself where there is no norm.
 struct ResidualNormArgs {
     TensorView y;                            // [M, C] f32 or bf16: what the layer made
@@ -164,10 +164,11 @@ struct SamplerUpdateArgs {
     TensorView first_bad;  // [1] i32
 };
 
-// Work noted down once, to be done again with the same memory and numbers.
+// Operations noted down once by Backend::record, to be done again with the same memory and numbers.
 class Recording {
   public:
     virtual ~Recording() = default;
+    // Hands the operations to the backend's queue, in their order, as calling them would. Not within a recording.
     virtual void replay() = 0;
 };
 
@@ -193,17 +194,32 @@ class Backend {
 
     // A backend with a queue of its own returns from an operation before it is done, and does them in order. What follows
     // is for the few who look across; on a backend that works at once (the defaults) it costs nothing.
-    [[nodiscard]] virtual Buffer allocate_staging(std::size_t bytes) {
-        return Buffer::host(bytes);
-    }  // host memory copied quickly
+
+    // Host memory that is copied quickly (on a GPU: pinned) and that a recording may copy from. Throws Error{resource}.
+    [[nodiscard]] virtual Buffer allocate_staging(std::size_t bytes) { return Buffer::host(bytes); }
     virtual void copy_queued(const TensorView& from, const TensorView& to) { copy(from, to); }  // done when a later fence is
     virtual Fence fence() { return 0; }
     virtual void wait(Fence) {}  // until everything handed over before that fence is done; throws what failed in it
     virtual Timestamp timestamp() { return 0; }  // 0: no queue, or its work is being recorded
     // When the queue came to a timestamp, on the host's clock. It is asked for once, after its work is done.
     [[nodiscard]] virtual std::chrono::steady_clock::time_point time_of(Timestamp) { return {}; }
-    // Notes down the operations that `work` calls on this backend, without doing them where it has a queue. Nothing in it
-    // may read memory from the host; memory it uses must stay. The default keeps the function and calls it again.
+
+    // Notes down the operations that `work` calls on this backend, as a CUDA graph does: `work` runs once, its operations are
+    // done at each replay(), with the addresses, extents and numbers (coefficients, ids, timesteps) of that once. What is legal
+    // is one set of rules for all backends, so that a step tested anywhere can be recorded on a GPU:
+    //   planned    linear, conv2d and attention: called before, outside of a recording, with the same weight, bias and shapes.
+    //   That
+    //              call is the plan: the backend chooses its algorithm then, takes scratch, and prepares the bias, which replays
+    //              read as it was at the last such call. Addresses of inputs and outputs may differ.
+    //   memory     nothing is allocated, packed or given back; an Arena has grown before. All that `work` uses outlives the
+    //              recording, and its contents may change between replays.
+    //   copies     within the backend's memory, and from allocate_staging() to it: read when the queue comes to it in a replay.
+    //              Not from other (pageable) host memory, and nothing is copied to the host.
+    //   no waiting: no fence(), wait(), replay() or record() within a recording.
+    // A broken rule is a broken promise: std::logic_error that names the operation; the backend can be used on. The GPU and its
+    // emulation check all of it. Backends that work at once, in host memory (cpu, ref), cannot go wrong in these ways and check
+    // nothing: there the default keeps `work` and calls it at each replay, not before.
+    // The backend outlives the recording.
     [[nodiscard]] virtual std::unique_ptr<Recording> record(std::function<void()> work);
     virtual void begin_range(const char*) {}  // names the work that follows, for profilers
     virtual void end_range() {}

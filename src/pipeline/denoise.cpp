@@ -129,7 +129,7 @@ void DenoiseLoop::run(const Call& call) {
     std::vector<TorchGenerator> noise;
     std::vector<Fence> fences;
     if (!at_once && !warm_)
-        do_step({ctx_.backend, ctx_.scratch, nullptr}, 0);  // takes the memory that recordings must not ask for
+        do_step({ctx_.backend, ctx_.scratch, nullptr}, 0);  // the plan of the recordings, which takes their memory
     warm_ = true;
     start(call.seeds, noise);
     const auto finished = [&](std::size_t i) {

@@ -19,39 +19,25 @@ double time_ms(Backend& backend, Recording& recording) {
     return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
 
-class Repeated final : public Recording {
-  public:
-    explicit Repeated(std::function<void()> work) : work_(std::move(work)) {}
-    void replay() override { work_(); }
-
-  private:
-    std::function<void()> work_;
-};
-
-// A backend may choose how to convolve at the call itself, so convolutions are never recorded.
-enum class Recorded : bool { no, yes };
-
-std::unique_ptr<Recording> many_calls(Backend& backend, PreparedOp& op, int calls, Recorded recorded) {
-    auto work = [&op, calls] {
+std::unique_ptr<Recording> many_calls(Backend& backend, PreparedOp& op, int calls) {
+    return backend.record([&op, calls] {
         for (int i = 0; i < calls; ++i) op.run();
-    };
-    if (recorded == Recorded::yes) return backend.record(work);
-    return std::make_unique<Repeated>(work);
+    });
 }
 
 // Times of one call.
-std::vector<double> times_ms(Backend& backend, PreparedOp& op, int runs, Recorded recorded) {
-    for (int i = 0; i < warm_ups; ++i) op.run();  // also takes the memory that a recording must not ask for
+std::vector<double> times_ms(Backend& backend, PreparedOp& op, int runs) {
+    for (int i = 0; i < warm_ups; ++i) op.run();  // also the plan of a recording, which takes its memory
     backend.wait(backend.fence());
     constexpr double enough_ms = 1.0;  // a launch and a wait take some hundredths
     constexpr int most_calls = 1024;
     int calls = 1;
-    auto work = many_calls(backend, op, calls, recorded);
+    auto work = many_calls(backend, op, calls);
     if (backend.device() != Device::host) {
         time_ms(backend, *work);
         while (calls < most_calls && time_ms(backend, *work) < enough_ms) {
             calls *= 2;
-            work = many_calls(backend, op, calls, recorded);
+            work = many_calls(backend, op, calls);
             time_ms(backend, *work);
         }
     }
@@ -61,7 +47,7 @@ std::vector<double> times_ms(Backend& backend, PreparedOp& op, int runs, Recorde
 }
 
 double best_ms(Backend& backend, PreparedOp& op) {
-    const auto times = times_ms(backend, op, 8, Recorded::yes);
+    const auto times = times_ms(backend, op, 8);
     return *std::min_element(times.begin(), times.end());
 }
 
@@ -82,9 +68,7 @@ std::vector<OpTiming> bench_op(Backend& backend, Op op, DType dtype, int runs) {
     for (const OpCase& c : op_cases(op)) {
         if (c.purpose == Purpose::test) continue;
         const auto prepared = c.prepare(backend, dtype, Fill::reals);
-        const auto recorded = op == Op::conv2d ? Recorded::no : Recorded::yes;
-        timings.push_back(
-            {c.name, times_ms(backend, *prepared, runs, recorded), c.flops, static_cast<double>(prepared->traffic_bytes())});
+        timings.push_back({c.name, times_ms(backend, *prepared, runs), c.flops, static_cast<double>(prepared->traffic_bytes())});
     }
     return timings;
 }

@@ -145,6 +145,68 @@ TEST_CASE("a recording survives a larger one made after it") {
     CHECK(bytes_of(*backend, large_out.view.slice(0, 1)).size() == 400);
 }
 
+TEST_CASE("a planned convolution is recorded like any other operation") {
+    const DType dtype = GENERATE(DType::f32, DType::bf16);
+    const bool fast_math = GENERATE(false, true);
+    const auto backend = gpu(fast_math);
+    if (!backend || !backend->supports(Op::conv2d, dtype)) return;
+    Arena scratch = arena_of(*backend);
+    const ExecContext ctx{*backend, scratch, nullptr};
+    PreparedOp tensors(*backend, dtype, Fill::reals);
+    // Channels that are padded, sides that are padded differently, a residual that is added in place, no bias.
+    const TensorView x = tensors.input({2, 16, 16, 12}, dtype), bias = tensors.input({20}, DType::f32);
+    const PackedWeight *first = tensors.conv2d_weight({20, 12, 3, 3}, {.stride = 2, .upsample = false}),
+                       *second = tensors.conv2d_weight({20, 20, 3, 3}), *third = tensors.conv2d_weight({4, 20, 1, 1});
+    const Tensor middle = allocate(*backend, {2, 8, 8, 20}, dtype), sum = allocate(*backend, {2, 8, 8, 20}, dtype),
+                 out = allocate(*backend, {2, 8, 8, 4}, dtype);
+    const auto step = [&] {
+        ops::conv2d(ctx, {.x = x,
+                          .weight = first,
+                          .bias = bias,
+                          .stride = 2,
+                          .padding = {0, 0, 1, 1},
+                          .activation = Activation::relu,
+                          .residual = {},
+                          .out = middle});
+        backend->copy(middle, sum);
+        ops::conv2d(ctx, {.x = middle, .weight = second, .bias = bias, .padding = {1, 1, 1, 1}, .residual = sum, .out = sum});
+        ops::conv2d(ctx, {.x = sum, .weight = third, .bias = {}, .residual = {}, .out = out});
+    };
+    CHECK_THROWS_WITH(backend->record(step), Catch::Contains("within a recording"));
+    step();
+    const auto planned = bytes_of(*backend, out);
+    const auto recording = backend->record(step);
+    // Larger ones after it, so that scratch grows.
+    const TensorView large = tensors.input({8, 48, 48, 12}, dtype);
+    const Tensor large_out = allocate(*backend, {8, 24, 24, 20}, dtype);
+    ops::conv2d(
+        ctx, {.x = large, .weight = first, .bias = bias, .stride = 2, .padding = {0, 0, 1, 1}, .residual = {}, .out = large_out});
+    recording->replay();
+    CHECK(bytes_of(*backend, out) == planned);
+    for (const float amplitude : {0.5F, 2.0F}) {
+        backend->copy(tensors.input(x.shape, dtype, amplitude), x);
+        recording->replay();
+        const auto replayed = bytes_of(*backend, out);
+        CHECK(replayed != planned);
+        step();
+        CHECK(bytes_of(*backend, out) == replayed);
+    }
+}
+
+TEST_CASE("a recording copies from staging memory what is there at each replay") {
+    const auto backend = gpu();
+    if (!backend) return;
+    const Tensor there = allocate(*backend, {1000}), staging = allocate_staging(*backend, {1000}),
+                 pageable = Tensor::host({1000});
+    CHECK_THROWS_WITH(backend->record([&] { backend->copy(pageable, there); }), Catch::Contains("pageable"));
+    const auto recording = backend->record([&] { backend->copy(staging, there); });
+    for (const float value : {1.0F, -7.5F}) {
+        for (float& v : staging.as<float>()) v = value;
+        recording->replay();
+        CHECK(bytes_of(*backend, there) == bytes_of(*backend, staging));
+    }
+}
+
 TEST_CASE("what a recording cannot hold is refused, and the backend goes on") {
     const auto backend = gpu();
     if (!backend) return;
@@ -156,6 +218,12 @@ TEST_CASE("what a recording cannot hold is refused, and the backend goes on") {
     CHECK_THROWS_AS(backend->record([&] { backend->copy(x, host); }), std::logic_error);
     CHECK_THROWS_AS(backend->record([&] { static_cast<void>(backend->allocate(16)); }), std::logic_error);
     CHECK_THROWS_AS(backend->record([&] { static_cast<void>(backend->fence()); }), std::logic_error);
+    const PackedWeight* weight = tensors.linear_weight(32, 64);
+    const Tensor product = allocate(*backend, {8, 32});
+    CHECK_THROWS_WITH(backend->record([&] {
+        ops::linear(ctx, {.x = x, .weight = weight, .bias = {}, .gate = {}, .residual = {}, .out = product});
+    }),
+                      Catch::Contains("linear") && Catch::Contains("within a recording"));
     const auto recording = backend->record([&] { ops::unary(ctx, Unary::relu, x, out); });
     recording->replay();
     const auto once = bytes_of(*backend, out);

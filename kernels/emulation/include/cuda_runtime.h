@@ -15,6 +15,7 @@
 #include <cstring>
 #include <source_location>
 
+#include "kernels/emulation/stream.h"
 #include "kernels/emulation/warp.h"
 
 #define __global__
@@ -35,7 +36,7 @@ using std::min;
 
 // ---- runtime ----
 
-using cudaStream_t = struct CUstream_st*;
+using cudaStream_t = CUstream_st*;
 enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1 };
 inline const char* cudaGetErrorString(cudaError_t status) {
     return status == cudaSuccess ? "no error" : "invalid argument";

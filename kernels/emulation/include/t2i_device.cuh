@@ -53,14 +53,19 @@ inline void store_8(void* p, uint2 value) {
 }
 
 template <typename... P>
-cudaError_t launch_kernel(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t,
-                          const char* launcher, std::tuple<P...>& arguments) {
-    emulation::run({.kernel = reinterpret_cast<const void*>(kernel),
-                    .launcher = launcher,
-                    .grid = grid,
-                    .block = block,
-                    .dynamic_bytes = shared_bytes,
-                    .thread = [&] { std::apply(kernel, arguments); }});
+cudaError_t launch_kernel(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t stream,
+                          const char* launcher, const std::tuple<P...>& arguments) {
+    // A copy of the arguments, as the stream may do it later.
+    const auto run = [=] {
+        emulation::run({.kernel = reinterpret_cast<const void*>(kernel),
+                        .launcher = launcher,
+                        .grid = grid,
+                        .block = block,
+                        .dynamic_bytes = shared_bytes,
+                        .thread = [&] { std::apply(kernel, arguments); }});
+    };
+    if (stream) stream->submit(run);
+    else run();
     return cudaSuccess;
 }
 

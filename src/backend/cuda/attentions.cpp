@@ -69,7 +69,7 @@ std::optional<Attentions::Choice> Attentions::faster_choice(const AttentionShape
     return choice;
 }
 
-bool Attentions::attend(const AttentionArgs& a, bool is_recording, const std::function<void()>& ours) {
+bool Attentions::attend(const AttentionArgs& a, const std::function<void()>& ours) {
     const std::int64_t head_size = a.q.width / a.heads;
     if (a.out.dtype != DType::bf16 || a.bias || a.key_lengths || a.out.elements() == 0 || head_size % 8 != 0 ||
         !is_aligned(a.q) || !is_aligned(a.k) || !is_aligned(a.v) || !is_aligned(a.out.data, a.heads * head_size))
@@ -84,7 +84,7 @@ bool Attentions::attend(const AttentionArgs& a, bool is_recording, const std::fu
                                .v_stride = a.v.matrix.shape.columns()};
     auto known = choices_.find(shape);
     if (known == choices_.end()) {
-        if (is_recording) return false;
+        memory_->recording().refuse_unplanned("attention " + shape.text());
         known = choices_.emplace(shape, faster_choice(shape, a, ours)).first;
     }
     if (!known->second) return false;

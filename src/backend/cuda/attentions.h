@@ -21,8 +21,8 @@ class Attentions {
 
     // True: the attention is queued. False: it is for our kernel, `ours`, to do: another dtype, a bias or key lengths, memory
     // that is not aligned, a shape that cuDNN has no plan for or is slower at. The first attention of a shape times both,
-    // which waits for the GPU; a shape that is new while work is recorded is for our kernel.
-    [[nodiscard]] bool attend(const AttentionArgs& a, bool is_recording, const std::function<void()>& ours);
+    // which waits for the GPU: refused within a recording.
+    [[nodiscard]] bool attend(const AttentionArgs& a, const std::function<void()>& ours);
 
   private:
     // A plan and its scratch, whose addresses recordings keep.

@@ -20,19 +20,20 @@ std::size_t bytes_of(std::int64_t elements, DType dtype) {
 }  // namespace
 
 Convolutions::Convolutions(std::shared_ptr<DeviceMemory> memory, bool whole_batches)
-    : memory_(std::move(memory)), dnn_(cudnn()), whole_batches_(whole_batches), session_(dnn_, memory_->stream()) {}
-
-std::byte* Convolutions::room(DeviceBlock& block, std::size_t bytes) {
-    if (block.bytes() < bytes) {
-        block = {};  // the old one first: both at once may not fit
-        block = DeviceBlock(memory_, bytes);
-    }
-    return static_cast<std::byte*>(block.data());
-}
+    : memory_(std::move(memory)),
+      dnn_(cudnn()),
+      whole_batches_(whole_batches),
+      session_(dnn_, memory_->stream()),
+      input_(memory_),
+      output_(memory_),
+      residual_(memory_),
+      sums_(memory_),
+      workspace_(memory_) {}
 
 const Convolutions::Choice& Convolutions::choice_for(const ConvolutionShape& shape) {
     const auto known = choices_.find(shape);
     if (known != choices_.end()) return known->second;
+    memory_->recording().refuse_unplanned("conv2d of " + shape.text());
     std::string why_not_fused, why_not;
     Choice choice;
     choice.fused = ConvolutionPlan::find(dnn_, {.handle = session_.handle()}, shape, workspace_limit, why_not_fused);
@@ -64,7 +65,7 @@ const std::byte* Convolutions::staged_input(const Convolution& c, ConvolutionSha
         shape.padding = {};
     }
     const std::int64_t pictures = c.x.shape[0], picture = shape.height * shape.width * shape.in_channels;
-    std::byte* to = room(input_, bytes_of(pictures * picture, shape.dtype));
+    std::byte* to = input_.reserve(bytes_of(pictures * picture, shape.dtype));
     check(cudaMemsetAsync(to, 0, bytes_of(pictures * picture, shape.dtype), memory_->stream()), "pad a picture");
     const std::size_t from_pixel = bytes_of(channels, shape.dtype), to_pixel = bytes_of(shape.in_channels, shape.dtype);
     for (std::int64_t b = 0; b < pictures; ++b) {
@@ -109,19 +110,19 @@ bool Convolutions::convolve(const Convolution& c, const FinishConvolution& finis
     const std::int64_t pixels = pictures * shape.out_height() * shape.out_width(), width = shape.out_channels,
                        out_width = c.out.shape[3];
     // cuDNN does not promise that a residual may be the result.
-    const bool is_aside = width != out_width || c.residual == c.out.data;
-    auto* y = is_aside ? room(output_, bytes_of(pixels * width, out_type)) : static_cast<std::byte*>(c.out.data);
+    const bool is_staged = width != out_width || c.residual == c.out.data;
+    auto* y = is_staged ? output_.reserve(bytes_of(pixels * width, out_type)) : static_cast<std::byte*>(c.out.data);
     const auto* residual = static_cast<const std::byte*>(c.residual);
     if (residual && width != out_width) {
-        std::byte* wide = room(residual_, bytes_of(pixels * width, out_type));
+        std::byte* wide = residual_.reserve(bytes_of(pixels * width, out_type));
         check(cudaMemsetAsync(wide, 0, bytes_of(pixels * width, out_type), memory_->stream()), "pad a picture");
         copy_pixels(residual, out_width, wide, width, pixels, out_type);
         residual = wide;
     }
     const std::int64_t in_elements = shape.batch * shape.height * shape.width * shape.in_channels,
                        out_elements = pixels / (pictures / shape.batch) * width;
-    std::byte* sums = choice.fused || out_type == DType::f32 ? nullptr : room(sums_, bytes_of(out_elements, DType::f32));
-    std::byte* workspace = room(workspace_, plan.workspace_bytes());
+    std::byte* sums = choice.fused || out_type == DType::f32 ? nullptr : sums_.reserve(bytes_of(out_elements, DType::f32));
+    std::byte* workspace = workspace_.reserve(plan.workspace_bytes());
     for (std::int64_t part = 0; part < pictures / shape.batch; ++part) {
         const std::size_t at = bytes_of(part * out_elements, out_type);
         std::byte* stored = sums ? sums : y + at;
@@ -136,7 +137,7 @@ bool Convolutions::convolve(const Convolution& c, const FinishConvolution& finis
         const Shape rows{out_elements / width, width};
         finish({stored, DType::f32, Device::cuda, rows}, c.bias, c.activation, {y + at, out_type, Device::cuda, rows});
     }
-    if (is_aside) copy_pixels(y, width, c.out.data, out_width, pixels, out_type);
+    if (is_staged) copy_pixels(y, width, c.out.data, out_width, pixels, out_type);
     return true;
 }
 

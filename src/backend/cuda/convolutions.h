@@ -9,6 +9,7 @@
 
 #include "backend/cuda/convolution_plan.h"
 #include "backend/cuda/device_memory.h"
+#include "backend/cuda/scratch.h"
 #include "ops/backend.h"
 
 namespace t2i::cuda {
@@ -41,7 +42,8 @@ class Convolutions {
     // Throws Error{resource} without cuDNN. `whole_batches`: BackendOptions::fast_math.
     Convolutions(std::shared_ptr<DeviceMemory> memory, bool whole_batches);
 
-    // Queues the convolution. A plan is made at a shape's first use, and scratch grows as needed: not while work is recorded.
+    // Queues the convolution. A plan is made at a shape's first use, and scratch grows as needed: refused within a recording,
+    // which holds a shape that was convolved before.
     //
     // A picture's result does not depend on its batch: pictures are convolved one at a time by the plan of a single one. Only
     // `whole_batches` hands cuDNN the batch, whose plan may differ with its size.
@@ -61,14 +63,13 @@ class Convolutions {
     [[nodiscard]] const std::byte* staged_input(const Convolution& c, ConvolutionShape& shape);
     void copy_pixels(const void* from, std::int64_t from_channels, void* to, std::int64_t to_channels, std::int64_t pixels,
                      DType dtype) const;
-    [[nodiscard]] std::byte* room(DeviceBlock& block, std::size_t bytes);
 
     std::shared_ptr<DeviceMemory> memory_;
     const Cudnn& dnn_;
     bool whole_batches_;
     CudnnSession session_;
     std::map<ConvolutionShape, Choice> choices_;
-    DeviceBlock input_, output_, residual_, sums_, workspace_;
+    Scratch input_, output_, residual_, sums_, workspace_;
 };
 
 }  // namespace t2i::cuda

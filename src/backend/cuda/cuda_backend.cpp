@@ -46,8 +46,8 @@ const CudaWeight& cuda_weight(const PackedWeight* weight) {
 
 class Graph final : public Recording {
   public:
-    Graph(std::shared_ptr<DeviceMemory> memory, std::shared_ptr<int> alive, cudaGraph_t graph)
-        : memory_(std::move(memory)), alive_(std::move(alive)) {
+    Graph(std::shared_ptr<DeviceMemory> memory, cudaGraph_t graph)
+        : memory_(std::move(memory)), share_(memory_->recording().share()) {
         check(cudaGraphInstantiate(&executable_, graph, 0), "prepare recorded work");
         const cudaError_t status = cudaGraphUpload(executable_, memory_->stream());
         if (status != cudaSuccess) destroy();
@@ -56,7 +56,10 @@ class Graph final : public Recording {
     ~Graph() override { destroy(); }
     Graph(const Graph&) = delete;
     Graph& operator=(const Graph&) = delete;
-    void replay() override { check(cudaGraphLaunch(executable_, memory_->stream()), "replay recorded work"); }
+    void replay() override {
+        memory_->recording().refuse_waiting("replay");
+        check(cudaGraphLaunch(executable_, memory_->stream()), "replay recorded work");
+    }
 
   private:
     void destroy() noexcept {
@@ -65,36 +68,38 @@ class Graph final : public Recording {
             std::fprintf(stderr, "t2i: warning: CUDA: %s (free recorded work)\n", cudaGetErrorString(status));
     }
     std::shared_ptr<DeviceMemory> memory_;
-    std::shared_ptr<int> alive_;
+    RecordingState::Share share_;
     cudaGraphExec_t executable_ = nullptr;
 };
 
 // Captures what is queued on the stream while it lives.
 class Capture {
   public:
-    Capture(cudaStream_t stream, bool& flag) : stream_(stream), flag_(flag) {
+    explicit Capture(DeviceMemory& memory) : session_(memory.recording()), stream_(memory.stream()) {
         // Relaxed: a kernel that is loaded at its first launch must not end the capture. We allocate nothing meanwhile.
         check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeRelaxed), "record work");
-        flag_ = true;
+        is_open_ = true;
     }
     ~Capture() {
-        if (flag_) end();  // an exception is on its way: the status of a broken capture says nothing more
+        if (is_open_) end();  // an exception is on its way: the status of a broken capture says nothing more
         if (graph_) cudaGraphDestroy(graph_);
     }
     Capture(const Capture&) = delete;
     Capture& operator=(const Capture&) = delete;
     [[nodiscard]] cudaGraph_t finish() {
+        session_.finish();
         check(end(), "record work");
         return graph_;
     }
 
   private:
     cudaError_t end() noexcept {
-        flag_ = false;
+        is_open_ = false;
         return cudaStreamEndCapture(stream_, &graph_);
     }
+    RecordingState::Session session_;
     cudaStream_t stream_;
-    bool& flag_;
+    bool is_open_ = false;
     cudaGraph_t graph_ = nullptr;
 };
 
@@ -106,7 +111,10 @@ CudaBackend::CudaBackend(const CudaOptions& options)
       queue_clock_(memory_),
       matmuls_(memory_, options.fast_math),
       fast_math_(options.fast_math),
-      recordings_(std::make_shared<int>(0)) {
+      workspace_(memory_),
+      padded_input_(memory_),
+      padded_output_(memory_),
+      sums_(memory_) {
     if (!cudnn().about.problem.empty()) return;
     convolutions_ = std::make_unique<Convolutions>(memory_, options.fast_math);
     if (fast_math_) attentions_ = std::make_unique<Attentions>(memory_);
@@ -123,24 +131,24 @@ bool CudaBackend::supports(Op op, DType dtype) const {
 }
 
 Buffer CudaBackend::allocate(std::size_t bytes) {
-    T2I_CHECK(!is_recording_, "memory must not be taken while work is recorded");
     return {memory_->take(bytes), bytes, Device::cuda, [memory = memory_](void* data) { memory->give_back(data); }};
 }
 
 Buffer CudaBackend::allocate_staging(std::size_t bytes) {
+    memory_->recording().refuse_allocation(bytes);
     auto block = std::make_shared<PinnedBlock>(bytes);
     void* data = block->data();
     return {data, bytes, Device::host, [block = std::move(block)](void*) mutable { block.reset(); }};
 }
 
 void CudaBackend::copy(const TensorView& from, const TensorView& to) {
-    if (from.device == Device::cuda && to.device == Device::cuda) {
-        transfers_.within_gpu(from.data, to.data, from.bytes());
+    if (to.device == Device::cuda) {
+        if (from.device == Device::cuda) transfers_.within_gpu(from.data, to.data, from.bytes());
+        else transfers_.to_gpu(from.data, to.data, from.bytes());
         return;
     }
-    T2I_CHECK(!is_recording_, "nothing may be copied from or to the host while work is recorded");
-    if (to.device == Device::cuda) transfers_.to_gpu(from.data, to.data, from.bytes());
-    else if (from.device == Device::cuda) transfers_.to_host(from.data, to.data, from.bytes());
+    memory_->recording().refuse_host_read(from.bytes());
+    if (from.device == Device::cuda) transfers_.to_host(from.data, to.data, from.bytes());
     else std::memcpy(to.data, from.data, from.bytes());
 }
 
@@ -149,25 +157,24 @@ void CudaBackend::copy_queued(const TensorView& from, const TensorView& to) {
         copy(from, to);
         return;
     }
-    T2I_CHECK(!is_recording_, "nothing may be copied to the host while work is recorded");
+    memory_->recording().refuse_host_read(from.bytes());
     transfers_.to_host_queued(from.data, to.data, from.bytes());
 }
 
 Fence CudaBackend::fence() {
-    T2I_CHECK(!is_recording_, "a recording has no fences");
+    memory_->recording().refuse_waiting("fence");
     return transfers_.fence();
 }
 
 void CudaBackend::wait(Fence fence) {
-    T2I_CHECK(!is_recording_, "a recording cannot wait");
+    memory_->recording().refuse_waiting("wait");
     transfers_.wait(fence);
 }
 
 std::unique_ptr<Recording> CudaBackend::record(std::function<void()> work) {
-    T2I_CHECK(!is_recording_, "a recording within a recording");
-    Capture capture(memory_->stream(), is_recording_);
+    Capture capture(*memory_);
     work();
-    return std::make_unique<Graph>(memory_, recordings_, capture.finish());
+    return std::make_unique<Graph>(memory_, capture.finish());
 }
 
 void CudaBackend::begin_range(const char* name) {
@@ -178,19 +185,8 @@ void CudaBackend::end_range() {
     nvtxRangePop();
 }
 
-void* CudaBackend::room(Scratch& scratch, std::size_t bytes) {
-    if (scratch.block.bytes() >= bytes) return scratch.block.data();
-    T2I_CHECK(!is_recording_, "recorded work needs more scratch than the work before it");
-    const bool has_recordings = recordings_.use_count() > 1;
-    if (has_recordings) scratch.outgrown.push_back(std::move(scratch.block));
-    else scratch.outgrown.clear();
-    scratch.block = {};  // given back first: old and new at once may not fit
-    scratch.block = DeviceBlock(memory_, bytes);
-    return scratch.block.data();
-}
-
 void* CudaBackend::workspace(std::size_t bytes) {
-    return room(workspace_, bytes);
+    return workspace_.reserve(bytes);
 }
 
 void CudaBackend::copy_rows(const void* from, std::int64_t from_width, void* to, std::int64_t to_width, std::int64_t rows,
@@ -208,9 +204,8 @@ CudaBackend::BiasView CudaBackend::prepared_bias(const PackedWeight& weight, con
     if (!bias || (dtype == DType::f32 && n == np && is_aligned)) return {bias, true};
     auto& known = cuda_weight(&weight).biases;
     auto found = std::ranges::find_if(known, [&](const PreparedBias& b) { return b.from == bias && b.dtype == dtype; });
-    T2I_CHECK(!is_recording_ || found != known.end(), "a product must be run once before it is recorded");
-    if (is_recording_) return {found->data.data(), found->is_exact};
     if (found == known.end()) {
+        memory_->recording().refuse_unplanned("the bias of a weight " + weight.shape.text());
         PreparedBias prepared{bias, dtype, dtype == DType::f32, DeviceBlock(memory_, bytes_of(np, dtype))};
         check(cudaMemsetAsync(prepared.data.data(), 0, prepared.data.bytes(), memory_->stream()), "pad a bias");
         if (dtype == DType::bf16) {
@@ -222,6 +217,7 @@ CudaBackend::BiasView CudaBackend::prepared_bias(const PackedWeight& weight, con
         found = known.end() - 1;
     }
     // Made again at each call that is not recorded: the memory may hold other numbers by now.
+    if (memory_->recording().is_active()) return {found->data.data(), found->is_exact};
     const TensorView from{const_cast<float*>(bias), DType::f32, Device::cuda, {n}},
         to{found->data.data(), dtype, Device::cuda, {n}};
     if (dtype == DType::f32) transfers_.within_gpu(from.data, to.data, from.bytes());
@@ -255,16 +251,16 @@ bool CudaBackend::multiply(const MatmulArgs& a, const Fusion& fusion) {
              .out_type = stored,
              .activation = fusion.activates ? a.activation : Activation::none};
     if (kp != k) {
-        void* x = room(padded_input_, bytes_of(m * kp, in));
+        void* x = padded_input_.reserve(bytes_of(m * kp, in));
         copy_rows(a.x.data, k, x, kp, m, in);
         p.x = x;
     }
-    if (np != n) p.out = room(padded_output_, bytes_of(m * np, stored));
-    else if (stored != a.out.dtype) p.out = room(sums_, bytes_of(m * n, stored));
-    if (!matmuls_.multiply(p, is_recording_)) return false;
+    if (np != n) p.out = padded_output_.reserve(bytes_of(m * np, stored));
+    else if (stored != a.out.dtype) p.out = sums_.reserve(bytes_of(m * n, stored));
+    if (!matmuls_.multiply(p)) return false;
     void* result = p.out;
     if (np != n) {
-        result = stored == a.out.dtype ? a.out.data : room(sums_, bytes_of(m * n, stored));
+        result = stored == a.out.dtype ? a.out.data : sums_.reserve(bytes_of(m * n, stored));
         copy_rows(p.out, np, result, n, m, stored);
     }
     const bool is_done =
@@ -290,6 +286,7 @@ const void* CudaBackend::zero_bias(const PackedWeight& weight, DType dtype) {
     auto& known = cuda_weight(&weight).biases;
     auto found = std::ranges::find_if(known, [&](const PreparedBias& b) { return !b.from && b.dtype == dtype; });
     if (found == known.end()) {
+        memory_->recording().refuse_unplanned("conv2d without a bias, of a weight " + weight.shape.text());
         known.push_back({nullptr, dtype, true, DeviceBlock(memory_, bytes_of(padded(weight.shape[0]), dtype))});
         found = known.end() - 1;
         check(cudaMemsetAsync(found->data.data(), 0, found->data.bytes(), memory_->stream()), "clear a bias");
@@ -299,7 +296,6 @@ const void* CudaBackend::zero_bias(const PackedWeight& weight, DType dtype) {
 
 bool CudaBackend::convolve(const ConvolutionArgs& a, const void* residual) {
     if (!convolutions_) throw Error(ErrorCode::resource, "convolutions need cuDNN: " + cudnn().about.problem, "--device");
-    T2I_CHECK(!is_recording_, "convolutions are not recorded");
     const CudaWeight& weight = cuda_weight(a.weight);
     Convolution c{.x = a.x,
                   .filter = weight.data.data(),
@@ -330,7 +326,7 @@ void CudaBackend::convolve(const ConvolutionArgs& a) {
 
 void CudaBackend::attention(const AttentionArgs& a) {
     const auto ours = [&] { DeviceOps::attention(a); };
-    if (!attentions_ || !attentions_->attend(a, is_recording_, ours)) ours();
+    if (!attentions_ || !attentions_->attend(a, ours)) ours();
 }
 
 void CudaBackend::conv2d(const Conv2dArgs& a) {
@@ -340,6 +336,7 @@ void CudaBackend::conv2d(const Conv2dArgs& a) {
 }
 
 std::unique_ptr<PackedWeight> CudaBackend::pack_linear(const TensorView& weight, DType compute) {
+    memory_->recording().refuse_packing("pack_linear");
     const std::int64_t n = weight.shape[0], k = weight.shape[1], np = padded(n), kp = padded(k);
     auto packed = std::make_unique<CudaWeight>();
     packed->shape = weight.shape;
@@ -367,6 +364,7 @@ std::unique_ptr<PackedWeight> CudaBackend::pack_linear(const TensorView& weight,
 }
 
 std::unique_ptr<PackedWeight> CudaBackend::pack_conv2d(const TensorView& weight, DType compute, const Conv2dUse&) {
+    memory_->recording().refuse_packing("pack_conv2d");
     const Shape& s = weight.shape;
     const std::int64_t outs = s[0], ins = s[1], taps = s[2] * s[3], padded_ins = padded(ins);
     std::vector<float> values(static_cast<std::size_t>(s.elements()));

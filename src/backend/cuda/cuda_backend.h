@@ -9,6 +9,7 @@
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/matmuls.h"
 #include "backend/cuda/queue_clock.h"
+#include "backend/cuda/scratch.h"
 #include "backend/cuda/transfers.h"
 #include "backend/cuda_module.h"
 #include "backend/gpu/device_ops.h"
@@ -33,12 +34,11 @@ class CudaBackend final : public DeviceOps {
     void copy_queued(const TensorView& from, const TensorView& to) override;
     Fence fence() override;
     void wait(Fence fence) override;
-    [[nodiscard]] Timestamp timestamp() override { return is_recording_ ? 0 : queue_clock_.timestamp(); }
+    [[nodiscard]] Timestamp timestamp() override { return memory_->recording().is_active() ? 0 : queue_clock_.timestamp(); }
     [[nodiscard]] std::chrono::steady_clock::time_point time_of(Timestamp timestamp) override {
         return queue_clock_.time_of(timestamp);
     }
-    // A CUDA graph. Every product in `work` must have run once before, and nothing in it may need more workspace than was
-    // needed before: a recording neither allocates nor waits. The backend outlives its recordings.
+    // A CUDA graph.
     [[nodiscard]] std::unique_ptr<Recording> record(std::function<void()> work) override;
     void begin_range(const char* name) override;
     void end_range() override;
@@ -61,12 +61,6 @@ class CudaBackend final : public DeviceOps {
     [[nodiscard]] void* workspace(std::size_t bytes) override;
 
   private:
-    // Scratch whose address recordings keep: it only grows, and not while one is made.
-    struct Scratch {
-        DeviceBlock block;
-        std::vector<DeviceBlock> outgrown;  // older, smaller ones, as long as a recording may use them
-    };
-    [[nodiscard]] void* room(Scratch& scratch, std::size_t bytes);
     // A bias as a library reads it, and whether that is the same numbers.
     struct BiasView {
         const void* data = nullptr;
@@ -92,8 +86,6 @@ class CudaBackend final : public DeviceOps {
     std::unique_ptr<Attentions> attentions_;      // null without cuDNN or fast_math
     bool fast_math_;
     Scratch workspace_, padded_input_, padded_output_, sums_;
-    bool is_recording_ = false;
-    std::shared_ptr<int> recordings_;  // shared with each recording: use_count() - 1 of them are alive
 };
 
 }  // namespace t2i::cuda

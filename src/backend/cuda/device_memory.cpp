@@ -75,6 +75,7 @@ cudaError_t DeviceMemory::try_take(std::size_t bytes, void** memory) const {
 }
 
 void* DeviceMemory::take(std::size_t bytes) {
+    recording_.refuse_allocation(bytes);
     make_current();
     void* memory = nullptr;
     const std::size_t asked = bytes == 0 ? 1 : bytes;
@@ -96,6 +97,7 @@ void* DeviceMemory::take(std::size_t bytes) {
 }
 
 void DeviceMemory::give_back(void* memory) noexcept {
+    recording_.note_release();
     log_failure(cudaSetDevice(device_), "choose the GPU");
     log_failure(pool_ ? cudaFreeAsync(memory, stream_) : cudaFree(memory), "give memory back");
 }

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "backend/gpu/recording_state.h"
 #include "core/tensor.h"
 #include "ops/backend.h"
 
@@ -33,8 +34,11 @@ class DeviceMemory {
         return stream_;
     }
 
+    // Whether the work of the stream is being recorded: then memory is neither taken nor given back.
+    [[nodiscard]] RecordingState& recording() { return recording_; }
+
     // Aligned to 256 bytes, not initialised, ordered on the stream: what was queued before a give_back may still use it.
-    // Throws Error{resource} saying how much was needed and how much there is.
+    // Throws Error{resource} saying how much was needed and how much there is, std::logic_error within a recording.
     [[nodiscard]] void* take(std::size_t bytes);
     void give_back(void* memory) noexcept;
     [[nodiscard]] Backend::Memory free_and_total() const;
@@ -45,6 +49,7 @@ class DeviceMemory {
     int device_ = 0;
     std::string name_;
     cudaStream_t stream_ = nullptr;
+    RecordingState recording_;
     cudaMemPool_t pool_ = nullptr;  // null: the driver has no pools, memory is taken and given back directly
 };
 

@@ -96,39 +96,35 @@ bool Matmuls::Choice::operator==(const Choice& other) const {
 Matmuls::Matmuls(std::shared_ptr<DeviceMemory> memory, bool fast_math)
     : memory_(std::move(memory)),
       lt_(cublaslt()),
+      session_(lt_),
       fast_math_(fast_math),
       cache_(AlgorithmCache::path_for("cublaslt", memory_->name(), driver_version(), lt_.about.version),
              [](const std::string& line) { std::fprintf(stderr, "t2i: warning: %s\n", line.c_str()); }) {
-    if (!lt_.about.problem.empty()) throw Error(ErrorCode::resource, "cuBLASLt is missing: " + lt_.about.problem, "--device");
     workspace_ = DeviceBlock(memory_, workspace_bytes);
-    check(lt_.create(&handle_), "start cuBLASLt");
-}
-
-Matmuls::~Matmuls() {
-    if (handle_) lt_.destroy(handle_);
 }
 
 void Matmuls::run(const Plan& plan, const Matmul& p, const Choice& choice) const {
     const float one = 1, zero = 0;
-    check(lt_.matmul(handle_, plan.operation, &one, p.weight, plan.a, p.x, plan.b, &zero, p.out, plan.d, p.out, plan.d,
+    check(lt_.matmul(session_.handle(), plan.operation, &one, p.weight, plan.a, p.x, plan.b, &zero, p.out, plan.d, p.out, plan.d,
                      &choice.algorithm, workspace_.data(), workspace_bytes, memory_->stream()),
           "multiply matrices");
 }
 
-bool Matmuls::multiply(const Matmul& p, bool recording) {
+bool Matmuls::multiply(const Matmul& p) {
     T2I_CHECK(p.n % granule == 0 && p.k % granule == 0, "widths of a product must be padded");
     for (const void* pointer : {p.x, p.weight, p.bias, static_cast<const void*>(p.out)})
         T2I_CHECK(reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0, "a product's memory must be aligned to 16 bytes");
     if (p.m == 0) return true;
-    const std::optional<Choice>& choice = choice_for(p, recording);
+    const std::optional<Choice>& choice = choice_for(p);
     if (choice) run(Plan(lt_, p), p, *choice);
     return choice.has_value();
 }
 
-const std::optional<Matmuls::Choice>& Matmuls::choice_for(const Matmul& p, bool recording) {
+const std::optional<Matmuls::Choice>& Matmuls::choice_for(const Matmul& p) {
     const std::string key = key_of(p, fast_math_);
     const auto known = choices_.find(key);
     if (known != choices_.end()) return known->second;
+    memory_->recording().refuse_unplanned("linear " + key);  // kept or not: what is legal does not depend on a file
     if (const auto kept = cache_.find(key)) {
         Choice choice;
         static_assert(sizeof choice.algorithm == sizeof kept->algorithm);
@@ -136,7 +132,6 @@ const std::optional<Matmuls::Choice>& Matmuls::choice_for(const Matmul& p, bool 
         choice.workspace_bytes = kept->workspace_bytes;
         if (suits(choice, p)) return choices_.emplace(key, choice).first->second;
     }
-    T2I_CHECK(!recording, "a product must be run once before it is recorded: " + key);
     const std::optional<Choice> choice = search(p);
     if (choice) {
         AlgorithmCache::Entry entry;
@@ -151,7 +146,7 @@ const std::optional<Matmuls::Choice>& Matmuls::choice_for(const Matmul& p, bool 
 bool Matmuls::suits(const Choice& choice, const Matmul& p) const {
     const Plan plan(lt_, p);
     cublasLtMatmulHeuristicResult_t result{};
-    if (lt_.algo_check(handle_, plan.operation, plan.a, plan.b, plan.d, plan.d, &choice.algorithm, &result) !=
+    if (lt_.algo_check(session_.handle(), plan.operation, plan.a, plan.b, plan.d, plan.d, &choice.algorithm, &result) !=
         CUBLAS_STATUS_SUCCESS)
         return false;
     if (result.state != CUBLAS_STATUS_SUCCESS || result.workspaceSize > workspace_bytes) return false;
@@ -190,8 +185,8 @@ std::vector<Matmuls::Choice> Matmuls::candidates(const Matmul& p, const std::vec
         const Plan plan(lt_, q);
         std::array<cublasLtMatmulHeuristicResult_t, heuristics_asked> results{};
         int count = 0;
-        const cublasStatus_t status = lt_.get_heuristic(handle_, plan.operation, plan.a, plan.b, plan.d, plan.d, preference,
-                                                        heuristics_asked, results.data(), &count);
+        const cublasStatus_t status = lt_.get_heuristic(session_.handle(), plan.operation, plan.a, plan.b, plan.d, plan.d,
+                                                        preference, heuristics_asked, results.data(), &count);
         if (status == CUBLAS_STATUS_NOT_SUPPORTED) continue;
         check(status, "search a product's algorithm");
         for (int i = 0; i < count; ++i) {

@@ -35,17 +35,13 @@ class Matmuls {
 
     // Throws Error{resource} without cuBLASLt. `fast_math`: BackendOptions::fast_math.
     Matmuls(std::shared_ptr<DeviceMemory> memory, bool fast_math);
-    ~Matmuls();
-    Matmuls(const Matmuls&) = delete;
-    Matmuls& operator=(const Matmuls&) = delete;
 
-    // Queues the product. The first of its kind chooses the algorithm, which waits for the GPU: it must not happen while
-    // work is being recorded (`recording`), and is a broken promise then.
+    // Queues the product. The first of its kind chooses the algorithm, which waits for the GPU: refused within a recording.
     //
     // Unless fast_math, a row's result depends on nothing but the row: the algorithm is one for all m, sums are not cut
     // (no split-K), and it was seen to give the same bytes for few rows as for many.
     // False, and nothing was queued: cuBLASLt has no such algorithm for this product.
-    [[nodiscard]] bool multiply(const Matmul& p, bool recording);
+    [[nodiscard]] bool multiply(const Matmul& p);
 
   private:
     struct Choice {
@@ -54,7 +50,7 @@ class Matmuls {
         bool operator==(const Choice& other) const;
     };
     class Plan;
-    [[nodiscard]] const std::optional<Choice>& choice_for(const Matmul& p, bool recording);
+    [[nodiscard]] const std::optional<Choice>& choice_for(const Matmul& p);
     [[nodiscard]] std::optional<Choice> search(const Matmul& p);
     [[nodiscard]] std::vector<Choice> candidates(const Matmul& p, const std::vector<std::int64_t>& rows) const;
     [[nodiscard]] bool suits(const Choice& choice, const Matmul& p) const;
@@ -62,8 +58,8 @@ class Matmuls {
 
     std::shared_ptr<DeviceMemory> memory_;
     const CublasLt& lt_;
+    CublasLtSession session_;
     bool fast_math_;
-    cublasLtHandle_t handle_ = nullptr;
     DeviceBlock workspace_;
     AlgorithmCache cache_;
     std::map<std::string, std::optional<Choice>> choices_;

@@ -15,6 +15,12 @@ namespace {
 constexpr std::size_t upload_bytes = std::size_t{4} << 20;
 constexpr std::size_t most_fences = 4096;
 
+bool is_pinned(const void* memory) {
+    cudaPointerAttributes attributes{};
+    check(cudaPointerGetAttributes(&attributes, memory), "look at host memory");
+    return attributes.type == cudaMemoryTypeHost;
+}
+
 }  // namespace
 
 PinnedBlock::PinnedBlock(std::size_t bytes) {
@@ -48,6 +54,11 @@ Transfers::~Transfers() {
 }
 
 void Transfers::to_gpu(const void* from, void* to, std::size_t bytes) {
+    if (memory_->recording().is_active()) {
+        if (!is_pinned(from)) memory_->recording().refuse_pageable_copy(bytes);
+        check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, memory_->stream()), "record a copy to the GPU");
+        return;
+    }
     for (std::size_t done = 0; done < bytes;) {
         Upload& upload = uploads_[next_upload_];
         next_upload_ = (next_upload_ + 1) % uploads_.size();

@@ -40,7 +40,8 @@ class Transfers {
     Transfers(const Transfers&) = delete;
     Transfers& operator=(const Transfers&) = delete;
 
-    // `from` may change when it returns; what is queued afterwards sees the copy. Any host memory.
+    // `from` may change when it returns; what is queued afterwards sees the copy. Any host memory; within a recording pinned
+    // memory alone, which each replay reads.
     void to_gpu(const void* from, void* to, std::size_t bytes);
     // Done when it returns, after all work queued before.
     void to_host(const void* from, void* to, std::size_t bytes);

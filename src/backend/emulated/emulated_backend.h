@@ -16,6 +16,9 @@ namespace t2i {
 //
 // Memory is of Device::cuda, so that what takes it for the host's fails; it starts as NaN, and writes past its ends are found
 // after each kernel (Error{resource} never hides them: they are emulation::Fault).
+//
+// record() captures as a CUDA graph does and enforces the rules of Backend::record, each plan for exactly its weight, bias and
+// shapes: what passes here can be recorded on a GPU.
 [[nodiscard]] std::unique_ptr<Backend> make_emulated_backend(std::string_view name);
 
 // "12 kernels, 3456 launches, 78901 blocks": what this process has emulated.
