@@ -214,7 +214,7 @@ stage_presets() {
         fi
     done
     need packages-check.txt clang++
-    preset_options=(-DCMAKE_CXX_COMPILER=clang++)
+    preset_options=(-DCMAKE_CXX_COMPILER=clang++ -DT2I_CUDA=OFF)
     build_preset dev all
     echo "preset dev: built with clang++"
 }
