@@ -89,7 +89,7 @@ struct Bf16Rows {
     std::int64_t sums_stride;
     // Called after every step of every block of 32 rows (AVX-512: 12), or null: vector work that runs while the tiles
     // multiply.
-    void (*beside)(void* context);
+    void (*overlapped)(void* context);
     void* context;
 };
 // sums [rows, 32 · panels], rows `sums_stride` apart; a sum is one chain in the order of K, so that it depends neither on
