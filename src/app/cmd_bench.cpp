@@ -38,10 +38,6 @@ struct Arguments {
     TraceFlag trace;
 };
 
-DType dtype_named(const std::string& name) {
-    return name == name_of(DType::bf16) ? DType::bf16 : DType::f32;
-}
-
 double elapsed_ms(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
@@ -84,7 +80,7 @@ BenchReport bench_pictures(Arguments& a) {
         make_backend(a.model.device == "auto" ? pipeline.info().device : a.model.device, {.threads = a.model.threads});
     return {{load, text, prepare, denoise, decode, png, whole},
             machine_name(pipeline.info().runs_on),
-            {.matrix_gflops = measure_matrix_peak_gflops(*backend, dtype_named(pipeline.info().dtype))}};
+            {.matrix_gflops = measure_matrix_peak_gflops(*backend, parse_compute_dtype(pipeline.info().dtype, *backend))}};
 }
 
 struct OpenBackend {
@@ -94,15 +90,8 @@ struct OpenBackend {
 
 // Where a benchmark without a model folder runs.
 OpenBackend open_backend(const PipelineOptions& options) {
-    auto backend =
-        make_backend(options.device == "auto" ? backend_names().front() : options.device, {.threads = options.threads});
-    if (options.dtype != "auto" && options.dtype != "f32" && options.dtype != "bf16")
-        throw Error(ErrorCode::usage, "unknown dtype \"" + options.dtype + "\" (auto, f32, bf16)", "--dtype");
-    const DType compute = options.dtype == "auto"   ? default_compute_dtype(*backend)
-                          : options.dtype == "bf16" ? DType::bf16
-                                                    : DType::f32;
-    if (!backend->supports(Op::linear, compute))
-        throw Error(ErrorCode::resource, backend->description() + " does not multiply bf16", "--dtype");
+    auto backend = make_backend(options.device, {.threads = options.threads});
+    const DType compute = parse_compute_dtype(options.dtype, *backend);
     return {std::move(backend), compute};
 }
 
