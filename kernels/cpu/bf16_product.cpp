@@ -217,10 +217,10 @@ void avx512_up_to(std::int64_t count, const Bf16Rows& a, std::int64_t row, const
 }
 
 void avx512_rows(const Bf16Rows& a, float* sums) {
-    constexpr std::int64_t together = 12;
+    constexpr std::int64_t most_rows = 12;
     for (std::int64_t p = 0; p < a.panels; ++p)
-        for (std::int64_t row = 0; row < a.rows; row += together)
-            avx512_up_to(std::min(together, a.rows - row), a, row, a.panel + p * a.panel_stride,
+        for (std::int64_t row = 0; row < a.rows; row += most_rows)
+            avx512_up_to(std::min(most_rows, a.rows - row), a, row, a.panel + p * a.panel_stride,
                          sums + row * a.sums_stride + p * bf16_panel);
 }
 

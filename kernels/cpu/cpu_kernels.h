@@ -127,6 +127,18 @@ std::int64_t winograd_tile(bool doubled);                 // outputs of a tile a
 std::int64_t winograd_scratch(const WinogradBand& band);  // floats
 void winograd_band(const WinogradBand& band, float* scratch);
 
+// How the convolutions of a batch of pictures are cut into bands.
+struct WinogradBands {
+    WinogradBand picture;  // of the first picture, all rows and columns; mean and gain are [B, Cin]
+    std::int64_t batch;
+    std::int64_t tile_rows, columns;  // of a band; those at the ends may be smaller
+    std::int64_t row_parts, column_parts;
+    [[nodiscard]] std::int64_t count() const { return column_parts * batch * row_parts; }
+};
+// `picture` without a range of tile rows and columns.
+WinogradBands winograd_bands(const WinogradBand& picture, std::int64_t batch);
+WinogradBand band_of(const WinogradBands& bands, std::int64_t part);  // the first needs the most scratch
+
 // ---- attention (attention.cpp) ----
 
 // Keys and values of one head in panel form: keys [ceil(T / width)][D][width], values [ceil(D /
