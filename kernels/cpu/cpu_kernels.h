@@ -193,6 +193,10 @@ struct Moments {
     double count, mean, squares;
 };
 void group_moments(Elements x, std::int64_t pixels, std::int64_t channels, std::int64_t groups, float* scratch, Moments* moments);
+// Joins the moments of `runs` runs of pixels, those of a group `stride` apart, by the rule of Chan, Golub and LeVeque (1983) for
+// joining two samples, in the order of the runs. mean and gain = weight[c] / sqrt(variance + eps), of `channels` channels each.
+void join_moments(const Moments* moments, std::int64_t runs, std::int64_t stride, float eps, const float* weight,
+                  std::int64_t channels, float* mean, float* gain);
 // out = f((x - mean[c]) · gain[c] + bias[c]) over [pixels, channels]
 void group_apply(Elements x, const float* mean, const float* gain, const float* bias, std::int64_t pixels, std::int64_t channels,
                  Function f, MutableElements out);
