@@ -1,4 +1,4 @@
-// What diffusers' transformers over patches of latents share: the common part of their configs, adaptive layer norm, the
+// What diffusers' transformers over patches of latents share: the common part of their configs, adaptive layer norm,
 // the residual stream between a block's layers, the embedding of a number such as the timestep.
 #pragma once
 
