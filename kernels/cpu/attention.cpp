@@ -66,13 +66,13 @@ float softmax_row(float* HWY_RESTRICT scores, const float* HWY_RESTRICT bias, fl
     }
     const VF top = hn::Set(d, highest);
     VF sum = hn::Zero(d);
-    constexpr int together = 4;  // vectors
+    constexpr int vectors = 4;
     std::int64_t i = 0;
-    for (; i + together * kLanes <= whole; i += together * kLanes) {
-        VF e[together];
-        for (int v = 0; v < together; ++v) e[v] = hn::Sub(hn::Load(d, scores + i + v * kLanes), top);
-        exp_all<together>(e);
-        for (int v = 0; v < together; ++v) {
+    for (; i + vectors * kLanes <= whole; i += vectors * kLanes) {
+        VF e[vectors];
+        for (int v = 0; v < vectors; ++v) e[v] = hn::Sub(hn::Load(d, scores + i + v * kLanes), top);
+        exp_all<vectors>(e);
+        for (int v = 0; v < vectors; ++v) {
             hn::Store(e[v], d, scores + i + v * kLanes);
             sum = hn::Add(sum, e[v]);
         }

@@ -103,7 +103,7 @@ T2I_AMX void amx_block(const std::uint16_t* x, std::int64_t stride, const std::u
             _tile_dpbf16ps(2, 5, 6);
             _tile_dpbf16ps(3, 5, 7);
         }
-        if (a.beside) a.beside(a.context);
+        if (a.overlapped) a.overlapped(a.context);
     }
     _tile_stored(0, sums, row_bytes);
     _tile_stored(1, sums + tile, row_bytes);
@@ -200,7 +200,7 @@ T2I_AVX512_BF16 void avx512_block(const Bf16Rows& a, std::int64_t row, const std
                     high[r] = _mm512_dpbf16_ps(high[r], both, w1);
                 }
             }
-            if (a.beside) a.beside(a.context);
+            if (a.overlapped) a.overlapped(a.context);
         }
     }
     for (int r = 0; r < R; ++r) {
@@ -217,10 +217,10 @@ void avx512_up_to(std::int64_t count, const Bf16Rows& a, std::int64_t row, const
 }
 
 void avx512_rows(const Bf16Rows& a, float* sums) {
-    constexpr std::int64_t together = 12;
+    constexpr std::int64_t most_rows = 12;
     for (std::int64_t p = 0; p < a.panels; ++p)
-        for (std::int64_t row = 0; row < a.rows; row += together)
-            avx512_up_to(std::min(together, a.rows - row), a, row, a.panel + p * a.panel_stride,
+        for (std::int64_t row = 0; row < a.rows; row += most_rows)
+            avx512_up_to(std::min(most_rows, a.rows - row), a, row, a.panel + p * a.panel_stride,
                          sums + row * a.sums_stride + p * bf16_panel);
 }
 

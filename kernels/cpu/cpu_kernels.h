@@ -89,7 +89,7 @@ struct Bf16Rows {
     std::int64_t sums_stride;
     // Called after every step of every block of 32 rows (AVX-512: 12), or null: vector work that runs while the tiles
     // multiply.
-    void (*beside)(void* context);
+    void (*overlapped)(void* context);
     void* context;
 };
 // sums [rows, 32 · panels], rows `sums_stride` apart; a sum is one chain in the order of K, so that it depends neither on
@@ -126,6 +126,18 @@ struct WinogradBand {
 std::int64_t winograd_tile(bool doubled);                 // outputs of a tile along one axis
 std::int64_t winograd_scratch(const WinogradBand& band);  // floats
 void winograd_band(const WinogradBand& band, float* scratch);
+
+// How the convolutions of a batch of pictures are cut into bands.
+struct WinogradBands {
+    WinogradBand picture;  // of the first picture, all rows and columns; mean and gain are [B, Cin]
+    std::int64_t batch;
+    std::int64_t tile_rows, columns;  // of a band; those at the ends may be smaller
+    std::int64_t row_parts, column_parts;
+    [[nodiscard]] std::int64_t count() const { return column_parts * batch * row_parts; }
+};
+// `picture` without a range of tile rows and columns.
+WinogradBands winograd_bands(const WinogradBand& picture, std::int64_t batch);
+WinogradBand band_of(const WinogradBands& bands, std::int64_t part);  // the first needs the most scratch
 
 // ---- attention (attention.cpp) ----
 
@@ -181,6 +193,10 @@ struct Moments {
     double count, mean, squares;
 };
 void group_moments(Elements x, std::int64_t pixels, std::int64_t channels, std::int64_t groups, float* scratch, Moments* moments);
+// Joins the moments of `runs` runs of pixels, those of a group `stride` apart, by the rule of Chan, Golub and LeVeque (1983) for
+// joining two samples, in the order of the runs. mean and gain = weight[c] / sqrt(variance + eps), of `channels` channels each.
+void join_moments(const Moments* moments, std::int64_t runs, std::int64_t stride, float eps, const float* weight,
+                  std::int64_t channels, float* mean, float* gain);
 // out = f((x - mean[c]) · gain[c] + bias[c]) over [pixels, channels]
 void group_apply(Elements x, const float* mean, const float* gain, const float* bias, std::int64_t pixels, std::int64_t channels,
                  Function f, MutableElements out);

@@ -138,5 +138,23 @@ void group_apply(Elements x, const float* mean, const float* gain, const float* 
                  Function f, MutableElements out) {
     HWY_DYNAMIC_DISPATCH(group_apply)(x, mean, gain, bias, pixels, channels, f, out);
 }
+
+void join_moments(const Moments* moments, std::int64_t runs, std::int64_t stride, float eps, const float* weight,
+                  std::int64_t channels, float* mean, float* gain) {
+    Moments total{0, 0, 0};
+    for (std::int64_t r = 0; r < runs; ++r) {
+        const Moments& next = moments[r * stride];
+        const double count = total.count + next.count, apart = next.mean - total.mean;
+        total.mean += apart * next.count / count;
+        total.squares += next.squares + apart * apart * total.count * next.count / count;
+        total.count = count;
+    }
+    const double inverse = 1.0 / std::sqrt(total.squares / total.count + static_cast<double>(eps));
+    for (std::int64_t c = 0; c < channels; ++c) {
+        mean[c] = static_cast<float>(total.mean);
+        gain[c] = static_cast<float>(inverse * static_cast<double>(weight[c]));
+    }
+}
+
 }  // namespace t2i::cpu
 #endif

@@ -1,5 +1,7 @@
 // 3x3 convolutions of stride 1 with fewer multiplications, of a picture as it is or doubled first: the forms
 // and their formulas are in winograd-inl.h. Here a band of output rows goes through them block by block.
+#include <algorithm>
+
 #include "kernels/cpu/targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -119,9 +121,9 @@ void fill_row(const WinogradBand& b, const Blocks& k, std::int64_t y, float* HWY
                 // In bf16 a normalised picture is one, written or not.
                 b.x.is_bf16 ? normalise(Rounded<decltype(f)>{f}) : normalise(f);
             });
-        const std::int64_t together = b.channels == k.channels ? b.width : 1;  // pixels of one copy
-        const std::int64_t count = together * b.channels;
-        for (std::int64_t x = 0; x < b.width; x += together)
+        const std::int64_t pixels = b.channels == k.channels ? b.width : 1;  // of one copy
+        const std::int64_t count = pixels * b.channels;
+        for (std::int64_t x = 0; x < b.width; x += pixels)
             for (std::int64_t i = 0; i < count; i += kLanes)
                 store_some(load_some(from + x * b.channels + i, count - i), to + x * k.channels + i, count - i);
     });
@@ -135,14 +137,14 @@ void transform_tiles(const float* const* rows, std::int64_t count, std::int64_t 
     constexpr int N = Form::components;
     const std::int64_t next = component_of_group(channels), group = N * N * next;
     const float* at[N];
-    std::int64_t together = 0;
-    for (std::int64_t done = 0; done < count; done += together) {
+    std::int64_t tiles = 0;
+    for (std::int64_t done = 0; done < count; done += tiles) {
         const std::int64_t row = (tile + done) % kRows;
-        together = HWY_MIN(kRows - row, count - done);
+        tiles = HWY_MIN(kRows - row, count - done);
         float* to = components + (tile + done) / kRows * group + row * kLanes;
         for (std::int64_t c = 0; c < channels; c += kLanes) {
             for (int i = 0; i < N; ++i) at[i] = rows[i] + done * Form::step * channels + c;
-            transform_inputs<Form>(at, channels, together, to + c * kRows, next);
+            transform_inputs<Form>(at, channels, tiles, to + c * kRows, next);
         }
     }
 }
@@ -339,6 +341,43 @@ std::int64_t winograd_scratch(const WinogradBand& band) {
 }
 void winograd_band(const WinogradBand& band, float* scratch) {
     HWY_DYNAMIC_DISPATCH(winograd_band)(band, scratch);
+}
+
+WinogradBands winograd_bands(const WinogradBand& picture, std::int64_t batch) {
+    // About 16 bands a picture: their first two rows of input are made twice, which counts most where there
+    // are few channels, and such pictures are high. Many columns are cut, too.
+    constexpr std::int64_t bands_wanted = 16, columns_wanted = 128;
+    const std::int64_t tile = winograd_tile(picture.doubled), tile_rows = (picture.out_height + tile - 1) / tile,
+                       each = std::max<std::int64_t>(1, tile_rows / bands_wanted);
+    WinogradBands bands{.picture = picture,
+                        .batch = batch,
+                        .tile_rows = each,
+                        .columns = columns_wanted,
+                        .row_parts = (tile_rows + each - 1) / each,
+                        .column_parts = (picture.out_channels + columns_wanted - 1) / columns_wanted};
+    bands.picture.tile_row_begin = bands.picture.column_begin = 0;
+    bands.picture.tile_row_end = tile_rows;
+    bands.picture.column_end = picture.out_channels;
+    return bands;
+}
+
+WinogradBand band_of(const WinogradBands& bands, std::int64_t part) {
+    WinogradBand band = bands.picture;
+    const std::int64_t b = part / bands.row_parts % bands.batch, in = b * band.height * band.width * band.channels,
+                       out = b * band.out_height * band.out_width * band.out_channels;
+    const auto bytes = [](bool is_bf16) -> std::int64_t { return is_bf16 ? sizeof(std::uint16_t) : sizeof(float); };
+    band.x.data = static_cast<const std::byte*>(band.x.data) + in * bytes(band.x.is_bf16);
+    band.out.data = static_cast<std::byte*>(band.out.data) + out * bytes(band.out.is_bf16);
+    if (band.residual) band.residual = static_cast<const std::byte*>(band.residual) + out * bytes(band.out.is_bf16);
+    if (band.mean) {
+        band.mean += b * band.channels;
+        band.gain += b * band.channels;
+    }
+    band.tile_row_begin = part % bands.row_parts * bands.tile_rows;
+    band.tile_row_end = std::min(band.tile_row_end, band.tile_row_begin + bands.tile_rows);
+    band.column_begin = part / (bands.row_parts * bands.batch) * bands.columns;
+    band.column_end = std::min(band.column_end, band.column_begin + bands.columns);
+    return band;
 }
 }  // namespace t2i::cpu
 #endif

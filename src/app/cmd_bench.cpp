@@ -1,6 +1,4 @@
 // t2i bench: times stages and whole pictures, one op, or a model of a known shape with random weights.
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -10,6 +8,7 @@
 #include "app/arguments.h"
 #include "app/bench_batch.h"
 #include "app/bench_loop.h"
+#include "app/bench_support.h"
 #include "app/bench_table.h"
 #include "app/command.h"
 #include "app/output_names.h"
@@ -37,14 +36,6 @@ struct Arguments {
     std::string json, random, op, weights, latents;
     TraceFlag trace;
 };
-
-DType dtype_named(const std::string& name) {
-    return name == name_of(DType::bf16) ? DType::bf16 : DType::f32;
-}
-
-double elapsed_ms(std::chrono::steady_clock::time_point start) {
-    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-}
 
 // The model that generates pictures: stages and the whole. Times are per picture.
 BenchReport bench_pictures(Arguments& a) {
@@ -84,7 +75,7 @@ BenchReport bench_pictures(Arguments& a) {
         make_backend(a.model.device == "auto" ? pipeline.info().device : a.model.device, {.threads = a.model.threads});
     return {{load, text, prepare, denoise, decode, png, whole},
             machine_name(pipeline.info().runs_on),
-            {.matrix_gflops = measure_matrix_peak_gflops(*backend, dtype_named(pipeline.info().dtype))}};
+            {.matrix_gflops = measure_matrix_peak_gflops(*backend, parse_compute_dtype(pipeline.info().dtype, *backend))}};
 }
 
 struct OpenBackend {
@@ -94,15 +85,8 @@ struct OpenBackend {
 
 // Where a benchmark without a model folder runs.
 OpenBackend open_backend(const PipelineOptions& options) {
-    auto backend =
-        make_backend(options.device == "auto" ? backend_names().front() : options.device, {.threads = options.threads});
-    if (options.dtype != "auto" && options.dtype != "f32" && options.dtype != "bf16")
-        throw Error(ErrorCode::usage, "unknown dtype \"" + options.dtype + "\" (auto, f32, bf16)", "--dtype");
-    const DType compute = options.dtype == "auto"   ? default_compute_dtype(*backend)
-                          : options.dtype == "bf16" ? DType::bf16
-                                                    : DType::f32;
-    if (!backend->supports(Op::linear, compute))
-        throw Error(ErrorCode::resource, backend->description() + " does not multiply bf16", "--dtype");
+    auto backend = make_backend(options.device, {.threads = options.threads});
+    const DType compute = parse_compute_dtype(options.dtype, *backend);
     return {std::move(backend), compute};
 }
 
@@ -118,24 +102,7 @@ BenchReport bench_operations(const Arguments& a) {
     return report;
 }
 
-class ScratchFolder {
-  public:
-    ScratchFolder() : path_((fs::temp_directory_path() / "t2i-bench-XXXXXX").string()) {
-        if (!::mkdtemp(path_.data())) throw Error(ErrorCode::input, "cannot make a temporary folder", path_);
-    }
-    ~ScratchFolder() {
-        std::error_code ec;
-        fs::remove_all(path_, ec);
-    }
-    ScratchFolder(const ScratchFolder&) = delete;
-    ScratchFolder& operator=(const ScratchFolder&) = delete;
-    [[nodiscard]] const std::string& path() const { return path_; }
-
-  private:
-    std::string path_;
-};
-
-// One step on CFG pairs at 32x32 latents, of all pictures together. ctx.tracer must be there: it counts the FLOP.
+// One step on CFG pairs at 32x32 latents, of a whole batch. ctx.tracer must be there: it counts the FLOP.
 BenchRow bench_step(const ExecContext& ctx, const Denoiser& denoiser, const RandomShape& shape, const Arguments& a) {
     TorchGenerator noise(0);
     const std::int64_t rows = 2 * std::int64_t{a.request.count};
@@ -173,7 +140,7 @@ BenchReport bench_random(const Arguments& a) {
     const OpenBackend open = open_backend(a.model);  // no structured binding: clang 14 lets no lambda use one
     const auto& backend = open.backend;
     const DType compute = open.compute;
-    std::optional<ScratchFolder> scratch_folder;
+    std::optional<TemporaryFolder> scratch_folder;
     const std::string folder = a.weights.empty() ? scratch_folder.emplace().path() : a.weights;
     if (!fs::exists(folder + "/config.json")) {
         std::fprintf(stderr, "writing random weights to %s\n", folder.c_str());

@@ -1,5 +1,4 @@
 // t2i doctor: what this machine has for t2i, what would run where, and what to install for the rest.
-#include <charconv>
 #include <cstdio>
 #include <optional>
 
@@ -62,18 +61,6 @@ void print_gpus(const CudaReport& report, Advice& advice) {
         advice.emplace_back("the driver compiles PTX when the program first runs; code made for the card starts at once");
 }
 
-// The N of cuda:N, 0 for cuda.
-std::size_t index_of(const std::string& device) {
-    std::size_t index = 0;
-    const auto colon = device.find(':');
-    if (colon == std::string::npos) return index;
-    const char* end = device.data() + device.size();
-    const auto [stop, error] = std::from_chars(device.data() + colon + 1, end, index);
-    if (error != std::errc() || stop != end)
-        throw Error(ErrorCode::usage, "\"" + device + "\" is not cuda or cuda:N with N = 0, 1, …", "--device");
-    return index;
-}
-
 // Why GPU `index` cannot be used, one line; empty: it can.
 std::string problem_of(std::size_t index, const CudaReport* report) {
     if (std::string reason = cuda_unavailable_reason(); !reason.empty() || !report) return reason;
@@ -88,12 +75,10 @@ std::string problem_of(std::size_t index, const CudaReport* report) {
 int run_doctor(const std::vector<std::string>& arguments) {
     std::string device = "auto";
     CLI::App app{"Prints what this machine has for t2i, what would run where, and what is missing.", "t2i doctor"};
-    app.add_option("--device", device, "exit with 4 unless this works: auto, cpu, cuda or cuda:N")->capture_default_str();
+    app.add_option("--device", device, "exit with 4 unless this works: auto, cuda, cuda:N, cpu, emulated or ref")
+        ->capture_default_str();
     if (!parse(app, arguments)) return 0;
-    const bool wants_cuda = device == "cuda" || device.starts_with("cuda:");
-    if (!wants_cuda && device != "auto" && device != "cpu")
-        throw Error(ErrorCode::usage, "unknown device \"" + device + "\" (auto, cpu, cuda, cuda:N)", "--device");
-    const std::size_t index = wants_cuda ? index_of(device) : 0;
+    const DeviceName wanted = parse_device(device);
 
     Advice advice;
     print_cpu(advice);
@@ -112,8 +97,8 @@ int run_doctor(const std::vector<std::string>& arguments) {
     const std::string reason = cuda_unavailable_reason();
     print("auto", reason.empty() ? "runs on cuda" : "runs on cpu; not on cuda: " + reason);
     for (const auto& line : advice) print("advice", line);
-    if (!wants_cuda) return 0;
-    const std::string problem = problem_of(index, report ? &*report : nullptr);
+    if (wanted.kind != "cuda") return 0;
+    const std::string problem = problem_of(static_cast<std::size_t>(wanted.gpu), report ? &*report : nullptr);
     if (!problem.empty()) throw Error(ErrorCode::resource, problem, "--device " + device);
     return 0;
 }

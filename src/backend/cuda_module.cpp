@@ -3,7 +3,6 @@
 #include <dlfcn.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 
 #include "backend/cuda_support/shared_library.h"
@@ -83,14 +82,7 @@ bool has_nvidia_driver() {
     return found;
 }
 
-std::unique_ptr<Backend> make_cuda_backend(std::string_view name, bool fast_math) {
-    CudaOptions options{.device = 0, .fast_math = fast_math};
-    if (const auto colon = name.find(':'); colon != std::string_view::npos) {
-        const std::string_view index = name.substr(colon + 1);
-        const auto [end, error] = std::from_chars(index.data(), index.data() + index.size(), options.device);
-        if (error != std::errc() || end != index.data() + index.size() || options.device < 0)
-            throw Error(ErrorCode::usage, "\"" + std::string(name) + "\" is not cuda or cuda:N with N = 0, 1, …", "--device");
-    }
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
     const LoadedCudaModule& loaded = cuda_module();
     if (!loaded.module) throw Error(ErrorCode::resource, loaded.problem, "--device");
     return loaded.module->make(options);

@@ -75,7 +75,7 @@ struct LoadedCudaModule {
 // Whether NVIDIA's driver library is on this machine: without it, loading the module tells nothing more.
 [[nodiscard]] bool has_nvidia_driver();
 
-// "cuda" or "cuda:N". Throws Error: usage (N is no number), resource (no module, no such device, missing library).
-[[nodiscard]] std::unique_ptr<Backend> make_cuda_backend(std::string_view name, bool fast_math);
+// Throws Error{resource}: no module, no such device, missing library.
+[[nodiscard]] std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
 
 }  // namespace t2i

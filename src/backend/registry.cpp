@@ -1,5 +1,8 @@
 #include "backend/registry.h"
 
+#include <algorithm>
+#include <charconv>
+
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cuda_module.h"
 #include "backend/emulated/emulated_backend.h"
@@ -11,26 +14,44 @@ namespace {
 
 struct Row {
     std::string_view name;
-    std::unique_ptr<Backend> (*make)(const BackendOptions& options);
+    std::unique_ptr<Backend> (*make)(std::string_view name, const BackendOptions& options);
 };
 
+// Those that work on every machine.
 constexpr Row rows[] = {
-    {"cpu", [](const BackendOptions& options) { return make_cpu_backend(options.threads); }},
-    {"emulated", [](const BackendOptions&) { return make_emulated_backend("emulated"); }},
-    {"ref", [](const BackendOptions&) { return make_ref_backend(); }},
+    {"cpu", [](std::string_view, const BackendOptions& options) { return make_cpu_backend(options.threads); }},
+    {"emulated", [](std::string_view name, const BackendOptions&) { return make_emulated_backend(name); }},
+    {"ref", [](std::string_view, const BackendOptions&) { return make_ref_backend(); }},
 };
 
 }  // namespace
 
-std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options) {
-    if (name == "cuda" || name.starts_with("cuda:")) return make_cuda_backend(name, options.fast_math);
-    if (name.starts_with("emulated:")) return make_emulated_backend(name);
-    std::string known = "cuda";
+DeviceName parse_device(std::string_view name) {
+    const std::string_view kind = name.substr(0, name.find(':'));
+    const bool is_plain = kind.size() == name.size();
+    if (kind == "cuda") {
+        DeviceName device{.kind = "cuda"};
+        if (is_plain) return device;
+        const char *begin = name.data() + kind.size() + 1, *end = name.data() + name.size();
+        const auto [stop, error] = std::from_chars(begin, end, device.gpu);
+        if (error != std::errc() || stop != end || device.gpu < 0)
+            throw Error(ErrorCode::usage, "\"" + std::string(name) + "\" is not cuda or cuda:N with N = 0, 1, …", "--device");
+        return device;
+    }
+    if (is_plain && kind == "auto") return {.kind = "auto"};
+    std::string known = "auto, cuda, cuda:N";
     for (const Row& row : rows) {
-        if (row.name == name) return row.make(options);
+        if (row.name == kind && (is_plain || kind == "emulated")) return {.kind = row.name};
         known += ", " + std::string(row.name);
     }
-    throw Error(ErrorCode::usage, "no backend '" + std::string(name) + "' in this binary; it has " + known);
+    throw Error(ErrorCode::usage, "unknown device \"" + std::string(name) + "\" (" + known + ")", "--device");
+}
+
+std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options) {
+    DeviceName device = parse_device(name);
+    if (device.kind == "auto") device.kind = cuda_unavailable_reason().empty() ? "cuda" : "cpu";
+    if (device.kind == "cuda") return make_cuda_backend({.device = device.gpu, .fast_math = options.fast_math});
+    return std::ranges::find(rows, device.kind, &Row::name)->make(name, options);
 }
 
 std::vector<std::string> backend_names() {
@@ -50,6 +71,17 @@ std::string cuda_unavailable_reason() {
 
 DType default_compute_dtype(const Backend& backend) {
     return backend.is_quicker_in_bf16() ? DType::bf16 : DType::f32;
+}
+
+DType parse_compute_dtype(std::string_view name, const Backend& backend) {
+    if (name == "auto") return default_compute_dtype(backend);
+    if (name == name_of(DType::f32)) return DType::f32;
+    if (name != name_of(DType::bf16))
+        throw Error(ErrorCode::usage, "unknown dtype \"" + std::string(name) + "\" (auto, f32, bf16)", "--dtype");
+    if (!backend.supports(Op::linear, DType::bf16))
+        throw Error(ErrorCode::resource, "bf16 needs a CPU with AVX-512 BF16 or AMX; this one has neither (use auto or f32)",
+                    "--dtype");
+    return DType::bf16;
 }
 
 }  // namespace t2i

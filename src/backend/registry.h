@@ -16,14 +16,25 @@ struct BackendOptions {
                              // last bits may depend on the rows beside it; attention in bf16 may round its weights
 };
 
-// `name`: one of backend_names(), "cuda" or "cuda:N". Throws Error: usage (no such name, listing those there are), resource
-// (a GPU that is not there or cannot be used, and why).
+// What a device's name asks for, as PipelineOptions::device takes it: auto, cuda, cuda:N, cpu, emulated (also with an order of
+// its threads, see make_emulated_backend) or ref.
+struct DeviceName {
+    std::string_view kind;  // auto, cuda, cpu, emulated or ref
+    int gpu = 0;            // the N of cuda:N
+};
+// Throws Error{usage}: no such name, listing those there are, or an N that is no number.
+[[nodiscard]] DeviceName parse_device(std::string_view name);
+
+// `name`: as parse_device takes it; auto is a GPU where one can be used, else the CPU. Throws Error: usage (see parse_device),
+// resource (a GPU that is not there or cannot be used, and why).
 [[nodiscard]] std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options = {});
 // The backends that work on this machine, best first: "cuda" where a GPU can be used, "cpu", "ref".
 [[nodiscard]] std::vector<std::string> backend_names();
 // Why "cuda" cannot make pictures here, one line; empty: it can.
 [[nodiscard]] std::string cuda_unavailable_reason();
-// What `--dtype auto` means: bf16 where the hardware multiplies matrices faster in it, else f32.
+// What dtype auto means: bf16 where the hardware multiplies matrices faster in it, else f32.
 [[nodiscard]] DType default_compute_dtype(const Backend& backend);
+// `name`: auto, f32 or bf16. Throws Error: usage (another name), resource (bf16 on a CPU that does not multiply it).
+[[nodiscard]] DType parse_compute_dtype(std::string_view name, const Backend& backend);
 
 }  // namespace t2i

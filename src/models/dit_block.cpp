@@ -54,11 +54,11 @@ ModulatedNorm DiTBlock::first_norm(const Modulation& modulation) {
 void DiTBlock::forward(const ExecContext& ctx, const TensorView& x, const TensorView& normed, const Modulation& modulation,
                        const ModulatedNorm& next) const {
     const Arena::Mark mark(ctx.scratch);
-    const Seam seam{.y = ctx.scratch.take(x.shape, compute_), .stream = x, .normed = normed};
-    self_.forward(ctx, normed, seam.y, {.batch = modulation[Modulation::gate_attention].shape[0]});
-    seam.add(ctx, modulation[Modulation::gate_attention], mlp_norm(modulation, mlp_eps_));
-    mlp_.forward(ctx, normed, seam.y);
-    seam.add(ctx, modulation[Modulation::gate_mlp], next);
+    const ResidualStream residual{.y = ctx.scratch.take(x.shape, compute_), .stream = x, .normed = normed};
+    self_.forward(ctx, normed, residual.y, {.batch = modulation[Modulation::gate_attention].shape[0]});
+    residual.add(ctx, modulation[Modulation::gate_attention], mlp_norm(modulation, mlp_eps_));
+    mlp_.forward(ctx, normed, residual.y);
+    residual.add(ctx, modulation[Modulation::gate_mlp], next);
 }
 
 }  // namespace t2i

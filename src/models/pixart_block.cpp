@@ -17,13 +17,13 @@ ModulatedNorm PixArtBlock::first_norm(const Modulation& modulation) const {
 void PixArtBlock::forward(const ExecContext& ctx, const TensorView& x, const TensorView& normed, const Modulation& modulation,
                           const Text& text, const ModulatedNorm& next) const {
     const Arena::Mark mark(ctx.scratch);
-    const Seam seam{.y = ctx.scratch.take(x.shape, compute_), .stream = x, .normed = normed};
-    self_.forward(ctx, normed, seam.y, {.batch = text.lengths.elements()});
-    seam.add(ctx, modulation[Modulation::gate_attention], {});  // no norm in front of the cross-attention
-    cross_.forward(ctx, normed, text.keys_values, text.lengths, seam.y);
-    seam.add(ctx, {}, mlp_norm(modulation, eps_));
-    mlp_.forward(ctx, normed, seam.y);
-    seam.add(ctx, modulation[Modulation::gate_mlp], next);
+    const ResidualStream residual{.y = ctx.scratch.take(x.shape, compute_), .stream = x, .normed = normed};
+    self_.forward(ctx, normed, residual.y, {.batch = text.lengths.elements()});
+    residual.add(ctx, modulation[Modulation::gate_attention], {});  // no norm in front of the cross-attention
+    cross_.forward(ctx, normed, text.keys_values, text.lengths, residual.y);
+    residual.add(ctx, {}, mlp_norm(modulation, eps_));
+    mlp_.forward(ctx, normed, residual.y);
+    residual.add(ctx, modulation[Modulation::gate_mlp], next);
 }
 
 }  // namespace t2i

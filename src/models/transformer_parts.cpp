@@ -48,7 +48,8 @@ ModulatedNorm mlp_norm(const Modulation& m, float eps) {
     return {m[Modulation::shift_mlp], m[Modulation::scale_mlp], eps};
 }
 
-void Seam::add(const ExecContext& ctx, const std::optional<TensorView>& gate, const std::optional<ModulatedNorm>& norm) const {
+void ResidualStream::add(const ExecContext& ctx, const std::optional<TensorView>& gate,
+                         const std::optional<ModulatedNorm>& norm) const {
     ResidualNormArgs a;
     a.y = y;
     a.gate = gate;

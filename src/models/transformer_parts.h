@@ -1,5 +1,5 @@
-// What diffusers' transformers over patches of latents share: the common part of their configs, adaptive layer norm, the
-// seams between a block's layers, the embedding of a number such as the timestep.
+// What diffusers' transformers over patches of latents share: the common part of their configs, adaptive layer norm,
+// the residual stream between a block's layers, the embedding of a number such as the timestep.
 #pragma once
 
 #include <array>
@@ -45,7 +45,7 @@ struct ModulatedNorm {
 [[nodiscard]] ModulatedNorm mlp_norm(const Modulation& m, float eps);
 
 // Adds what a layer made to the residual stream and prepares what the next layer reads, in one pass over the stream.
-struct Seam {
+struct ResidualStream {
     TensorView y;       // [M, width] in the compute dtype: what the layer made
     TensorView stream;  // [M, width] f32, in place
     TensorView normed;  // [M, width] in the compute dtype: what the next layer reads

@@ -30,8 +30,8 @@ class Linear {
     static Linear patches(const LoadContext& load, const Scope& scope, std::int64_t channels, std::int64_t patch,
                           std::int64_t out);
 
-    // One layer as `count` layers of the same input, in the order of its output features, so that each part's result lies
-    // together: scope/weight [count·out_each, in], scope/bias [count·out_each]
+    // One layer as `count` layers of the same input, in the order of its output features, so that each part's result is
+    // contiguous: scope/weight [count·out_each, in], scope/bias [count·out_each]
     static std::vector<Linear> parts(const LoadContext& load, const Scope& scope, std::int64_t in, std::int64_t out_each,
                                      std::int64_t count);
 

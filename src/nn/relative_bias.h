@@ -8,7 +8,7 @@
 namespace t2i {
 
 struct RelativeBuckets {
-    int count = 32;          // relative_attention_num_buckets, both directions together
+    int count = 32;          // relative_attention_num_buckets, of both directions
     int max_distance = 128;  // relative_attention_max_distance
     // Bucket of distance = key − query (transformers, T5Attention._relative_position_bucket, bidirectional,
     // float32).

@@ -228,6 +228,16 @@ TEST_CASE("backends by name") {
     std::erase(names, "cuda");  // there is one where there is a GPU
     CHECK(names == std::vector<std::string>{"cpu", "emulated", "ref"});
     CHECK_THROWS_WITH(make_backend("gpu"), Catch::Contains("cpu, emulated, ref"));
+    for (const char* name : {"", "cpu:0", "auto:1", "ref:", "CPU"}) {
+        INFO(name);
+        CHECK_THROWS_WITH(make_backend(name), Catch::Contains("unknown device"));
+    }
+    CHECK(make_backend("auto")->name() == backend_names().front());
+    CHECK(parse_device("cuda").gpu == 0);
+    CHECK(parse_device("cuda:12").gpu == 12);
+    CHECK(parse_device("emulated:7").kind == "emulated");
+    CHECK(parse_compute_dtype("bf16", *make_backend("ref")) == DType::bf16);
+    CHECK_THROWS_WITH(parse_compute_dtype("f16", *make_backend("ref")), Catch::Contains("auto, f32, bf16"));
     CHECK(make_backend("emulated:reverse")->name() == "emulated");
     for (const char* name : {"emulated:", "emulated:x", "emulated:1x", "emulated:-1"})
         CHECK_THROWS_WITH(make_backend(name), Catch::Contains(name) && Catch::Contains("emulated:reverse"));

@@ -88,7 +88,7 @@ TEST_CASE("bf16 products agree with sums in double, whatever their shape") {
                                    .panels = n_padded / bf16_panel,
                                    .panel_stride = bf16_panel * k_padded,
                                    .sums_stride = n_padded,
-                                   .beside = [](void* count) { ++*static_cast<int*>(count); },
+                                   .overlapped = [](void* count) { ++*static_cast<int*>(count); },
                                    .context = &calls},
                                   sums);
                     double worst = 0;
@@ -128,7 +128,7 @@ TEST_CASE("a bf16 product of a sum of two matrices, and of fewer steps than are 
                        .panels = 2,
                        .panel_stride = bf16_panel * k,
                        .sums_stride = padded(n),
-                       .beside = nullptr,
+                       .overlapped = nullptr,
                        .context = nullptr},
                       sums.data());
         for (std::int64_t i = 0; i < rows; ++i)

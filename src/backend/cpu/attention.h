@@ -1,8 +1,8 @@
-// attention of the CPU backend.
+// attention of the CPU backend: threads and memory for kernels/cpu/multi_head.h.
 #pragma once
 
 #include "backend/cpu/parallel.h"
-#include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cpu/multi_head.h"
 #include "ops/backend.h"
 
 namespace t2i::cpu {
@@ -13,9 +13,8 @@ class Attention {
     void run(const AttentionArgs& a);
 
   private:
-    void run_f32(const AttentionArgs& a);   // any types, multiplied in f32
-    void run_bf16(const AttentionArgs& a);  // q, k and v in bf16
-    std::byte* panels(std::size_t bytes);
+    template <typename Kind>  // AttentionF32 or AttentionBf16
+    void run_parts(const Kind& attention);
 
     Workers& workers_;
     Bf16Kernel bf16_;

@@ -53,7 +53,7 @@ class CpuBackend final : public Backend {
 
     void linear(const LinearArgs& a) override {
         const std::int64_t m = a.x.shape.rows();
-        matmuls_.multiply(cpu::Windows::of_matrix(a.x), *a.weight,
+        matmuls_.multiply(cpu::windows_of(a.x), *a.weight,
                           {.columns = a.weight->shape[0],
                            .bias = floats(a.bias),
                            .before = {},
@@ -67,7 +67,7 @@ class CpuBackend final : public Backend {
     bool makes_conv2d_input(const Conv2dArgs& a) const override { return cpu::Winograd::takes(a); }
     void conv2d(const Conv2dArgs& a) override {
         if (cpu::Winograd::takes(a)) return winograd_.run(a);
-        matmuls_.multiply(cpu::Windows::of_picture(a), *a.weight,
+        matmuls_.multiply(cpu::windows_of(a), *a.weight,
                           {.columns = a.weight->shape[0],
                            .bias = floats(a.bias),
                            .before = elements(a.residual),

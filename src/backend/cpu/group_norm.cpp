@@ -1,7 +1,6 @@
 #include "backend/cpu/group_norm.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "backend/kernel_arguments.h"
 #include "kernels/cpu/cpu_kernels.h"
@@ -25,8 +24,7 @@ struct Runs {
 
 }  // namespace
 
-// Moments of runs of pixels, in parallel; then of each picture, by the rule of Chan, Golub and LeVeque (1983)
-// for joining two samples, in the order of the runs.
+// Moments of runs of pixels, in parallel; then of each picture.
 GroupScales group_scales(Workers& workers, const TensorView& x, const InputNorm& norm) {
     const Runs k(x);
     const std::int64_t batch = x.shape[0], channels = x.shape[3], width = channels / norm.groups;
@@ -45,20 +43,9 @@ GroupScales group_scales(Workers& workers, const TensorView& x, const InputNorm&
     scales.gain.resize(scales.mean.size());
     workers.run(batch * norm.groups, [&](std::int64_t part, void*) {
         const std::int64_t b = part / norm.groups, g = part % norm.groups;
-        Moments total{0, 0, 0};
-        for (std::int64_t r = 0; r < k.runs; ++r) {
-            const Moments& next = moments[static_cast<std::size_t>((b * k.runs + r) * norm.groups + g)];
-            const double count = total.count + next.count, apart = next.mean - total.mean;
-            total.mean += apart * next.count / count;
-            total.squares += next.squares + apart * apart * total.count * next.count / count;
-            total.count = count;
-        }
-        const double inverse = 1.0 / std::sqrt(total.squares / total.count + static_cast<double>(norm.eps));
-        for (std::int64_t c = g * width; c < (g + 1) * width; ++c) {
-            scales.mean[static_cast<std::size_t>(b * channels + c)] = static_cast<float>(total.mean);
-            scales.gain[static_cast<std::size_t>(b * channels + c)] =
-                static_cast<float>(inverse * static_cast<double>(floats(norm.weight)[c]));
-        }
+        const std::int64_t first = b * channels + g * width;
+        join_moments(moments.data() + b * k.runs * norm.groups + g, k.runs, norm.groups, norm.eps,
+                     floats(norm.weight) + g * width, width, scales.mean.data() + first, scales.gain.data() + first);
     });
     return scales;
 }

@@ -53,47 +53,35 @@ void Winograd::run(const Conv2dArgs& a) {
     const auto& filter = dynamic_cast<const Filter&>(*a.weight);
     T2I_CHECK(a.stride == 1 && a.upsample == filter.use.upsample, "a filter packed for another use");
     const Shape &x = a.x.shape, &out = a.out.shape;
-    const std::int64_t batch = x[0], picture = x[1] * x[2] * x[3], result = out[1] * out[2] * out[3];
     GroupScales scales;
     if (a.norm) scales = group_scales(workers_, a.x, *a.norm);
-
-    // About 16 bands a picture: their first two rows of input are made twice, which counts most where there
-    // are few channels, and such pictures are high. Many columns are cut, too.
-    constexpr std::int64_t bands_wanted = 16, columns_wanted = 128;
-    const std::int64_t tile = winograd_tile(a.upsample), tile_rows = (out[1] + tile - 1) / tile,
-                       each = std::max<std::int64_t>(1, tile_rows / bands_wanted);
-    const std::int64_t bands = (tile_rows + each - 1) / each, column_parts = (out[3] + columns_wanted - 1) / columns_wanted;
-    const auto band = [&](std::int64_t part) {
-        const std::int64_t b = part / bands % batch, row = part % bands * each, column = part / (bands * batch) * columns_wanted;
-        return WinogradBand{
-            .x = elements(a.x, b * picture),
-            .height = x[1],
-            .width = x[2],
-            .channels = x[3],
-            .mean = a.norm ? scales.mean.data() + b * x[3] : nullptr,
-            .gain = a.norm ? scales.gain.data() + b * x[3] : nullptr,
-            .shift = a.norm ? floats(a.norm->bias) : nullptr,
-            .input_function = a.norm ? function(a.norm->activation) : Function::identity,
-            .doubled = a.upsample,
-            .top = a.padding[0],
-            .left = a.padding[1],
-            .filter = static_cast<const float*>(filter.packed.data()),
-            .bias = floats(a.bias),
-            .residual = a.residual ? elements(*a.residual, b * result).data : nullptr,
-            .function = function(a.activation),
-            .out = mutable_elements(a.out, b * result),
-            .out_height = out[1],
-            .out_width = out[2],
-            .out_channels = out[3],
-            .tile_row_begin = row,
-            .tile_row_end = std::min(tile_rows, row + each),
-            .column_begin = column,
-            .column_end = std::min(out[3], column + columns_wanted),
-        };
-    };
-    workers_.reserve(static_cast<std::size_t>(winograd_scratch(band(0))) * sizeof(float));  // the first is largest
-    workers_.run(column_parts * batch * bands,
-                 [&](std::int64_t part, void* scratch) { winograd_band(band(part), static_cast<float*>(scratch)); });
+    const WinogradBands bands = winograd_bands({.x = elements(a.x),
+                                                .height = x[1],
+                                                .width = x[2],
+                                                .channels = x[3],
+                                                .mean = a.norm ? scales.mean.data() : nullptr,
+                                                .gain = a.norm ? scales.gain.data() : nullptr,
+                                                .shift = a.norm ? floats(a.norm->bias) : nullptr,
+                                                .input_function = a.norm ? function(a.norm->activation) : Function::identity,
+                                                .doubled = a.upsample,
+                                                .top = a.padding[0],
+                                                .left = a.padding[1],
+                                                .filter = static_cast<const float*>(filter.packed.data()),
+                                                .bias = floats(a.bias),
+                                                .residual = elements(a.residual).data,
+                                                .function = function(a.activation),
+                                                .out = mutable_elements(a.out),
+                                                .out_height = out[1],
+                                                .out_width = out[2],
+                                                .out_channels = out[3],
+                                                .tile_row_begin = 0,
+                                                .tile_row_end = 0,
+                                                .column_begin = 0,
+                                                .column_end = 0},
+                                               x[0]);
+    workers_.reserve(static_cast<std::size_t>(winograd_scratch(band_of(bands, 0))) * sizeof(float));
+    workers_.run(bands.count(),
+                 [&](std::int64_t part, void* scratch) { winograd_band(band_of(bands, part), static_cast<float*>(scratch)); });
 }
 
 }  // namespace t2i::cpu
