@@ -54,7 +54,7 @@ std::string numbered_prompt(const std::string& prompt, const ModelInfo& info, in
 struct BatchTime {
     double ms = 0;          // a picture
     double denoise_ms = 0;  // of that, in the loop
-    int together = 0;       // in the last full batch
+    int batch_size = 0;     // that the run came to
 };
 
 // n different prompts through the runner, from the open file to the last synced journal line.
@@ -75,31 +75,30 @@ BatchTime time_batch(Engine& engine, const GenerateRequest& request, int n, int 
     quiet.list_files = false;
     batch::Reporter reporter(quiet);
     batch::Runner runner(engine, options, reporter, interrupt);
-    engine.times() = {};
     const auto start = std::chrono::steady_clock::now();
     const batch::Status status = runner.run();
     if (interrupt.requested()) throw Error(ErrorCode::interrupted, "interrupted");
     const auto made = static_cast<double>(std::max<std::int64_t>(status.made, 1));
-    return {elapsed_ms(start) / made, status.denoise_s * 1e3 / made, status.together};
+    return {elapsed_ms(start) / made, status.denoise_s * 1e3 / made, status.batch_size};
 }
 
 // The loop alone for n pictures or a few more, without text, decoding and files, as the engine's own clock has it.
-BenchRow time_denoiser(Engine& engine, const GenerateRequest& request, int n, int together) {
+BenchRow time_denoiser(Engine& engine, const GenerateRequest& request, int n, int batch_size) {
     const ResolvedRequest settings = engine.resolve(request);
     PictureJob job;
     job.prompt = engine.tokenize(numbered_prompt(request.prompt, engine.info(), 0), "--prompt").ids;
     if (settings.guided) job.negative = engine.tokenize(request.negative_prompt, "--negative-prompt").ids;
-    std::vector<PictureJob> jobs(static_cast<std::size_t>(together), job);
+    std::vector<PictureJob> jobs(static_cast<std::size_t>(batch_size), job);
     for (std::size_t i = 0; i < jobs.size(); ++i) jobs[i].seed = i;
     BenchRow row{
-        "denoiser alone, " + std::to_string(settings.plan.steps.size()) + " steps, " + std::to_string(together) + " together",
+        "denoiser alone, " + std::to_string(settings.plan.steps.size()) + " steps, " + std::to_string(batch_size) + " in a batch",
         {}};
-    for (int made = 0; made < n; made += together) {
-        engine.times() = {};
+    for (int made = 0; made < n; made += batch_size) {
+        const StageTimes before = engine.times();
         engine.make(settings, jobs, {[](std::size_t, Engine::Picture) {}, {}});
         engine.flush();
-        row.times_ms.push_back(engine.times().denoise_ms / together);
-        row.flops = engine.times().denoise_flops / together;
+        row.times_ms.push_back((engine.times().denoise_ms - before.denoise_ms) / batch_size);
+        row.flops = (engine.times().denoise_flops - before.denoise_flops) / batch_size;
     }
     return row;
 }
@@ -151,14 +150,14 @@ BenchReport bench_batch(const PipelineOptions& model, const GenerateRequest& req
     const batch::Interrupt interrupt;
     static_cast<void>(time_batch(engine, r, std::min(pictures, 4), model.engine_batch, interrupt));  // warms up
     const int each = std::max((pictures + turns - 1) / turns, 4);
-    const int together = model.engine_batch > 0 ? std::min(model.engine_batch, each)
-                                                : time_batch(engine, r, each, 0, interrupt).together;  // measures and chooses
+    const int batch_size = model.engine_batch > 0 ? std::min(model.engine_batch, each)
+                                                  : time_batch(engine, r, each, 0, interrupt).batch_size;  // measures and chooses
     BenchRow denoiser{"", {}}, whole{"", {}}, own{"", {}}, single{"", {}};
     std::vector<double> of_denoiser, of_own, over_single;
     for (int turn = 0; turn < turns; ++turn) {
-        const BatchTime batch = time_batch(engine, r, each, together, interrupt);
-        const BenchRow alone = time_denoiser(engine, r, each, together);
-        const BatchTime one = together == 1 ? batch : time_batch(engine, r, each, 1, interrupt);
+        const BatchTime batch = time_batch(engine, r, each, batch_size, interrupt);
+        const BenchRow alone = time_denoiser(engine, r, each, batch_size);
+        const BatchTime one = batch_size == 1 ? batch : time_batch(engine, r, each, 1, interrupt);
         denoiser.what = alone.what;
         denoiser.flops = alone.flops;
         denoiser.times_ms.push_back(mean(alone.times_ms));
