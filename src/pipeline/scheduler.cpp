@@ -413,7 +413,6 @@ void Scheduler::too_many(const BatchRun& batch, const std::exception_ptr& error)
 void Scheduler::recover(BatchRun& batch, const std::exception_ptr& error) {
     static_cast<void>(flush());  // the batch before is good, unless the failure was its own
     const auto previous = std::exchange(previous_, nullptr);
-    if (previous) end_complete(*previous);
     account(batch);
     end_cancelled();
     Items before = previous ? previous->left() : Items{}, items = batch.left();
