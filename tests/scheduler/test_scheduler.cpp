@@ -299,7 +299,7 @@ TEST_CASE("scheduler: a full queue refuses or makes its submitter wait") {
     CHECK(maker.batches() == Batches{{1}, {2}, {5}, {7}});
 }
 
-TEST_CASE("scheduler: closed, it refuses what has not begun and finishes what has; aborted, nothing") {
+TEST_CASE("scheduler: closed, it refuses what has not begun and finishes what has, and aborted not even that") {
     FakeMaker maker;
     maker.hold();
     const bool aborts = GENERATE(false, true);
