@@ -67,7 +67,7 @@ struct ModelInfo {
     std::string hardware{};       // instruction set, or GPU and its libraries: same dtype and build make the same bits on it
 };
 
-// Wall time of the last generate() by stage, milliseconds, and the work in the denoiser.
+// Wall time by stage, milliseconds, and the work done there.
 struct StageTimes {
     double text_ms = 0, prepare_ms = 0, denoise_ms = 0, decode_ms = 0;
     double text_flops = 0, denoise_flops = 0, decode_flops = 0;
@@ -94,11 +94,15 @@ class Pipeline {
         OnProgress progress;
         OnWarning warning;
     };
+    // Returns when all pictures are handed out. Safe from several threads at once, whose pictures are then made in batches with
+    // each other. Callbacks run on the calling thread, pictures in order; they must not call generate(). One that throws ends
+    // this request, and its exception comes out here.
     // Throws Error: usage (a value out of range, unknown sampler or class), input (not UTF-8; NaN, naming the step), interrupted.
     void generate(const GenerateRequest& request, const Callbacks& callbacks);
     // Collects the pictures.
     [[nodiscard]] std::vector<Image> generate(const GenerateRequest& request);
 
+    // Of the generate() that came to its end last; pictures made in one batch share its times equally. From any thread.
     [[nodiscard]] StageTimes last_times() const;
 
   private:

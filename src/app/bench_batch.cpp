@@ -34,7 +34,7 @@ std::string numbered_prompt(const std::string& prompt, const ModelInfo& info, in
 struct BatchTime {
     double ms = 0;          // a picture
     double denoise_ms = 0;  // of that, in the loop
-    int batch_size = 0;     // in the last full batch
+    int batch_size = 0;     // that the run came to
 };
 
 // n different prompts through the runner, from the open file to the last synced journal line.
@@ -55,12 +55,11 @@ BatchTime time_batch(Engine& engine, const GenerateRequest& request, int n, int 
     quiet.list_files = false;
     batch::Reporter reporter(quiet);
     batch::Runner runner(engine, options, reporter, interrupt);
-    engine.times() = {};
     const auto start = std::chrono::steady_clock::now();
     const batch::Status status = runner.run();
     if (interrupt.requested()) throw Error(ErrorCode::interrupted, "interrupted");
     const auto made = static_cast<double>(std::max<std::int64_t>(status.made, 1));
-    return {elapsed_ms(start) / made, status.denoise_s * 1e3 / made, status.together};
+    return {elapsed_ms(start) / made, status.denoise_s * 1e3 / made, status.batch_size};
 }
 
 // The loop alone for n pictures or a few more, without text, decoding and files, as the engine's own clock has it.
@@ -72,14 +71,14 @@ BenchRow time_denoiser(Engine& engine, const GenerateRequest& request, int n, in
     std::vector<PictureJob> jobs(static_cast<std::size_t>(batch_size), job);
     for (std::size_t i = 0; i < jobs.size(); ++i) jobs[i].seed = i;
     BenchRow row{
-        "denoiser alone, " + std::to_string(settings.plan.steps.size()) + " steps, " + "batches of " + std::to_string(batch_size),
+        "denoiser alone, " + std::to_string(settings.plan.steps.size()) + " steps, " + std::to_string(batch_size) + " in a batch",
         {}};
     for (int made = 0; made < n; made += batch_size) {
-        engine.times() = {};
+        const StageTimes before = engine.times();
         engine.make(settings, jobs, {[](std::size_t, Engine::Picture) {}, {}});
         engine.flush();
-        row.times_ms.push_back(engine.times().denoise_ms / batch_size);
-        row.flops = engine.times().denoise_flops / batch_size;
+        row.times_ms.push_back((engine.times().denoise_ms - before.denoise_ms) / batch_size);
+        row.flops = (engine.times().denoise_flops - before.denoise_flops) / batch_size;
     }
     return row;
 }

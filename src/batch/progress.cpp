@@ -72,10 +72,10 @@ std::string status_text(const Status& s) {
 
 std::string status_json(const Status& s, const char* event) {
     nlohmann::ordered_json j{{"event", event}, {"time", utc_now()}};
-    const std::pair<const char*, std::int64_t> counts[]{{"lines", s.lines},     {"bad_lines", s.bad_lines}, {"asked", s.asked},
-                                                        {"skipped", s.skipped}, {"made", s.made},           {"failed", s.failed},
-                                                        {"changed", s.changed}, {"damaged", s.damaged},     {"cut", s.cut},
-                                                        {"unknown", s.unknown}, {"together", s.together}};
+    const std::pair<const char*, std::int64_t> counts[]{
+        {"lines", s.lines}, {"bad_lines", s.bad_lines}, {"asked", s.asked},          {"skipped", s.skipped},
+        {"made", s.made},   {"failed", s.failed},       {"changed", s.changed},      {"damaged", s.damaged},
+        {"cut", s.cut},     {"unknown", s.unknown},     {"batch_size", s.batch_size}};
     const std::pair<const char*, double> times[]{{"seconds", s.seconds},     {"rate", s.rate()},       {"text_s", s.text_s},
                                                  {"denoise_s", s.denoise_s}, {"decode_s", s.decode_s}, {"starved_s", s.starved_s},
                                                  {"blocked_s", s.blocked_s}};
@@ -102,7 +102,7 @@ std::string status_metrics(const Status& s, bool finished) {
     one("t2i_batch_lines_total", "counter", "Lines read from the prompt file.", static_cast<double>(s.lines));
     one("t2i_batch_bad_lines_total", "counter", "Lines that could not be used.", static_cast<double>(s.bad_lines));
     one("t2i_batch_pictures_per_second", "gauge", "Pictures made a second since the start.", s.rate());
-    one("t2i_batch_engine_batch", "gauge", "Pictures made at a time.", s.together);
+    one("t2i_batch_engine_batch", "gauge", "Pictures made at a time.", s.batch_size);
     if (s.seconds_left() >= 0) one("t2i_batch_remaining_seconds", "gauge", "Estimated time left.", s.seconds_left());
     const auto stage = [](const char* name, double seconds) {
         return std::string("t2i_batch_stage_seconds_total{stage=\"") + name + "\"} " + fixed(seconds, 3) + "\n";

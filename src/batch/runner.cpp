@@ -12,11 +12,11 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::size_t waiting_requests = 256, waiting_request_bytes = std::size_t{4} << 20;
+// Look-ahead: enough that batches fill, small enough that memory and the time to the first step do not notice.
+constexpr std::size_t waiting_jobs = 1024, waiting_job_bytes = std::size_t{16} << 20;
 // Pictures that wait to be written: two large batches of 256x256.
 constexpr std::size_t waiting_pictures = 64, waiting_picture_bytes = std::size_t{64} << 20;
 constexpr std::size_t waiting_finished = 1024;
-constexpr int most_together = 64;
 
 }  // namespace
 
@@ -27,10 +27,8 @@ Runner::Runner(Engine& engine, BatchOptions options, Reporter& reporter, const I
       interrupt_(interrupt),
       folder_(open_folder()),  // nothing is touched before the defaults are known to be good
       lock_(folder_, options_.shard),
-      requests_(waiting_requests, waiting_request_bytes),
       made_(waiting_pictures, waiting_picture_bytes),
-      finished_(waiting_finished, waiting_picture_bytes),
-      tuner_(options_.engine_batch, most_together) {
+      finished_(waiting_finished, waiting_picture_bytes) {
     info_ = engine_.info();
     const std::string suffix = options_.shard.suffix();
     const std::string journal = folder_ + "/journal" + suffix + ".jsonl";
@@ -51,6 +49,11 @@ Runner::Runner(Engine& engine, BatchOptions options, Reporter& reporter, const I
     outputs_ = open_outputs(options_.output, options_.shard, index_);
     sync_folder(folder_);
     sub_folders_ = options_.input != "-" && holds_more_than(options_.input, options_.format, most_flat_files);
+    scheduler_ =
+        std::make_unique<Scheduler>(engine_, SchedulerOptions{.batch_size = options_.engine_batch,
+                                                              .most_waiting_jobs = waiting_jobs,
+                                                              .most_waiting_bytes = waiting_job_bytes,
+                                                              .warning = [this](const std::string& line) { warn(line); }});
 }
 
 // Makes the output folder, not those above it.
@@ -84,9 +87,8 @@ Status Runner::run() {
         writers.emplace_back(guarded(&Runner::write));
     std::thread committer(guarded(&Runner::commit));
 
-    guarded (&Runner::make)();
-    requests_.abandon();
     reader.join();
+    scheduler_->wait_until_empty();
     made_.close();
     for (auto& writer : writers) writer.join();
     finished_.close();
@@ -113,7 +115,7 @@ void Runner::fail(std::exception_ptr why) {
         if (!failure_) failure_ = std::move(why);
         failed_ = true;
     }
-    requests_.abandon();
+    scheduler_->abort();
 }
 
 // Pictures that were made again have two lines in the manifest; the later one counts.
@@ -136,7 +138,8 @@ PrepareOptions prepare_options(const BatchOptions& options, const ModelInfo& inf
 }
 
 void Runner::read() {
-    const auto idle = [this](bool is) { requests_.set_idle(is); };
+    Scheduler::Feed feed(*scheduler_);
+    const auto idle = [&feed](bool is) { feed.set_idle(is); };
     const auto file = read_prompts(open_source(options_.input, interrupt_.fd(), idle), options_.format,
                                    options_.input == "-" ? "standard input" : options_.input);
     Preparer preparer(engine_, index_, prepare_options(options_, info_));
@@ -145,8 +148,8 @@ void Runner::read() {
         if (file->size_bytes() > 0) read_permille_ = static_cast<std::int64_t>(file->bytes_read() * 1000 / file->size_bytes());
         read_entry(entry, preparer);
     }
-    if (!interrupt_.requested()) read_permille_ = 1000;
-    requests_.close();
+    if (interrupt_.requested()) scheduler_->close();  // before the feed ends, which would start what waits
+    else read_permille_ = 1000;
 }
 
 void Runner::read_entry(PromptEntry& entry, Preparer& preparer) {
@@ -181,7 +184,10 @@ void Runner::read_entry(PromptEntry& entry, Preparer& preparer) {
         reject(entry.line, record, entry.text, false);
     }
     for (auto& record : found.failed) reject(entry.line, record, {}, false);
-    for (auto& picture : found.pictures) hand_on(std::move(picture));
+    for (auto& picture : found.pictures) {
+        if (interrupt_.requested() || failed_) return;
+        hand_on(std::move(picture));
+    }
 }
 
 void Runner::hand_on(Picture picture) {
@@ -198,8 +204,7 @@ void Runner::hand_on(Picture picture) {
         record.failed = error.what();
         return reject(picture.line, record, excerpt(picture.text->prompt), false);
     }
-    const std::size_t bytes = picture.bytes();
-    requests_.push(std::move(picture), bytes);
+    submit(std::move(picture));
 }
 
 void Runner::reject(std::int64_t line, JournalRecord record, std::string text, bool in_journal) {
@@ -212,11 +217,17 @@ void Runner::reject(std::int64_t line, JournalRecord record, std::string text, b
 }
 
 Status Runner::status() const {
+    const SchedulerStats scheduler = scheduler_->stats();
     const std::lock_guard lock(mutex_);
     Status s = status_;
     s.read_share = static_cast<double>(read_permille_.load()) / 1000;
     s.seconds = seconds_since(start_);
-    s.requests_waiting = requests_.size();
+    s.text_s = scheduler.times.text_ms * 1e-3;
+    s.denoise_s = (scheduler.times.prepare_ms + scheduler.times.denoise_ms) * 1e-3;
+    s.decode_s = scheduler.times.decode_ms * 1e-3;
+    s.starved_s = scheduler.idle_ms * 1e-3;
+    s.batch_size = scheduler.batch_size;
+    s.requests_waiting = scheduler.waiting_jobs;
     s.pictures_waiting = made_.size();
     return s;
 }

@@ -1,6 +1,6 @@
 // The run: a prompt file in, pictures out, as stages with bounded queues between them.
 //
-//     reader ─▶ planner and engine ─▶ writers (PNG, SHA-256, file) ─▶ committer (sync, manifest, journal, report)
+//     reader ─▶ scheduler ─▶ writers (PNG, SHA-256, file) ─▶ committer (sync, manifest, journal, report)
 #pragma once
 
 #include <atomic>
@@ -12,15 +12,15 @@
 #include <thread>
 #include <vector>
 
-#include "batch/bounded_queue.h"
 #include "batch/files.h"
 #include "batch/interrupt.h"
 #include "batch/outputs.h"
-#include "batch/planner.h"
 #include "batch/prepare.h"
 #include "batch/progress.h"
 #include "batch/prompt_file.h"
+#include "core/bounded_queue.h"
 #include "pipeline/engine.h"
+#include "pipeline/scheduler.h"
 #include "t2i/error.h"
 
 namespace t2i::batch {
@@ -51,9 +51,10 @@ struct Finished {
 
 class Runner {
   public:
-    // All outlive it. Throws Error: input (folder, lock, journal), usage (defaults out of range).
+    // All outlive it; nobody else makes pictures with the engine meanwhile. Throws Error: input (folder, lock, journal), usage
+    // (defaults out of range).
     Runner(Engine& engine, BatchOptions options, Reporter& reporter, const Interrupt& interrupt);
-    // To the end, or until the interrupt. What was finished is kept whatever happens.
+    // Once: to the end, or until the interrupt. What was finished is kept whatever happens.
     // Throws Error: input (a full disk, a header that is wrong), resource.
     Status run();
 
@@ -63,17 +64,9 @@ class Runner {
         Engine::Picture pixels;
         double engine_ms = 0;
     };
-    // Pictures that were given to the engine together.
-    struct Flight {
-        std::vector<Picture> pictures;
-        std::vector<bool> handed_out;
-        std::chrono::steady_clock::time_point begin;
-        double engine_ms = 0;  // a picture's share, once that is known
-    };
 
-    // Stages; each runs on a thread of its own, the engine on the caller's.
+    // Stages; each runs on threads of its own, and so does the scheduler.
     void read();
-    void make();
     void write();
     void commit();
 
@@ -81,22 +74,15 @@ class Runner {
     [[nodiscard]] std::string open_folder();
     void hand_on(Picture picture);
     void reject(std::int64_t line, JournalRecord record, std::string text, bool in_journal);
-    void fill(Planner& planner);
-    void make_batch(std::vector<Picture> pictures);
-    void make_carefully(std::vector<Picture> pictures);
-    void start(const std::shared_ptr<Flight>& flight);
-    [[nodiscard]] std::vector<Picture> take_back(Flight& flight);
-    void give_up(Picture picture, const Error& error);
+    void submit(Picture picture);
+    void give_up(Picture picture, const std::exception_ptr& why);
     void write_picture(MadePicture made);
     void commit_group(std::vector<Finished> group);
     void report_failed(const std::vector<Finished>& failed);
-    void note_times();
     [[nodiscard]] Status status() const;
     void fail(std::exception_ptr why);
     void warn(std::string line);
     [[nodiscard]] std::vector<std::string> take_warnings();
-    void finish_previous();
-    void settle();
     void compact_manifest();
 
     [[nodiscard]] static double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -116,12 +102,9 @@ class Runner {
     ModelInfo info_;
     bool sub_folders_ = false;
 
-    BoundedQueue<Picture> requests_;
     BoundedQueue<MadePicture> made_;
     BoundedQueue<Finished> finished_;
-    BatchTuner tuner_;
-    std::shared_ptr<Flight> previous_;
-    int in_a_row_ = 0;           // pictures that did not fit into memory, one after the other
+    int in_a_row_ = 0;           // pictures that could not be made for want of memory, one after the other
     std::int64_t replaced_ = 0;  // pictures of this run that take an earlier one's place
     JournalRecord last_;         // that was committed
 
@@ -132,6 +115,7 @@ class Runner {
     std::atomic<bool> failed_{false};
     std::atomic<std::int64_t> read_permille_{-1};
     std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+    std::unique_ptr<Scheduler> scheduler_;  // last: its callbacks use the rest
 };
 
 }  // namespace t2i::batch

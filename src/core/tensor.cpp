@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "core/out_of_memory.h"
 #include "t2i/error.h"
 
 namespace t2i {
@@ -16,7 +17,7 @@ Buffer Buffer::host(std::size_t bytes) {
     const std::size_t rounded = (bytes + line) / line * line;
     void* p = nullptr;
     if (posix_memalign(&p, alignment, rounded) != 0)
-        throw Error(ErrorCode::resource, "out of memory: " + std::to_string(bytes) + " bytes wanted");
+        throw OutOfMemory("out of memory: " + std::to_string(bytes) + " bytes wanted");
 #ifdef MADV_HUGEPAGE
     if (alignment == large_page) madvise(p, rounded / large_page * large_page, MADV_HUGEPAGE);
 #endif

@@ -228,6 +228,8 @@ class Backend {
         std::size_t free = 0, total = 0;
     };
     [[nodiscard]] virtual Memory memory() const { return {}; }
+    // Before the first use on a thread other than the one that made it. One thread at a time.
+    virtual void bind_thread() {}
 
     // `weight` (f32, f16 or bf16, possibly unaligned host memory) is read during the call only.
     [[nodiscard]] virtual std::unique_ptr<PackedWeight> pack_linear(const TensorView& weight, DType compute) = 0;  // [N, K]

@@ -76,7 +76,7 @@ Engine::~Engine() {
 }
 
 const ModelInfo& Engine::info() {
-    if (info_.hash.empty()) info_.hash = hash_.get();
+    std::call_once(has_hash_, [this] { info_.hash = hash_.get(); });
     return info_;
 }
 
@@ -96,6 +96,11 @@ Tokens Engine::tokenize(const std::string& prompt, const char* flag) const {
 bool Engine::knows_a_word(const std::string& prompt) const {
     const std::string asked = lower_and_strip(prompt);
     return asked.empty() || has_known_word(asked, folder_.vocabulary.words);
+}
+
+std::size_t Engine::conditioning_rows(const PictureJob& job) const {
+    constexpr std::size_t step = 8;  // prompts.cpp pads texts to a multiple of it
+    return (std::max(job.prompt.size(), job.negative.size()) + step - 1) / step * step;
 }
 
 void Engine::drop_caches() {
@@ -155,6 +160,7 @@ Engine::Made Engine::decode(const DenoiseLoop& loop) {
 
 void Engine::flush() {
     if (!made_) return;
+    backend_->bind_thread();
     const Made made = std::move(*made_);
     made_.reset();
     const double start_ms = tracer_.now_ms();
@@ -171,6 +177,7 @@ void Engine::flush() {
 
 void Engine::make(const ResolvedRequest& settings, std::span<const PictureJob> jobs, const Callbacks& callbacks) {
     T2I_CHECK(!jobs.empty(), "a batch without pictures");
+    backend_->bind_thread();
     double flops = tracer_.flops();
     const auto stage = [&](double& ms, double& work) {
         ms += lap_ms();

@@ -4,12 +4,14 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "models/roles.h"
+#include "pipeline/batch_maker.h"
 #include "pipeline/denoise.h"
 #include "pipeline/model_folder.h"
 #include "pipeline/prompts.h"
@@ -18,19 +20,13 @@
 
 namespace t2i {
 
-// One picture of a batch.
-struct PictureJob {
-    std::vector<std::int32_t> prompt, negative;  // ids; negative is not read where the settings do not guide
-    std::uint64_t seed = 0;
-};
-
-class Engine {
+// Its functions are for one thread at a time, and need not be called from the one that made it; the const ones and info() are
+// safe from any thread at any time.
+class Engine final : public BatchMaker {
   public:
     // Throws Error: input (what cannot be read or is wrong, and where), usage (unknown device or dtype), resource.
     explicit Engine(const PipelineOptions& options);
-    ~Engine();
-    Engine(const Engine&) = delete;
-    Engine& operator=(const Engine&) = delete;
+    ~Engine() override;
 
     [[nodiscard]] const ModelFolder& folder() const { return folder_; }
     [[nodiscard]] const ModelInfo& info();  // waits for the weights' hash
@@ -42,23 +38,12 @@ class Engine {
     // Whether a prompt has a word that the model says it has learnt; true where it says nothing, and for an empty prompt.
     [[nodiscard]] bool knows_a_word(const std::string& prompt) const;
 
-    struct Picture {
-        std::vector<std::uint8_t> rgb;  // [height, width, 3]
-        std::vector<float> latents;     // [channels, height / factor, width / factor]
-    };
-    struct Callbacks {
-        std::function<void(std::size_t index, Picture picture)> picture;  // index: within the jobs it was made from
-        std::function<bool(int step)> progress;                           // false stops with Error{interrupted}; may be empty
-    };
-    // Makes one picture a job, all together, with the plan, guidance and size of `settings`. On a backend with a queue the
-    // pictures are handed out while the next batch runs, or by flush(); else before it returns.
-    // Throws Error: input (NaN, naming the step), resource (out of memory; nothing of the batch was handed out), interrupted.
-    void make(const ResolvedRequest& settings, std::span<const PictureJob> jobs, const Callbacks& callbacks);
-    void flush();
-    // Frees everything but the weights.
-    void drop_caches();
+    void make(const ResolvedRequest& settings, std::span<const PictureJob> jobs, const Callbacks& callbacks) override;
+    void flush() override;
+    void drop_caches() override;
+    [[nodiscard]] StageTimes times() const override { return times_; }  // not while another thread makes pictures
+    [[nodiscard]] std::size_t conditioning_rows(const PictureJob& job) const override;
 
-    [[nodiscard]] StageTimes& times() { return times_; }
     [[nodiscard]] Tracer& tracer() { return tracer_; }
 
   private:
@@ -77,6 +62,7 @@ class Engine {
 
     ModelFolder folder_;
     ModelInfo info_;
+    std::once_flag has_hash_;               // in info_
     std::shared_future<std::string> hash_;  // read while the first picture is made; only its metadata needs it
     std::unique_ptr<Backend> backend_;
     DType compute_ = DType::f32;

@@ -1,18 +1,41 @@
 #include "t2i/pipeline.h"
 
-#include <algorithm>
+#include <mutex>
+#include <utility>
+#include <variant>
 
+#include "core/bounded_queue.h"
 #include "pipeline/engine.h"
 #include "pipeline/parameters.h"
+#include "pipeline/scheduler.h"
 #include "t2i/error.h"
 
 namespace t2i {
 
-struct Pipeline::Impl {
-    explicit Impl(const PipelineOptions& options) : engine(options) {}
-    Engine engine;
+namespace {
 
-    std::vector<std::int32_t> tokenize(const std::string& prompt, const char* flag, const OnWarning& warning) const;
+// What the scheduler's thread tells the one that called generate().
+using Event = std::variant<JobPicture, JobProgress, std::string, JobEnd>;
+// That many events, of which a picture weighs the most, wait before the engine does.
+constexpr std::size_t waiting_events = 64, waiting_event_bytes = std::size_t{64} << 20;
+using Events = BoundedQueue<Event>;
+
+std::size_t bytes_of(const JobPicture& made) {
+    return made.picture.rgb.size() + made.picture.latents.size() * sizeof(float);
+}
+
+}  // namespace
+
+struct Pipeline::Impl {
+    explicit Impl(const PipelineOptions& options) : engine(options), scheduler(engine, {.batch_size = engine.batch_size()}) {}
+    Engine engine;
+    Scheduler scheduler;
+    std::mutex times_mutex;
+    StageTimes last_times;  // of times_mutex
+
+    [[nodiscard]] std::vector<std::int32_t> tokenize(const std::string& prompt, const char* flag, const OnWarning& warning) const;
+    [[nodiscard]] Job job_of(const ResolvedRequest& request, const OnWarning& warning) const;
+    void pass_on(Events& events, const Ticket& ticket, const ResolvedRequest& r, const Callbacks& callbacks);
 };
 
 Pipeline::Pipeline(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -29,7 +52,8 @@ const ModelInfo& Pipeline::info() const {
 }
 
 StageTimes Pipeline::last_times() const {
-    return impl_->engine.times();
+    const std::lock_guard lock(impl_->times_mutex);
+    return impl_->last_times;
 }
 
 std::vector<std::int32_t> Pipeline::Impl::tokenize(const std::string& prompt, const char* flag, const OnWarning& warning) const {
@@ -40,47 +64,68 @@ std::vector<std::int32_t> Pipeline::Impl::tokenize(const std::string& prompt, co
     return tokens.ids;
 }
 
-void Pipeline::generate(const GenerateRequest& request, const Callbacks& callbacks) {
-    Engine& engine = impl_->engine;
-    const ResolvedRequest r = engine.resolve(request);
-    engine.times() = {};
-    PictureJob job;
-    if (r.guided) job.negative = impl_->tokenize(r.negative_prompt, "--negative-prompt", callbacks.warning);
-    job.prompt = impl_->tokenize(r.prompt, "--prompt", callbacks.warning);
-    if (callbacks.warning && !engine.knows_a_word(r.prompt))
-        callbacks.warning(engine.folder().name + " has learnt no word of this prompt; `t2i inspect` lists what it can draw");
+Job Pipeline::Impl::job_of(const ResolvedRequest& r, const OnWarning& warning) const {
+    Job job;
+    job.settings = std::make_shared<const ResolvedRequest>(r);
+    if (r.guided) job.negative = tokenize(r.negative_prompt, "--negative-prompt", warning);
+    job.prompt = tokenize(r.prompt, "--prompt", warning);
+    if (warning && !engine.knows_a_word(r.prompt))
+        warning(engine.folder().name + " has learnt no word of this prompt; `t2i inspect` lists what it can draw");
+    for (int i = 0; i < r.count; ++i) job.seeds.push_back(r.seed + static_cast<std::uint64_t>(i));
+    return job;
+}
 
-    const int steps = static_cast<int>(r.plan.steps.size());
-    int together = engine.batch_size();
-    for (int first = 0; first < r.count;) {
-        const int count = std::min(together, r.count - first);
-        std::vector<PictureJob> jobs(static_cast<std::size_t>(count), job);
-        for (int i = 0; i < count; ++i) jobs[static_cast<std::size_t>(i)].seed = r.seed + static_cast<std::uint64_t>(first + i);
-        const auto hand_out = [&, first](std::size_t index, Engine::Picture picture) {
-            const int i = first + static_cast<int>(index);
+// Runs the caller's callbacks on the caller's thread until the job has ended.
+void Pipeline::Impl::pass_on(Events& events, const Ticket& ticket, const ResolvedRequest& r, const Callbacks& callbacks) {
+    while (std::optional<Event> event = events.pop()) {
+        if (auto* made = std::get_if<JobPicture>(&*event)) {
+            if (!callbacks.image) continue;
             Image image{.width = r.width,
                         .height = r.height,
-                        .rgb = std::move(picture.rgb),
-                        .seed = r.seed + static_cast<std::uint64_t>(i),
+                        .rgb = std::move(made->picture.rgb),
+                        .seed = r.seed + static_cast<std::uint64_t>(made->index),
                         .parameters = {},
-                        .latents = std::move(picture.latents)};
+                        .latents = std::move(made->picture.latents)};
             image.parameters = parameters_text(r, engine.info(), image.seed);
-            if (callbacks.image) callbacks.image(i, std::move(image));
-        };
-        const auto progress = [&](int done) { return !callbacks.progress || callbacks.progress({first, r.count, done, steps}); };
-        try {
-            engine.make(r, jobs, {hand_out, progress});
-            first += count;
-        } catch (const Error& error) {
-            engine.flush();  // what was finished before is kept
-            if (error.code() != ErrorCode::resource || count == 1) throw;
-            engine.drop_caches();
-            together = count / 2;
-            if (callbacks.warning)
-                callbacks.warning(std::string(error.what()) + "; trying " + std::to_string(together) + " pictures at a time");
+            callbacks.image(static_cast<int>(made->index), std::move(image));
+        } else if (const auto* progress = std::get_if<JobProgress>(&*event)) {
+            if (!callbacks.progress({progress->first, progress->pictures, progress->step, progress->steps}))
+                throw Error(ErrorCode::interrupted, "interrupted");
+        } else if (const auto* line = std::get_if<std::string>(&*event)) {
+            callbacks.warning(*line);
+        } else {
+            const JobEnd& end = std::get<JobEnd>(*event);
+            static_cast<void>(ticket.wait());
+            {
+                const std::lock_guard lock(times_mutex);
+                last_times = end.stats.times;
+            }
+            if (end.error) std::rethrow_exception(end.error);
+            return;
         }
     }
-    engine.flush();
+}
+
+void Pipeline::generate(const GenerateRequest& request, const Callbacks& callbacks) {
+    const ResolvedRequest r = impl_->engine.resolve(request);
+    Job job = impl_->job_of(r, callbacks.warning);
+    Events events(waiting_events, waiting_event_bytes);  // outlives the job's callbacks: nothing returns before the job has ended
+    job.picture = [&events](JobPicture made) {
+        const std::size_t bytes = bytes_of(made);
+        static_cast<void>(events.push(std::move(made), bytes));
+    };
+    if (callbacks.progress) job.progress = [&events](const JobProgress& p) { static_cast<void>(events.push(p, 1)); };
+    if (callbacks.warning) job.warning = [&events](const std::string& line) { static_cast<void>(events.push(line, 1)); };
+    job.finished = [&events](const JobEnd& end) { static_cast<void>(events.push(end, 1)); };
+    const Ticket ticket = impl_->scheduler.submit(std::move(job));
+    try {
+        impl_->pass_on(events, ticket, r, callbacks);
+    } catch (...) {
+        ticket.cancel();
+        events.abandon();  // the scheduler may wait for room in it
+        static_cast<void>(ticket.wait());
+        throw;
+    }
 }
 
 std::vector<Image> Pipeline::generate(const GenerateRequest& request) {

@@ -4,16 +4,15 @@
 #include <set>
 #include <thread>
 
-#include "batch/bounded_queue.h"
 #include "batch/files.h"
 #include "batch/id_table.h"
 #include "batch/journal.h"
 #include "batch/outputs.h"
-#include "batch/planner.h"
 #include "batch/progress.h"
 #include "batch/request_id.h"
 #include "batch/shards.h"
 #include "batch/tar.h"
+#include "core/bounded_queue.h"
 #include "support/catch.h"
 #include "support/files.h"
 #include "t2i/error.h"
@@ -22,70 +21,6 @@ namespace t2i::batch {
 namespace {
 
 using test::TempFolder;
-
-std::shared_ptr<const Settings> settings_of(int side, bool guided) {
-    Settings settings;
-    settings.resolved.width = settings.resolved.height = side;
-    settings.resolved.guided = guided;
-    return std::make_shared<const Settings>(settings);
-}
-
-Picture picture_of(const std::string& id, std::shared_ptr<const Settings> settings, std::size_t tokens) {
-    Picture picture;
-    picture.id = id;
-    picture.settings = std::move(settings);
-    picture.text = std::make_shared<const RequestText>(RequestText{id, {}, std::vector<std::int32_t>(tokens), {}, {}});
-    return picture;
-}
-
-TEST_CASE("planner: a batch holds one kind of picture, full ones come first, none is forgotten") {
-    const auto small = settings_of(64, true), large = settings_of(128, true);
-    const auto together = [](const Settings&) { return 4; };
-    Planner planner(100, 1 << 20);
-    planner.add(picture_of("old", large, 5));
-    for (int i = 0; i < 6; ++i)
-        planner.add(picture_of("s" + std::to_string(i), small, i == 5 ? 9 : 1 + static_cast<std::size_t>(i)));
-    CHECK(planner.has_full_batch(together));
-    std::vector<std::vector<std::string>> batches;
-    for (auto batch = planner.take(together); !batch.empty(); batch = planner.take(together)) {
-        batches.emplace_back();
-        for (const auto& p : batch) batches.back().push_back(p.id);
-    }
-    CHECK(batches == std::vector<std::vector<std::string>>{{"s0", "s1", "s2", "s3"}, {"old"}, {"s4"}, {"s5"}});
-    CHECK(planner.is_empty());
-}
-
-TEST_CASE("planner: the window is bounded by pictures and by the weight of their texts") {
-    Planner few(2, 1 << 20), light(100, 2000);
-    const auto settings = settings_of(64, false);
-    for (auto* planner : {&few, &light}) {
-        CHECK(!planner->is_full());
-        planner->add(picture_of(std::string(500, 'a'), settings, 3));
-        CHECK(!planner->is_full());
-        planner->add(picture_of(std::string(500, 'b'), settings, 3));
-        CHECK(planner->is_full());
-    }
-}
-
-TEST_CASE("tuner: doubles while that is faster, and stays below what did not fit") {
-    const Load load{256, 256, true};
-    const auto settle = [&](BatchTuner& tuner, const std::function<double(int)>& seconds_a_picture) {
-        for (int i = 0; i < 40; ++i) {
-            const int n = tuner.together(load);
-            tuner.measured(load, n, n * seconds_a_picture(n));
-        }
-        return tuner.together(load);
-    };
-    BatchTuner cpu(0, 64), gpu(0, 64), fixed(5, 64);
-    CHECK(settle(cpu, [](int) { return 1.0; }) == 1);
-    CHECK(settle(gpu, [](int n) { return n <= 16 ? 1.0 / n : 1.0 / 16; }) == 16);
-    CHECK(settle(fixed, [](int n) { return 1.0 / n; }) == 5);
-    gpu.too_many(load, 16);
-    CHECK(gpu.together(load) == 8);
-    CHECK(gpu.together({512, 512, true}) == 1);
-    fixed.too_many(load, 5);
-    CHECK(fixed.together(load) == 2);
-}
 
 TEST_CASE("id table: a hundred thousand ids are found again, others are not") {
     IdTable table;

@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 
 #include "backend/cuda_support/library_functions.h"
+#include "core/out_of_memory.h"
 #include "t2i/error.h"
 
 namespace t2i::cuda {
@@ -48,7 +49,9 @@ CublasLtSession::CublasLtSession(const CublasLt& lt) : lt_(lt) {
 
 void check(cublasStatus_t status, const char* doing) {
     if (status == CUBLAS_STATUS_SUCCESS) return;
-    throw Error(ErrorCode::resource, std::string("cuBLASLt: ") + cublaslt().status_name(status) + " (" + doing + ")");
+    const std::string line = std::string("cuBLASLt: ") + cublaslt().status_name(status) + " (" + doing + ")";
+    if (status == CUBLAS_STATUS_ALLOC_FAILED) throw OutOfMemory(line);
+    throw Error(ErrorCode::resource, line);
 }
 
 }  // namespace t2i::cuda

@@ -43,6 +43,7 @@ class CudaBackend final : public DeviceOps {
     void begin_range(const char* name) override;
     void end_range() override;
     [[nodiscard]] Memory memory() const override { return memory_->free_and_total(); }
+    void bind_thread() override { memory_->make_current(); }
 
     // With fast_math by cuDNN, where that is faster than our kernel.
     void attention(const AttentionArgs& a) override;

@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 
 #include "backend/cuda_support/library_functions.h"
+#include "core/out_of_memory.h"
 #include "t2i/error.h"
 
 namespace t2i::cuda {
@@ -52,7 +53,11 @@ CudnnSession::CudnnSession(const Cudnn& dnn, cudaStream_t stream) : dnn_(dnn) {
 
 void check(cudnnStatus_t status, const char* doing) {
     if (status == CUDNN_STATUS_SUCCESS) return;
-    throw Error(ErrorCode::resource, std::string("cuDNN: ") + cudnn().error_string(status) + " (" + doing + ")");
+    const std::string line = std::string("cuDNN: ") + cudnn().error_string(status) + " (" + doing + ")";
+    if (status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
+        status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED)
+        throw OutOfMemory(line);
+    throw Error(ErrorCode::resource, line);
 }
 
 }  // namespace t2i::cuda

@@ -5,6 +5,7 @@
 
 #include "backend/cuda/driver.h"
 #include "backend/cuda/status.h"
+#include "core/out_of_memory.h"
 #include "t2i/error.h"
 
 namespace t2i::cuda {
@@ -88,9 +89,8 @@ void* DeviceMemory::take(std::size_t bytes) {
     }
     if (status == cudaErrorMemoryAllocation) {
         const auto [free, total] = free_and_total();
-        throw Error(ErrorCode::resource, "out of memory on " + name_ + ": " + in_mib(bytes) + " needed, " + in_mib(free) +
-                                             " of " + in_mib(total) +
-                                             " free; fewer pictures at a time (--engine-batch) or --dtype bf16 need less");
+        throw OutOfMemory("out of memory on " + name_ + ": " + in_mib(bytes) + " needed, " + in_mib(free) + " of " +
+                          in_mib(total) + " free; fewer pictures at a time (--engine-batch) or --dtype bf16 need less");
     }
     check(status, "take memory");
     return memory;

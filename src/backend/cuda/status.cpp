@@ -1,6 +1,7 @@
 #include "backend/cuda/status.h"
 
 #include "backend/cuda/driver.h"
+#include "core/out_of_memory.h"
 #include "kernels/cuda/cuda_kernels.h"
 #include "t2i/error.h"
 
@@ -70,7 +71,9 @@ std::string explain(cudaError_t status) {
 void check(cudaError_t status, const char* doing) {
     if (status == cudaSuccess) return;
     static_cast<void>(cudaGetLastError());  // else a later, unrelated call reports it again
-    throw Error(ErrorCode::resource, "CUDA: " + explain(status) + " (" + doing + ")");
+    const std::string line = "CUDA: " + explain(status) + " (" + doing + ")";
+    if (status == cudaErrorMemoryAllocation) throw OutOfMemory(line);
+    throw Error(ErrorCode::resource, line);
 }
 
 // Of kernels/cuda/cuda_kernels.h.

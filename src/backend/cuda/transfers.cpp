@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "backend/cuda/status.h"
-#include "t2i/error.h"
+#include "core/out_of_memory.h"
 
 namespace t2i::cuda {
 
@@ -27,8 +27,8 @@ PinnedBlock::PinnedBlock(std::size_t bytes) {
     const cudaError_t status = cudaHostAlloc(&data_, bytes == 0 ? 1 : bytes, cudaHostAllocPortable);
     if (status == cudaErrorMemoryAllocation) {
         static_cast<void>(cudaGetLastError());
-        throw Error(ErrorCode::resource,
-                    "no " + std::to_string(bytes >> 20) + " MiB of host memory can be pinned for copies to and from the GPU");
+        throw OutOfMemory("no " + std::to_string(bytes >> 20) +
+                          " MiB of host memory can be pinned for copies to and from the GPU");
     }
     check(status, "take pinned host memory");
 }

@@ -12,6 +12,7 @@
 #include "backend/gpu/recording_state.h"
 #include "backend/kernel_arguments.h"
 #include "backend/ref/arguments.h"
+#include "core/out_of_memory.h"
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/emulation/emulator.h"
 #include "t2i/error.h"
@@ -260,7 +261,7 @@ class EmulatedBackend final : public cuda::DeviceOps {
                         emulation::release(memory);
                     }};
         } catch (const std::bad_alloc&) {
-            throw Error(ErrorCode::resource, "out of memory: " + std::to_string(bytes) + " bytes wanted for the emulated GPU");
+            throw OutOfMemory("out of memory: " + std::to_string(bytes) + " bytes wanted for the emulated GPU");
         }
     }
     // A call outside of a recording is the plan for those within one. `call` names it; a bias is part of what is prepared.

@@ -1,4 +1,4 @@
-// A queue between two stages: full, it makes the stage before it wait; empty, the one after it.
+// A queue between two stages: full, it makes the stage before it wait; empty, the one after it. Safe from any thread.
 #pragma once
 
 #include <chrono>
@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-namespace t2i::batch {
+namespace t2i {
 
 template <typename Item>
 class BoundedQueue {
@@ -28,12 +28,6 @@ class BoundedQueue {
         bytes_ += bytes;
         changed_.notify_all();
         return true;
-    }
-    // The stage before has nothing at the moment (standard input without a next line), or has again.
-    void set_idle(bool idle) {
-        const std::lock_guard lock(mutex_);
-        idle_ = idle;
-        changed_.notify_all();
     }
     // Nothing more will come.
     void close() {
@@ -54,12 +48,6 @@ class BoundedQueue {
     std::optional<Item> pop() {
         std::unique_lock lock(mutex_);
         changed_.wait(lock, [&] { return !items_.empty() || closed_; });
-        return take();
-    }
-    // Like pop(), but comes back with nothing, too, while the stage before is idle, or when `patience` is over.
-    std::optional<Item> pop_unless_idle(std::chrono::milliseconds patience) {
-        std::unique_lock lock(mutex_);
-        changed_.wait_for(lock, patience, [&] { return !items_.empty() || closed_ || idle_; });
         return take();
     }
     // Everything that is there, at most `most`; waits for the first until `timeout` has passed.
@@ -94,7 +82,7 @@ class BoundedQueue {
     std::condition_variable changed_;
     std::deque<std::pair<Item, std::size_t>> items_;
     std::size_t bytes_ = 0;
-    bool idle_ = false, closed_ = false, abandoned_ = false;
+    bool closed_ = false, abandoned_ = false;
 };
 
-}  // namespace t2i::batch
+}  // namespace t2i
