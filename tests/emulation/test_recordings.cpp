@@ -6,7 +6,7 @@
 #include "backend/registry.h"
 #include "ops/memory.h"
 #include "ops/ops.h"
-#include "ops/prepared_op.h"
+#include "workloads/prepared_op.h"
 #include "support/catch.h"
 #include "support/files.h"
 #include "support/fixture.h"
