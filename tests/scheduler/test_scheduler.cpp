@@ -141,7 +141,7 @@ TEST_CASE("scheduler: a batch stops at its next step when all of its jobs are ca
         b.cancel();
         maker.permit(1);
         CHECK(b.wait() == JobState::cancelled);
-        CHECK(maker.steps() == 2);
+        CHECK(maker.steps() <= 2);
         maker.release();
         CHECK(scheduler.submit(job_of({3})).wait() == JobState::done);
     }
