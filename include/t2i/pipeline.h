@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "t2i/log.h"
+
 namespace t2i {
 
 class Tracer;
@@ -25,6 +27,7 @@ struct PipelineOptions {
     int engine_batch = 0;         // pictures made at a time; 0: one on a CPU, up to 32 on a GPU. No picture depends on it
     int text_cache = 1024;        // encoded prompts kept for later requests
     std::string text_cache_folder{};  // where they are kept for later runs too; empty: nowhere
+    Log log{};                        // warnings that are no answer to a request; empty: nobody reads them
     Tracer* tracer = nullptr;         // the caller's, which then outlives the pipeline; null: nobody reads the spans
 };
 
@@ -75,7 +78,7 @@ struct StageTimes {
 
 class Pipeline {
   public:
-    // Throws Error: input (what cannot be read or is wrong, and where), usage (unknown device or dtype), resource.
+    // Throws Error: input (what cannot be read or is wrong, and where), invalid_argument (unknown device or dtype), resource.
     static Pipeline load(const PipelineOptions& options);
     Pipeline(Pipeline&&) noexcept;
     Pipeline& operator=(Pipeline&&) noexcept;
@@ -83,7 +86,7 @@ class Pipeline {
 
     [[nodiscard]] const ModelInfo& info() const;
 
-    // Called after every step; returning false stops with Error{interrupted}.
+    // Called after every step; returning false stops with Error{cancelled}.
     using OnProgress = std::function<bool(const Progress&)>;
     // Called for each picture as soon as it is decoded.
     using OnImage = std::function<void(int index, Image image)>;
@@ -97,7 +100,8 @@ class Pipeline {
     // Returns when all pictures are handed out. Safe from several threads at once, whose pictures are then made in batches with
     // each other. Callbacks run on the calling thread, pictures in order; they must not call generate(). One that throws ends
     // this request, and its exception comes out here.
-    // Throws Error: usage (a value out of range, unknown sampler or class), input (not UTF-8; NaN, naming the step), interrupted.
+    // Throws Error: invalid_argument (a value out of range, unknown sampler or class), input (not UTF-8; NaN, naming the step),
+    // cancelled.
     void generate(const GenerateRequest& request, const Callbacks& callbacks);
     // Collects the pictures.
     [[nodiscard]] std::vector<Image> generate(const GenerateRequest& request);

@@ -1,6 +1,7 @@
 #include "app/arguments.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
@@ -28,10 +29,10 @@ void reject_extras(const CLI::App& app) {
     const auto extras = app.remaining();
     if (extras.empty()) return;
     const std::string& first = extras.front();
-    if (!first.starts_with("-")) throw Error(ErrorCode::usage, "unexpected argument \"" + first + "\"");
+    if (!first.starts_with("-")) throw Error(ErrorCode::invalid_argument, "unexpected argument \"" + first + "\"");
     const std::string name = first.substr(0, first.find('='));
     const auto near = nearest_name(name, flag_names(app));
-    throw Error(ErrorCode::usage, "unknown flag " + name + (near.empty() ? "" : "; did you mean " + near + "?"));
+    throw Error(ErrorCode::invalid_argument, "unknown flag " + name + (near.empty() ? "" : "; did you mean " + near + "?"));
 }
 
 std::string one_line(std::string text) {
@@ -55,12 +56,17 @@ bool parse(CLI::App& app, const std::vector<std::string>& arguments) {
         throw Error(ErrorCode::input, one_line(error.what()));
     } catch (const CLI::ParseError& error) {
         reject_extras(app);  // an unknown flag explains a missing one better than the other way round
-        throw Error(ErrorCode::usage, one_line(error.what()));
+        throw Error(ErrorCode::invalid_argument, one_line(error.what()));
     }
     return true;
 }
 
+void print_warning(LogLevel /*level*/, const std::string& line) {
+    std::fprintf(stderr, "t2i: warning: %s\n", line.c_str());
+}
+
 void add_model_flags(CLI::App& app, PipelineOptions& options) {
+    options.log = print_warning;
     app.add_option("-m,--model", options.model, "model folder in diffusers layout (default: the bundled model)");
     auto* vae = app.add_option("--vae", options.vae, "another decoder: an AutoencoderKL or AutoencoderTiny folder");
     app.add_option("--taesd", options.vae, "a TAESD decoder: a safetensors file or an AutoencoderTiny folder")->excludes(vae);

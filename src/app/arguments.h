@@ -9,12 +9,15 @@
 
 namespace t2i::app {
 
-// Parses, or throws Error{usage} with one line (for an unknown flag: with the nearest one). Returns false when --help
+// Parses, or throws Error{invalid_argument} with one line (for an unknown flag: with the nearest one). Returns false when --help
 // was asked for and printed.
 [[nodiscard]] bool parse(CLI::App& app, const std::vector<std::string>& arguments);
 
-// -m/--model, --vae, --taesd, --device, --dtype, --engine-batch, -t/--threads
+// -m/--model, --vae, --taesd, --device, --dtype, --engine-batch, -t/--threads; warnings of the library go to print_warning().
 void add_model_flags(CLI::App& app, PipelineOptions& options);
+
+// PipelineOptions::log of the commands: "t2i: warning: …" on standard error.
+void print_warning(LogLevel level, const std::string& line);
 
 // The bundled model: $T2I_MODEL, else ../assets/sticker-256, else ../share/t2i/sticker-256 beside the binary.
 // Throws Error{input} saying where it looked.

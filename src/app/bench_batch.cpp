@@ -11,6 +11,7 @@
 #include <fstream>
 #include <numeric>
 
+#include "app/batch_report.h"
 #include "app/bench_support.h"
 #include "backend/registry.h"
 #include "batch/runner.h"
@@ -50,14 +51,14 @@ BatchTime time_batch(Engine& engine, const GenerateRequest& request, int n, int 
     options.defaults = request;
     options.defaults.prompt.clear();
     options.engine_batch = engine_batch;
-    batch::Reporter::Options quiet;
+    BatchReport::Options quiet;
     quiet.quiet = true;
     quiet.list_files = false;
-    batch::Reporter reporter(quiet);
+    BatchReport reporter(quiet);
     batch::Runner runner(engine, options, reporter, interrupt);
     const auto start = std::chrono::steady_clock::now();
     const batch::Status status = runner.run();
-    if (interrupt.requested()) throw Error(ErrorCode::interrupted, "interrupted");
+    if (interrupt.requested()) throw Error(ErrorCode::cancelled, "interrupted");
     const auto made = static_cast<double>(std::max<std::int64_t>(status.made, 1));
     return {elapsed_ms(start) / made, status.denoise_s * 1e3 / made, status.batch_size};
 }
@@ -66,8 +67,8 @@ BatchTime time_batch(Engine& engine, const GenerateRequest& request, int n, int 
 BenchRow time_denoiser(Engine& engine, const GenerateRequest& request, int n, int batch_size) {
     const ResolvedRequest settings = engine.resolve(request);
     PictureJob job;
-    job.prompt = engine.tokenize(numbered_prompt(request.prompt, engine.info(), 0), "--prompt").ids;
-    if (settings.guided) job.negative = engine.tokenize(request.negative_prompt, "--negative-prompt").ids;
+    job.prompt = engine.tokenize(numbered_prompt(request.prompt, engine.info(), 0), "prompt").ids;
+    if (settings.guided) job.negative = engine.tokenize(request.negative_prompt, "negative_prompt").ids;
     std::vector<PictureJob> jobs(static_cast<std::size_t>(batch_size), job);
     for (std::size_t i = 0; i < jobs.size(); ++i) jobs[i].seed = i;
     BenchRow row{

@@ -6,7 +6,9 @@
 #include <filesystem>
 
 #include "app/arguments.h"
+#include "app/batch_report.h"
 #include "app/command.h"
+#include "app/exit_code.h"
 #include "app/output_names.h"
 #include "batch/dry_run.h"
 #include "batch/folder.h"
@@ -21,7 +23,7 @@ namespace {
 struct Arguments {
     PipelineOptions model;
     batch::BatchOptions batch;
-    batch::Reporter::Options report;
+    BatchReport::Options report;
     std::vector<std::string> inputs;
     std::string engine_batch = "auto", input_format, format = "png", shard, log_format = "text";
     long long seed = 42;
@@ -83,7 +85,8 @@ int engine_batch(const std::string& text) {
     if (text == "auto") return 0;
     const int value = parse_number<int>(text).value_or(0);
     if (value < 1 || value > 4096)
-        throw Error(ErrorCode::usage, "\"" + text + "\" is neither auto nor a number from 1 to 4096", "--engine-batch");
+        throw Error(ErrorCode::invalid_argument, "\"" + text + "\" is neither auto nor a number from 1 to 4096",
+                    "--engine-batch");
     return value;
 }
 
@@ -112,7 +115,7 @@ int verify(const Arguments& a) {
     });
     std::printf("%lld good, %lld missing or damaged, %lld unknown, %lld failed\n", static_cast<long long>(r.good),
                 static_cast<long long>(r.bad), static_cast<long long>(r.unknown), static_cast<long long>(r.failed));
-    return r.bad == 0 && r.unknown == 0 ? 0 : static_cast<int>(ErrorCode::input);
+    return r.bad == 0 && r.unknown == 0 ? 0 : static_cast<int>(ExitCode::input);
 }
 
 int merge(const Arguments& a) {
@@ -125,7 +128,8 @@ int merge(const Arguments& a) {
 void complete(Arguments& a) {
     batch::BatchOptions& b = a.batch;
     if (a.inputs.size() != 1)
-        throw Error(ErrorCode::usage, a.inputs.empty() ? "no prompt file given" : "more than one prompt file given", "FILE");
+        throw Error(ErrorCode::invalid_argument, a.inputs.empty() ? "no prompt file given" : "more than one prompt file given",
+                    "FILE");
     b.input = a.inputs.front();
     b.format = a.input_format.empty() ? batch::format_of(b.input) : batch::format_named(a.input_format);
     b.output.webdataset = a.format == "webdataset";
@@ -137,6 +141,7 @@ void complete(Arguments& a) {
     b.vae = a.model.vae;
     b.shard = a.shard.empty() ? batch::shard_from_environment([](const char* name) -> const char* { return std::getenv(name); })
                               : batch::parse_shard(a.shard);
+    if (!a.shard.empty()) b.shard.source = "--shard";
     a.report.json = a.log_format == "json";
     if (!a.report.metrics_file.empty()) check_output_folder(a.report.metrics_file);
     if (a.model.model.empty()) a.model.model = default_model();
@@ -160,7 +165,7 @@ int run_batch(const std::vector<std::string>& arguments) {
 
     const batch::Interrupt interrupt;
     Engine engine(a.model);
-    batch::Reporter reporter(a.report);
+    BatchReport reporter(a.report);
     if (a.dry_run) {
         print_estimate(batch::dry_run(engine, a.batch,
                                       [&](std::int64_t line, const std::string& reason) { reporter.failed(line, {}, reason); }),
@@ -174,8 +179,8 @@ int run_batch(const std::vector<std::string>& arguments) {
     batch::Runner runner(engine, a.batch, reporter, interrupt);
     reporter.started(about);
     const batch::Status status = runner.run();
-    if (interrupt.requested()) return static_cast<int>(ErrorCode::interrupted);
-    return status.failed > 0 ? static_cast<int>(ErrorCode::partial) : 0;
+    if (interrupt.requested()) return static_cast<int>(ExitCode::interrupted);
+    return status.failed > 0 ? static_cast<int>(ExitCode::partial) : 0;
 }
 
 }  // namespace t2i::app

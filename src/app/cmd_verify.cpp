@@ -59,7 +59,7 @@ Difference verify(Pipeline& pipeline, const std::string& path) {
     try {
         after = pipeline.generate(p.request);
     } catch (const Error& error) {  // a value of the file's, not of the command line's
-        if (error.code() != ErrorCode::usage) throw;
+        if (error.code() != ErrorCode::invalid_argument) throw;
         throw Error(ErrorCode::input, error.what(), path);
     }
     if (after.front().width != before.width || after.front().height != before.height)

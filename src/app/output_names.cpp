@@ -32,7 +32,7 @@ Conversion find_conversion(const std::string& pattern) {
     while (i < pattern.size() && std::isdigit(static_cast<unsigned char>(pattern[i])) && width < 10)
         width = width * 10 + static_cast<std::size_t>(pattern[i++] - '0');
     if (i >= pattern.size() || pattern[i] != 'd' || width > 9 || pattern.find('%', i) != std::string::npos)
-        throw Error(ErrorCode::usage, "only one %d or %0Nd may stand in a file name: \"" + pattern + "\"", "--output");
+        throw Error(ErrorCode::invalid_argument, "only one %d or %0Nd may stand in a file name: \"" + pattern + "\"", "--output");
     return {at, i + 1 - at, width};
 }
 
@@ -47,7 +47,7 @@ void check_output_folder(const std::string& path) {
 }
 
 std::vector<std::string> output_names(const std::string& pattern, int count) {
-    if (pattern.empty()) throw Error(ErrorCode::usage, "the name is empty", "--output");
+    if (pattern.empty()) throw Error(ErrorCode::invalid_argument, "the name is empty", "--output");
     std::vector<std::string> names;
     if (pattern.back() == '/') {
         for (int i = 0; i < count; ++i) names.push_back(pattern + padded(i, 3) + ".png");
@@ -57,7 +57,7 @@ std::vector<std::string> output_names(const std::string& pattern, int count) {
             names.push_back(pattern.substr(0, c.at) + padded(i, c.width) + pattern.substr(c.at + c.length));
     } else if (count == 1) {
         if (std::error_code ec; fs::is_directory(pattern, ec))
-            throw Error(ErrorCode::usage, "is a folder; end it in '/' to put pictures into it", pattern);
+            throw Error(ErrorCode::invalid_argument, "is a folder; end it in '/' to put pictures into it", pattern);
         names.push_back(pattern);
     } else {
         const fs::path p(pattern);

@@ -8,7 +8,7 @@ namespace t2i::app {
 
 // `pattern`: a PNG path, one with %d or %0Nd, or a folder ending in '/'. One picture and a plain path: that path;
 // several: name_0.png, name_1.png …; a folder: 000.png, 001.png …
-// Throws Error: usage (another % conversion), input (the folder does not exist or cannot be written).
+// Throws Error: invalid_argument (another % conversion), input (the folder does not exist or cannot be written).
 [[nodiscard]] std::vector<std::string> output_names(const std::string& pattern, int count);
 
 // Finds out before the work rather than after it. Throws Error{input} when the folder that `path` is to be written to does

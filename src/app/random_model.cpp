@@ -147,7 +147,7 @@ std::string random_model_names() {
 RandomShape random_model_shape(const std::string& name) {
     for (const auto& shape : shapes)
         if (shape.name == name) return shape;
-    throw Error(ErrorCode::usage, "no such model \"" + name + "\" (" + random_model_names() + ")", "--random");
+    throw Error(ErrorCode::invalid_argument, "no such model \"" + name + "\" (" + random_model_names() + ")", "--random");
 }
 
 void write_random_model(const RandomShape& s, const std::string& folder) {

@@ -15,8 +15,8 @@ struct RandomShape {
 };
 
 // "pixart-xl-2" (28 layers, 16 heads of 72, 611 M parameters), "dit-xl-2" (as many layers and heads, 675 M), "dit-s-2" (12
-// layers, 6 heads of 64), "pixart-tiny" and "dit-tiny" (2 layers, 2 heads of 72, for tests). Throws Error{usage} listing the
-// names for another.
+// layers, 6 heads of 64), "pixart-tiny" and "dit-tiny" (2 layers, 2 heads of 72, for tests). Throws Error{invalid_argument}
+// listing the names for another.
 [[nodiscard]] RandomShape random_model_shape(const std::string& name);
 [[nodiscard]] std::string random_model_names();
 

@@ -84,7 +84,7 @@ bool has_nvidia_driver() {
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
     const LoadedCudaModule& loaded = cuda_module();
-    if (!loaded.module) throw Error(ErrorCode::resource, loaded.problem, "--device");
+    if (!loaded.module) throw Error(ErrorCode::resource, loaded.problem, Field{"device"});
     return loaded.module->make(options);
 }
 

@@ -10,12 +10,14 @@
 #include <vector>
 
 #include "ops/backend.h"
+#include "t2i/log.h"
 
 namespace t2i {
 
 struct CudaOptions {
     int device = 0;          // as the driver counts, after CUDA_VISIBLE_DEVICES
     bool fast_math = false;  // BackendOptions::fast_math
+    Log log{};               // BackendOptions::log
 };
 
 // A library that the module looked for.

@@ -35,7 +35,7 @@ DeviceName parse_device(std::string_view name) {
         const char *begin = name.data() + kind.size() + 1, *end = name.data() + name.size();
         const auto [stop, error] = std::from_chars(begin, end, device.gpu);
         if (error != std::errc() || stop != end || device.gpu < 0)
-            throw Error(ErrorCode::usage, "\"" + std::string(name) + "\" is not cuda or cuda:N with N = 0, 1, …", "--device");
+            throw Error(ErrorCode::invalid_argument, "\"" + std::string(name) + "\" is not cuda or cuda:N with N = 0, 1, …", Field{"device"});
         return device;
     }
     if (is_plain && kind == "auto") return {.kind = "auto"};
@@ -44,13 +44,13 @@ DeviceName parse_device(std::string_view name) {
         if (row.name == kind && (is_plain || kind == "emulated")) return {.kind = row.name};
         known += ", " + std::string(row.name);
     }
-    throw Error(ErrorCode::usage, "unknown device \"" + std::string(name) + "\" (" + known + ")", "--device");
+    throw Error(ErrorCode::invalid_argument, "unknown device \"" + std::string(name) + "\" (" + known + ")", Field{"device"});
 }
 
 std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options) {
     DeviceName device = parse_device(name);
     if (device.kind == "auto") device.kind = cuda_unavailable_reason().empty() ? "cuda" : "cpu";
-    if (device.kind == "cuda") return make_cuda_backend({.device = device.gpu, .fast_math = options.fast_math});
+    if (device.kind == "cuda") return make_cuda_backend({.device = device.gpu, .fast_math = options.fast_math, .log = options.log});
     return std::ranges::find(rows, device.kind, &Row::name)->make(name, options);
 }
 
@@ -77,10 +77,10 @@ DType parse_compute_dtype(std::string_view name, const Backend& backend) {
     if (name == "auto") return default_compute_dtype(backend);
     if (name == name_of(DType::f32)) return DType::f32;
     if (name != name_of(DType::bf16))
-        throw Error(ErrorCode::usage, "unknown dtype \"" + std::string(name) + "\" (auto, f32, bf16)", "--dtype");
+        throw Error(ErrorCode::invalid_argument, "unknown dtype \"" + std::string(name) + "\" (auto, f32, bf16)", Field{"dtype"});
     if (!backend.supports(Op::linear, DType::bf16))
         throw Error(ErrorCode::resource, "bf16 needs a CPU with AVX-512 BF16 or AMX; this one has neither (use auto or f32)",
-                    "--dtype");
+                    Field{"dtype"});
     return DType::bf16;
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "batch/folder.h"
+#include "batch/request_fields.h"
 #include "pipeline/png_encode.h"
 
 namespace t2i::batch {
@@ -65,8 +66,8 @@ Estimate dry_run(Engine& engine, const BatchOptions& options, const std::functio
         try {
             if (entry.request) preparation = preparer.prepare(entry);
         } catch (const Error& error) {
-            if (error.code() != ErrorCode::usage && error.code() != ErrorCode::input) throw;
-            entry.problem = error.what();
+            if (error.code() != ErrorCode::invalid_argument && error.code() != ErrorCode::input) throw;
+            entry.problem = problem_of(error);
         }
         if (!entry.problem.empty() && options.shard.owns_line(entry.line)) {
             ++found.bad_lines;

@@ -22,7 +22,7 @@ std::array<int, 2> wake{-1, -1};
 struct sigaction old_int{}, old_term{};
 
 void on_signal(int /*number*/) {
-    if (signals.fetch_add(1) > 0) ::_exit(static_cast<int>(ErrorCode::interrupted));
+    if (signals.fetch_add(1) > 0) ::_exit(128 + SIGINT);  // as shells report it
     const char byte = 1;
     static_cast<void>(::write(pipe_end.load(), &byte, 1) == 1);
 }

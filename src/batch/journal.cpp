@@ -121,8 +121,7 @@ JournalDamage read_journal(const std::string& path, const std::function<void(con
 void JournalIndex::read(const std::string& folder, const std::function<void(const std::string&, const JournalDamage&)>& damaged) {
     paths_ = journal_paths(folder);
     manifest_ends_.assign(paths_.size(), std::nullopt);
-    if (paths_.size() > 8192)
-        throw Error(ErrorCode::input, "holds more than 8192 journals; merge them (t2i batch --merge)", folder);
+    if (paths_.size() > 8192) throw Error(ErrorCode::input, "holds more than 8192 journals; merge them", folder);
     for (std::size_t i = 0; i < paths_.size(); ++i) {
         const auto damage = read_journal(paths_[i], [&](const JournalRecord& record, std::uint64_t offset) {
             manifest_ends_[i] = record.manifest_end;

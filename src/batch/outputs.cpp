@@ -76,7 +76,7 @@ std::string fill(const std::string& name, Value value) {
         if (open == std::string::npos) break;
         const auto close = name.find('}', open);
         if (name[open] == '}' || close == std::string::npos)
-            throw Error(ErrorCode::usage, "a brace without its other half: \"" + name + "\"", "--name");
+            throw Error(ErrorCode::invalid_argument, "a brace without its other half: \"" + name + "\"", Field{"name"});
         text += value(name.substr(open + 1, close - open - 1));
         at = close + 1;
     }
@@ -291,16 +291,16 @@ void check_name_template(const std::string& name) {
     fill(name, [&](const std::string& field) {
         if (std::ranges::find(known, field) == known.end()) {
             const auto near = nearest_name(field, known);
-            throw Error(ErrorCode::usage,
-                        "unknown field {" + field + "}" + (near.empty() ? "" : "; did you mean {" + near + "}?"), "--name");
+            throw Error(ErrorCode::invalid_argument,
+                        "unknown field {" + field + "}" + (near.empty() ? "" : "; did you mean {" + near + "}?"), Field{"name"});
         }
         has_id = has_id || field == "id";
         return std::string();
     });
-    if (!has_id) throw Error(ErrorCode::usage, "has no {id}, so that two pictures could get one name", "--name");
+    if (!has_id) throw Error(ErrorCode::invalid_argument, "has no {id}, so that two pictures could get one name", Field{"name"});
     const fs::path path(name);
     if (path.is_absolute() || std::ranges::any_of(path, [](const fs::path& part) { return part.string().starts_with('.'); }))
-        throw Error(ErrorCode::usage, "leads out of the output folder or begins with a dot", "--name");
+        throw Error(ErrorCode::invalid_argument, "leads out of the output folder or begins with a dot", Field{"name"});
 }
 
 bool is_there(const std::string& folder, const JournalRecord& record, bool quick) {

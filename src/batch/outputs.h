@@ -46,12 +46,12 @@ constexpr std::size_t most_flat_files = 10'000;
 [[nodiscard]] std::string unfinished_folder(const std::string& folder, const Shard& shard);
 
 // Makes the unfinished folder anew. known: what earlier runs left; an open tar shard of theirs is continued.
-// Throws Error: usage (naming --name), input (a folder that cannot be written).
+// Throws Error: invalid_argument (the field name), input (a folder that cannot be written).
 [[nodiscard]] std::unique_ptr<Outputs> open_outputs(const OutputOptions& options, const Shard& shard, const JournalIndex& known);
 
 // The file of a picture below the output folder, by the name template. Throws Error{input} when it gets too long.
 [[nodiscard]] std::string file_of(const OutputOptions& options, const Picture& picture);
-// Throws Error{usage} naming --name: an unknown field, no {id}.
+// Throws Error{invalid_argument} about the field name: an unknown field, no {id}.
 void check_name_template(const std::string& name);
 
 // True when the journal's file holds the picture that the record names, byte for byte (quick: by its size alone).

@@ -70,7 +70,7 @@ class Preparer {
   public:
     // engine and index outlive it.
     Preparer(const Engine& engine, JournalIndex& index, PrepareOptions options);
-    // Throws Error (usage, input) saying what is wrong with the line.
+    // Throws Error (invalid_argument, input) saying what is wrong with the line.
     [[nodiscard]] Preparation prepare(const PromptEntry& entry);
 
   private:

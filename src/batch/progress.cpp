@@ -1,7 +1,5 @@
 #include "batch/progress.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -9,14 +7,10 @@
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
-#include "t2i/error.h"
 
 namespace t2i::batch {
 
 namespace {
-
-constexpr std::chrono::milliseconds redraw_every{200};
-constexpr std::chrono::seconds log_every{10}, metrics_every{5};
 
 std::string fixed(double value, int digits) {
     std::array<char, 64> text{};
@@ -115,98 +109,6 @@ std::string status_metrics(const Status& s, bool finished) {
             "\nt2i_batch_queue_length{queue=\"pictures\"} " + std::to_string(s.pictures_waiting) + "\n");
     one("t2i_batch_finished", "gauge", "1 once the run has ended.", finished ? 1 : 0);
     return text;
-}
-
-Reporter::Reporter(Options options) : options_(std::move(options)), terminal_(::isatty(STDERR_FILENO) == 1) {}
-
-void Reporter::clear() {
-    if (drawn_) std::fputs("\r\x1b[K", stderr);
-    drawn_ = false;
-}
-
-void Reporter::started(const std::string& line) {
-    if (options_.quiet) return;
-    if (options_.json)
-        std::fprintf(stderr, "%s\n", replaced_dump({{"event", "start"}, {"time", utc_now()}, {"message", line}}).c_str());
-    else std::fprintf(stderr, "%s\n", line.c_str());
-}
-
-void Reporter::warning(const std::string& line) {
-    if (options_.quiet) return;
-    clear();
-    if (options_.json)
-        std::fprintf(stderr, "%s\n", replaced_dump({{"event", "warning"}, {"time", utc_now()}, {"message", line}}).c_str());
-    else std::fprintf(stderr, "t2i: warning: %s\n", line.c_str());
-}
-
-void Reporter::failed(std::int64_t line, const std::string& id, const std::string& reason) {
-    clear();
-    if (options_.json) {
-        std::fprintf(
-            stderr, "%s\n",
-            replaced_dump({{"event", "failed"}, {"time", utc_now()}, {"line", line}, {"id", id}, {"reason", reason}}).c_str());
-    } else {
-        std::fprintf(stderr, "t2i: line %lld: %s\n", static_cast<long long>(line), reason.c_str());
-    }
-}
-
-void Reporter::finished(const std::string& path) {
-    if (!options_.list_files) return;
-    clear();
-    std::printf("%s\n", path.c_str());
-    std::fflush(stdout);
-}
-
-void Reporter::tick(const Status& status) {
-    const auto now = Clock::now();
-    if (!options_.metrics_file.empty() && now - last_metrics_ >= metrics_every) {
-        last_metrics_ = now;
-        write_metrics(status, false);
-    }
-    const bool draws = terminal_ && !options_.json;
-    if (options_.quiet ||
-        now - last_line_ < (draws ? std::chrono::milliseconds(redraw_every) : std::chrono::milliseconds(log_every)))
-        return;
-    last_line_ = now;
-    if (options_.json) {
-        std::fprintf(stderr, "%s\n", status_json(status, "progress").c_str());
-    } else if (draws) {
-        std::fprintf(stderr, "\r\x1b[K%s", status_text(status).c_str());
-        drawn_ = true;
-    } else {
-        std::fprintf(stderr, "%s\n", status_text(status).c_str());
-    }
-}
-
-void Reporter::summary(const Status& s, bool interrupted) {
-    clear();
-    if (!options_.metrics_file.empty()) write_metrics(s, true);
-    if (options_.quiet) return;
-    if (options_.json) {
-        std::fprintf(stderr, "%s\n", status_json(s, interrupted ? "interrupted" : "end").c_str());
-        return;
-    }
-    std::string text =
-        std::to_string(s.made) + " pictures made in " + duration_text(s.seconds) + " (" + fixed(s.rate(), 2) + "/s)";
-    if (s.skipped > 0) text += ", " + std::to_string(s.skipped) + " were done already";
-    if (s.changed > 0) text += ", " + std::to_string(s.changed) + " made again because their request changed";
-    if (s.damaged > 0) text += ", " + std::to_string(s.damaged) + " made again because their file was gone or damaged";
-    if (s.cut > 0) text += ", " + std::to_string(s.cut) + " prompts were longer than the model takes and cut";
-    if (s.unknown > 0)
-        text += ", " + std::to_string(s.unknown) + " prompts had no word that the model has learnt (t2i inspect lists them)";
-    if (s.failed > 0) text += ", " + std::to_string(s.failed) + " failed (see failed.jsonl)";
-    std::fprintf(stderr, "%s\n", text.c_str());
-}
-
-// A broken metrics file is no reason to stop a run of days; it is said once.
-void Reporter::write_metrics(const Status& status, bool finished) {
-    const std::string text = status_metrics(status, finished);
-    try {
-        write_file_atomically(options_.metrics_file, text);
-    } catch (const Error& error) {
-        if (!metrics_broken_) warning(error.what());
-        metrics_broken_ = true;
-    }
 }
 
 }  // namespace t2i::batch

@@ -1,7 +1,6 @@
-// What a run says about itself: a line that is drawn over, JSON lines, a file of metrics.
+// What a run tells about itself: its status as a line, as JSON and as metrics, and who hears of it.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -42,32 +41,20 @@ struct Status {
 // Prometheus' text format.
 [[nodiscard]] std::string status_metrics(const Status& status, bool finished);
 
-// All output of a run. One thread at a time.
+// Who hears of a run. Calls come one at a time, from the thread that commits and from the one that runs it. An exception ends the
+// run as a failure of its own would.
 class Reporter {
   public:
-    struct Options {
-        bool json = false;         // --log-format json
-        bool quiet = false;        // errors and failures only
-        bool list_files = true;    // finished files, on standard output
-        std::string metrics_file;  // may be empty
-    };
-    explicit Reporter(Options options);
-    void started(const std::string& line);
-    void warning(const std::string& line);
-    void failed(std::int64_t line, const std::string& id, const std::string& reason);
-    void finished(const std::string& path);
-    // Draws, logs or writes metrics when it is time to.
-    void tick(const Status& status);
-    void summary(const Status& status, bool interrupted);
-
-  private:
-    using Clock = std::chrono::steady_clock;
-    void clear();
-    void write_metrics(const Status& status, bool finished);
-
-    Options options_;
-    bool terminal_, drawn_ = false, metrics_broken_ = false;
-    Clock::time_point last_line_ = Clock::now(), last_metrics_{};
+    virtual ~Reporter() = default;
+    virtual void warning(const std::string& line) = 0;
+    // line: of the prompt file; id: may be empty.
+    virtual void failed(std::int64_t line, const std::string& id, const std::string& reason) = 0;
+    // path: of a picture that is safe on disk.
+    virtual void finished(const std::string& path) = 0;
+    // Several times a second while the run lasts.
+    virtual void tick(const Status& status) = 0;
+    // Once, at the end.
+    virtual void summary(const Status& status, bool interrupted) = 0;
 };
 
 }  // namespace t2i::batch

@@ -46,7 +46,7 @@ class FieldSetter {
 
 struct Word {
     std::string text;
-    bool is_flag;  // "--name", not quoted
+    bool is_flag;  // two dashes and a name, not quoted
 };
 
 bool begins_flag(std::string_view word) {
@@ -310,7 +310,7 @@ PromptFormat format_named(const std::string& name) {
     if (name == "jsonl") return PromptFormat::json_lines;
     if (name == "csv") return PromptFormat::csv;
     if (name == "tsv") return PromptFormat::tsv;
-    throw Error(ErrorCode::usage, "unknown format \"" + name + "\" (txt, jsonl, csv, tsv)", "--input-format");
+    throw Error(ErrorCode::invalid_argument, "unknown format \"" + name + "\" (txt, jsonl, csv, tsv)", Field{"format"});
 }
 
 }  // namespace t2i::batch

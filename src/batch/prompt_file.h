@@ -14,7 +14,7 @@ enum class PromptFormat { text, json_lines, csv, tsv };
 
 // By the end of the name: .jsonl, .ndjson, .csv, .tsv; anything else is text.
 [[nodiscard]] PromptFormat format_of(std::string_view path);
-// "txt", "jsonl", "csv", "tsv". Throws Error{usage} naming --input-format.
+// "txt", "jsonl", "csv", "tsv". Throws Error{invalid_argument} about the field format.
 [[nodiscard]] PromptFormat format_named(const std::string& name);
 
 class PromptFile {

@@ -15,27 +15,36 @@ namespace t2i::batch {
 
 namespace {
 
-struct Field {
+struct Row {
     const char* name;
     std::array<const char*, 3> aliases;  // diffusers', sd.cpp's and our own flags' names
 };
 constexpr std::array fields{
-    Field{"prompt", {}},
-    Field{"negative_prompt", {}},
-    Field{"seed", {}},
-    Field{"steps", {"num_inference_steps"}},
-    Field{"cfg_scale", {"guidance_scale", "guidance"}},
-    Field{"width", {}},
-    Field{"height", {}},
-    Field{"sampler_name", {"sampling_method", "sampler"}},
-    Field{"scheduler", {}},
-    Field{"batch_size", {"batch_count", "count", "n_iter"}},
-    Field{"id", {}},
+    Row{"prompt", {}},
+    Row{"negative_prompt", {}},
+    Row{"seed", {}},
+    Row{"steps", {"num_inference_steps"}},
+    Row{"cfg_scale", {"guidance_scale", "guidance"}},
+    Row{"width", {}},
+    Row{"height", {}},
+    Row{"sampler_name", {"sampling_method", "sampler"}},
+    Row{"scheduler", {}},
+    Row{"batch_size", {"batch_count", "count", "n_iter"}},
+    Row{"id", {}},
 };
+
+// By its name or an alias; null: none has it.
+const Row* row_of(std::string_view key) {
+    const auto is_named = [&](const Row& f) {
+        return key == f.name || std::ranges::any_of(f.aliases, [&](const char* alias) { return alias && key == alias; });
+    };
+    const auto row = std::ranges::find_if(fields, is_named);
+    return row == fields.end() ? nullptr : &*row;
+}
 
 std::vector<std::string> all_names() {
     std::vector<std::string> names;
-    for (const Field& f : fields) {
+    for (const Row& f : fields) {
         names.emplace_back(f.name);
         for (const char* alias : f.aliases)
             if (alias) names.emplace_back(alias);
@@ -91,14 +100,15 @@ bool is_text(const std::string& field) {
 std::string field_name(std::string_view name) {
     std::string key(name);
     std::ranges::replace(key, '-', '_');
-    for (const Field& f : fields) {
-        if (key == f.name) return f.name;
-        for (const char* alias : f.aliases)
-            if (alias && key == alias) return f.name;
-    }
+    if (const Row* row = row_of(key)) return row->name;
     const auto known = all_names();
     const auto near = nearest_name(key, known);
     bad("unknown name " + in_quotes(name) + (near.empty() ? "" : "; did you mean " + near + "?"));
+}
+
+std::string problem_of(const Error& error) {
+    const Row* row = error.field().empty() ? nullptr : row_of(error.field());
+    return row ? row->name + (": " + error.message()) : error.what();
 }
 
 void set_field(RequestLine& line, const std::string& field, std::string_view value, ValueKind kind) {

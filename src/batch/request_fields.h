@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "batch/request_line.h"
+#include "t2i/error.h"
 
 namespace t2i::batch {
 
@@ -18,6 +19,9 @@ enum class ValueKind { untyped, text, number };
 // The canonical name of a field: "-" and "_" and other programs' names for the same thing are one.
 // Throws Error{input} naming the nearest known name.
 [[nodiscard]] std::string field_name(std::string_view name);
+
+// What is wrong with a line, by the names that prompt files use: what the library calls "count" is "batch_size" here.
+[[nodiscard]] std::string problem_of(const Error& error);
 
 // Sets one field by its canonical name. Throws Error{input} saying what is wrong with the value.
 void set_field(RequestLine& line, const std::string& field, std::string_view value, ValueKind kind);

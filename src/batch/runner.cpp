@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "batch/folder.h"
+#include "batch/request_fields.h"
 
 namespace t2i::batch {
 
@@ -158,8 +159,8 @@ void Runner::read_entry(PromptEntry& entry, Preparer& preparer) {
         try {
             found = preparer.prepare(entry);
         } catch (const Error& error) {
-            if (error.code() != ErrorCode::usage && error.code() != ErrorCode::input) throw;
-            entry.problem = error.what();
+            if (error.code() != ErrorCode::invalid_argument && error.code() != ErrorCode::input) throw;
+            entry.problem = problem_of(error);
             entry.text = excerpt(entry.request->request.prompt);
         }
     }

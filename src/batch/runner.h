@@ -51,7 +51,7 @@ struct Finished {
 
 class Runner {
   public:
-    // All outlive it; nobody else makes pictures with the engine meanwhile. Throws Error: input (folder, lock, journal), usage
+    // All outlive it; nobody else makes pictures with the engine meanwhile. Throws Error: input (folder, lock, journal), invalid_argument
     // (defaults out of range).
     Runner(Engine& engine, BatchOptions options, Reporter& reporter, const Interrupt& interrupt);
     // Once: to the end, or until the interrupt. What was finished is kept whatever happens.

@@ -25,9 +25,10 @@ Shard parse_shard(const std::string& text) {
     const auto index = parse_number<int>(std::string_view(text).substr(0, slash));
     const auto count = slash == std::string::npos ? std::nullopt : parse_number<int>(std::string_view(text).substr(slash + 1));
     if (!index || !count || *count < 1 || *count > most_shards || *index < 0 || *index >= *count)
-        throw Error(ErrorCode::usage,
-                    "\"" + text + "\" is not I/N with I from 0 to N - 1 and N up to " + std::to_string(most_shards), "--shard");
-    return {*index, *count, "--shard"};
+        throw Error(ErrorCode::invalid_argument,
+                    "\"" + text + "\" is not I/N with I from 0 to N - 1 and N up to " + std::to_string(most_shards),
+                    Field{"shard"});
+    return {*index, *count, {}};
 }
 
 Shard shard_from_environment(const std::function<const char*(const char*)>& variable) {

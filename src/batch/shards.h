@@ -10,7 +10,7 @@ namespace t2i::batch {
 
 struct Shard {
     int index = 0, count = 1;
-    std::string source;  // what said so, for the line that tells the user: "--shard", "SLURM_ARRAY_TASK_ID" …
+    std::string source;  // the variables that said so; empty after parse_shard()
 
     [[nodiscard]] bool is_whole() const { return count == 1; }
     [[nodiscard]] bool owns(std::string_view picture_id) const;
@@ -19,7 +19,7 @@ struct Shard {
     [[nodiscard]] std::string suffix() const;
 };
 
-// "0/4" … "3/4". Throws Error{usage} naming --shard.
+// "0/4" … "3/4". Throws Error{invalid_argument} about the field shard.
 [[nodiscard]] Shard parse_shard(const std::string& text);
 
 // From the variables of a Slurm array, of Slurm's tasks and of Open MPI's ranks, combined where there is an array of tasks.

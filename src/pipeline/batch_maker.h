@@ -27,7 +27,7 @@ class BatchMaker {
     };
     struct Callbacks {
         std::function<void(std::size_t index, Picture picture)> picture;  // index: within the jobs it was made from
-        std::function<bool(int step)> progress;                           // false stops with Error{interrupted}; may be empty
+        std::function<bool(int step)> progress;                           // false stops with Error{cancelled}; may be empty
     };
 
     BatchMaker() = default;
@@ -38,7 +38,7 @@ class BatchMaker {
     // Makes one picture a job, all in one batch, with the plan, guidance and size of `settings`; jobs have the same number of
     // conditioning rows. On a backend with a queue the pictures are handed out while the next batch runs, or by flush(); else
     // before it returns. After an exception the batch before is handed out by flush(), unless the exception came from there.
-    // Throws Error: input (NaN, naming the step), resource (OutOfMemory; nothing of the batch was handed out), interrupted.
+    // Throws Error: input (NaN, naming the step), resource (OutOfMemory; nothing of the batch was handed out), cancelled.
     virtual void make(const ResolvedRequest& settings, std::span<const PictureJob> jobs, const Callbacks& callbacks) = 0;
     // Hands out what is still in the queue. Throws as make() does.
     virtual void flush() = 0;

@@ -135,7 +135,7 @@ void DenoiseLoop::run(const Call& call) {
     const auto finished = [&](std::size_t i) {
         ctx_.backend.wait(fences[i]);
         if (at_once) check(first_bad_.as<std::int32_t>()[0]);
-        if (call.progress && !call.progress(static_cast<int>(i) + 1)) throw Error(ErrorCode::interrupted, "interrupted");
+        if (call.progress && !call.progress(static_cast<int>(i) + 1)) throw Error(ErrorCode::cancelled, "interrupted");
     };
     for (std::size_t i = 0; i < steps; ++i) {
         const TraceSpan span(ctx_, "step", i);

@@ -35,11 +35,11 @@ class DenoiseLoop {
 
     struct Call {
         std::span<const std::uint64_t> seeds;          // one a picture
-        std::function<bool(int steps_done)> progress;  // false stops with Error{interrupted}; may be empty
+        std::function<bool(int steps_done)> progress;  // false stops with Error{cancelled}; may be empty
         std::function<void()> meanwhile;               // called once, when the backend has work to do; may be empty
     };
     // Hands the whole loop to the backend, at most two steps ahead of what it has done.
-    // Throws Error{interrupted}; on a backend that works at once also Error{input} when a step leaves a NaN or Inf.
+    // Throws Error{cancelled}; on a backend that works at once also Error{input} when a step leaves a NaN or Inf.
     void run(const Call& call);
     // The latents of the last run, in the backend's memory.
     [[nodiscard]] TensorView latents() const { return latents_; }

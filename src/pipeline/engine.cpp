@@ -89,8 +89,8 @@ int Engine::batch_size() const {
     return backend_->device() == Device::host ? 1 : most_on_device;
 }
 
-Tokens Engine::tokenize(const std::string& prompt, const char* flag) const {
-    return prompts_->tokenize(prompt, flag);
+Tokens Engine::tokenize(const std::string& prompt, const char* field) const {
+    return prompts_->tokenize(prompt, field);
 }
 
 bool Engine::knows_a_word(const std::string& prompt) const {

@@ -24,7 +24,7 @@ namespace t2i {
 // safe from any thread at any time.
 class Engine final : public BatchMaker {
   public:
-    // Throws Error: input (what cannot be read or is wrong, and where), usage (unknown device or dtype), resource.
+    // Throws Error: input (what cannot be read or is wrong, and where), invalid_argument (unknown device or dtype), resource.
     explicit Engine(const PipelineOptions& options);
     ~Engine() override;
 
@@ -33,8 +33,8 @@ class Engine final : public BatchMaker {
     [[nodiscard]] ResolvedRequest resolve(const GenerateRequest& request) const;
     // Pictures made at a time unless the caller knows better.
     [[nodiscard]] int batch_size() const;
-    // Throws Error naming `flag`: input (the text is not UTF-8), usage (a class that the model does not know).
-    [[nodiscard]] Tokens tokenize(const std::string& prompt, const char* flag) const;
+    // Throws Error about `field`: input (the text is not UTF-8), invalid_argument (a class that the model does not know).
+    [[nodiscard]] Tokens tokenize(const std::string& prompt, const char* field) const;
     // Whether a prompt has a word that the model says it has learnt; true where it says nothing, and for an empty prompt.
     [[nodiscard]] bool knows_a_word(const std::string& prompt) const;
 

@@ -33,7 +33,7 @@ struct Pipeline::Impl {
     std::mutex times_mutex;
     StageTimes last_times;  // of times_mutex
 
-    [[nodiscard]] std::vector<std::int32_t> tokenize(const std::string& prompt, const char* flag, const OnWarning& warning) const;
+    [[nodiscard]] std::vector<std::int32_t> tokenize(const std::string& prompt, const char* field, const OnWarning& warning) const;
     [[nodiscard]] Job job_of(const ResolvedRequest& request, const OnWarning& warning) const;
     void pass_on(Events& events, const Ticket& ticket, const ResolvedRequest& r, const Callbacks& callbacks);
 };
@@ -56,10 +56,10 @@ StageTimes Pipeline::last_times() const {
     return impl_->last_times;
 }
 
-std::vector<std::int32_t> Pipeline::Impl::tokenize(const std::string& prompt, const char* flag, const OnWarning& warning) const {
-    const Tokens tokens = engine.tokenize(prompt, flag);
+std::vector<std::int32_t> Pipeline::Impl::tokenize(const std::string& prompt, const char* field, const OnWarning& warning) const {
+    const Tokens tokens = engine.tokenize(prompt, field);
     if (!tokens.cut.empty() && warning)
-        warning(std::string(flag) + " is longer than the model's " + std::to_string(engine.folder().max_prompt_tokens) +
+        warning(std::string(field) + " is longer than the model's " + std::to_string(engine.folder().max_prompt_tokens) +
                 " tokens; cut: \"" + tokens.cut + "\"");
     return tokens.ids;
 }
@@ -67,10 +67,10 @@ std::vector<std::int32_t> Pipeline::Impl::tokenize(const std::string& prompt, co
 Job Pipeline::Impl::job_of(const ResolvedRequest& r, const OnWarning& warning) const {
     Job job;
     job.settings = std::make_shared<const ResolvedRequest>(r);
-    if (r.guided) job.negative = tokenize(r.negative_prompt, "--negative-prompt", warning);
-    job.prompt = tokenize(r.prompt, "--prompt", warning);
+    if (r.guided) job.negative = tokenize(r.negative_prompt, "negative_prompt", warning);
+    job.prompt = tokenize(r.prompt, "prompt", warning);
     if (warning && !engine.knows_a_word(r.prompt))
-        warning(engine.folder().name + " has learnt no word of this prompt; `t2i inspect` lists what it can draw");
+        warning(engine.folder().name + " has learnt no word of this prompt; its vocabulary lists what it can draw");
     for (int i = 0; i < r.count; ++i) job.seeds.push_back(r.seed + static_cast<std::uint64_t>(i));
     return job;
 }
@@ -90,7 +90,7 @@ void Pipeline::Impl::pass_on(Events& events, const Ticket& ticket, const Resolve
             callbacks.image(static_cast<int>(made->index), std::move(image));
         } else if (const auto* progress = std::get_if<JobProgress>(&*event)) {
             if (!callbacks.progress({progress->first, progress->pictures, progress->step, progress->steps}))
-                throw Error(ErrorCode::interrupted, "interrupted");
+                throw Error(ErrorCode::cancelled, "interrupted");
         } else if (const auto* line = std::get_if<std::string>(&*event)) {
             callbacks.warning(*line);
         } else {

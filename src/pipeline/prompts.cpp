@@ -33,8 +33,8 @@ class TextPrompts final : public Prompts {
                                                            std::string(backend.name()) + ", " + std::string(name_of(compute))});
     }
 
-    [[nodiscard]] Tokens tokenize(const std::string& prompt, const char* flag) const override {
-        check_utf8(prompt, flag);
+    [[nodiscard]] Tokens tokenize(const std::string& prompt, const char* field) const override {
+        check_utf8(prompt, Field{field});
         return tokenizer_->encode(lower_and_strip(prompt), most_tokens_);
     }
 
@@ -71,9 +71,9 @@ class ClassPrompts final : public Prompts {
   public:
     ClassPrompts(const ModelFolder& folder, std::int64_t classes) : names_(checked(folder, classes), classes) {}
 
-    [[nodiscard]] Tokens tokenize(const std::string& prompt, const char* flag) const override {
-        check_utf8(prompt, flag);
-        return {.ids = {names_.find(prompt, flag)}, .cut = {}};
+    [[nodiscard]] Tokens tokenize(const std::string& prompt, const char* field) const override {
+        check_utf8(prompt, Field{field});
+        return {.ids = {names_.find(prompt, Field{field})}, .cut = {}};
     }
 
     [[nodiscard]] Conditioning encode(const ExecContext&, std::span<const std::vector<std::int32_t>> prompts) override {

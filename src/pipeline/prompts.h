@@ -43,8 +43,8 @@ class TextCache {
 class Prompts {
   public:
     virtual ~Prompts() = default;
-    // A prompt as ids. Throws Error naming `flag`: input (not UTF-8), usage (a class that the model does not know).
-    [[nodiscard]] virtual Tokens tokenize(const std::string& prompt, const char* flag) const = 0;
+    // A prompt as ids. Throws Error about `field`: input (not UTF-8), invalid_argument (a class that the model does not know).
+    [[nodiscard]] virtual Tokens tokenize(const std::string& prompt, const char* field) const = 0;
     // Ids of tokenize() → one row a prompt, in order.
     [[nodiscard]] virtual Conditioning encode(const ExecContext& ctx, std::span<const std::vector<std::int32_t>> prompts) = 0;
     // Frees what is kept of earlier prompts.

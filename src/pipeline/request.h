@@ -19,7 +19,7 @@ struct ResolvedRequest {
     SamplerPlan plan;
 };
 
-// factor: pixels per latent; patch: latents per token. Throws Error{usage} naming the flag and the range.
+// factor: pixels per latent; patch: latents per token. Throws Error{invalid_argument} naming the field and the range.
 [[nodiscard]] ResolvedRequest resolve(const GenerateRequest& request, const ModelInfo& info, const ScheduleConfig& schedule,
                                       std::int64_t factor, std::int64_t patch);
 

@@ -22,7 +22,8 @@ class Ddim final : public Sampler {
         SamplerPlan plan;
         for (const double t : timestep_grid(config, steps, /*round_linspace=*/true)) {
             if (t >= config.train_steps)
-                throw Error(ErrorCode::usage, "steps_offset moves a timestep past the schedule; use fewer steps");
+                throw Error(ErrorCode::invalid_argument, "steps_offset moves a timestep past the schedule; use fewer steps",
+                            Field{"steps"});
             const auto now = static_cast<std::size_t>(t);
             const int previous = static_cast<int>(t) - stride;
             const float alpha_previous = previous >= 0 ? alphas[static_cast<std::size_t>(previous)] : final_alpha;

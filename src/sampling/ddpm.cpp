@@ -17,7 +17,8 @@ class Ddpm final : public Sampler {
         const auto alphas = alphas_cumprod(config);
         const auto grid = timestep_grid(config, steps, /*round_linspace=*/true);
         if (grid.front() >= config.train_steps)
-            throw Error(ErrorCode::usage, "steps_offset moves a timestep past the schedule; use fewer steps");
+            throw Error(ErrorCode::invalid_argument, "steps_offset moves a timestep past the schedule; use fewer steps",
+                        Field{"steps"});
         SamplerPlan plan;
         for (std::size_t i = 0; i < grid.size(); ++i) {
             const float alpha_previous = i + 1 < grid.size() ? alphas[static_cast<std::size_t>(grid[i + 1])] : 1.0F;

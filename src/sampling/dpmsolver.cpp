@@ -59,7 +59,7 @@ class DpmSolver final : public Sampler {
         check_abilities(config, is_sde_ ? "dpm++2m_sde" : "dpm++2m",
                         {.karras = true, .flow_sigmas = true, .flow_prediction = true});
         if (config.prediction == Prediction::flow && !config.flow_sigmas) {
-            throw Error(ErrorCode::usage, "a model that predicts a flow needs the flow schedule");
+            throw Error(ErrorCode::invalid_argument, "a model that predicts a flow needs the flow schedule", Field{"scheduler"});
         }
         T2I_CHECK(config.solver_order == 1 || config.solver_order == 2, "solver order " + std::to_string(config.solver_order));
         const Grid grid = make_grid(config, steps);

@@ -29,7 +29,8 @@ class FlowEuler final : public Sampler {
     [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps) const override {
         check_abilities(config, "flow_euler", {.flow_sigmas = true, .flow_prediction = true});
         if (config.prediction != Prediction::flow || !config.flow_sigmas) {
-            throw Error(ErrorCode::usage, "the sampler flow_euler needs a model that predicts a flow and the flow schedule");
+            throw Error(ErrorCode::invalid_argument,
+                        "the sampler flow_euler needs a model that predicts a flow and the flow schedule", Field{"sampler"});
         }
         check_steps(config, steps);
         const auto sigmas = flow_grid(config, steps);

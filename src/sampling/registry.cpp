@@ -30,8 +30,10 @@ const SamplerRow& sampler_by_name(const std::string& name) {
         list += (list.empty() ? "" : ", ") + row.name;
     }
     const std::string nearest = nearest_name(name, names);
-    throw Error(ErrorCode::usage, "no sampling method " + in_quotes(name) +
-                                      (nearest.empty() ? "" : "; did you mean " + in_quotes(nearest) + "?") + " (" + list + ")");
+    throw Error(ErrorCode::invalid_argument,
+                "no sampling method " + in_quotes(name) + (nearest.empty() ? "" : "; did you mean " + in_quotes(nearest) + "?") +
+                    " (" + list + ")",
+                Field{"sampler"});
 }
 
 void override_sampler(ScheduleConfig& config, const std::string& name) {
@@ -39,11 +41,13 @@ void override_sampler(ScheduleConfig& config, const std::string& name) {
     const SamplerRow& row = sampler_by_name(is_flow_model && name == "euler" ? "flow_euler" : name);
     const bool is_dpm = row.class_name == "DPMSolverMultistepScheduler", is_flow_euler = row.name == "flow_euler";
     if (is_flow_model && !is_dpm && !is_flow_euler) {
-        throw Error(ErrorCode::usage,
-                    "this model predicts a flow, which " + row.name + " cannot sample; use dpm++2m, dpm++2m_sde or euler");
+        throw Error(ErrorCode::invalid_argument,
+                    "this model predicts a flow, which " + row.name + " cannot sample; use dpm++2m, dpm++2m_sde or euler",
+                    Field{"sampler"});
     }
     if (!is_flow_model && is_flow_euler) {
-        throw Error(ErrorCode::usage, "flow_euler is for flow-matching models, which this one is not; use euler");
+        throw Error(ErrorCode::invalid_argument, "flow_euler is for flow-matching models, which this one is not; use euler",
+                    Field{"sampler"});
     }
     config.class_name = row.class_name;
     config.algorithm_type = row.name == "dpm++2m_sde" ? "sde-dpmsolver++" : "dpmsolver++";
@@ -64,7 +68,8 @@ const SamplerRow& sampler_for(const ScheduleConfig& config) {
 
 void override_scheduler(ScheduleConfig& config, const std::string& name) {
     if (name != "discrete" && name != "karras" && name != "flow") {
-        throw Error(ErrorCode::usage, "no scheduler " + in_quotes(name) + " (discrete, karras, flow)");
+        throw Error(ErrorCode::invalid_argument, "no scheduler " + in_quotes(name) + " (discrete, karras, flow)",
+                    Field{"scheduler"});
     }
     config.karras_sigmas = name == "karras";
     config.flow_sigmas = name == "flow";

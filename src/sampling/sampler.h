@@ -61,7 +61,7 @@ struct SamplerPlan {
 class Sampler {
   public:
     virtual ~Sampler() = default;
-    // Throws Error{usage} when steps is outside [1, train_steps].
+    // Throws Error{invalid_argument} when steps is outside [1, train_steps].
     [[nodiscard]] virtual SamplerPlan plan(const ScheduleConfig& config, int steps) const = 0;
 };
 
@@ -71,17 +71,17 @@ struct SamplerRow {
     std::string description;
     std::unique_ptr<Sampler> (*make)();
 };
-// All samplers, in the order that `--sampling-method list` prints.
+// All samplers, in the order that a list of them shows.
 [[nodiscard]] const std::vector<SamplerRow>& samplers();
-// The row for a command-line name; throws Error{usage} naming the nearest when there is none.
+// The row of a name; throws Error{invalid_argument} naming the nearest when there is none.
 [[nodiscard]] const SamplerRow& sampler_by_name(const std::string& name);
 // The row that a schedule config selects (its class and algorithm type).
 [[nodiscard]] const SamplerRow& sampler_for(const ScheduleConfig& config);
-// Applies `--sampling-method NAME`: the config keeps its betas, prediction and spacing and gets the row's class and
-// algorithm. On a flow-matching config "euler" means flow_euler, and a sampler without a flow form throws Error{usage}
+// Applies GenerateRequest::sampler: the config keeps its betas, prediction and spacing and gets the row's class and
+// algorithm. On a flow-matching config "euler" means flow_euler, and a sampler without a flow form throws Error{invalid_argument}
 // saying which ones fit.
 void override_sampler(ScheduleConfig& config, const std::string& name);
-// Applies `--scheduler NAME` (discrete, karras, flow) to a config; throws Error{usage} for another name.
+// Applies GenerateRequest::scheduler (discrete, karras, flow) to a config; throws Error{invalid_argument} for another name.
 void override_scheduler(ScheduleConfig& config, const std::string& name);
 
 }  // namespace t2i

@@ -93,7 +93,8 @@ std::vector<double> dpm_timestep_grid(const ScheduleConfig& config, int steps) {
     if (config.timestep_spacing == "leading") {
         const int ratio = config.train_steps / (steps + 1);
         if (ratio == 0)
-            throw Error(ErrorCode::usage, "leading timesteps allow at most " + std::to_string(config.train_steps - 1) + " steps");
+            throw Error(ErrorCode::invalid_argument,
+                        "leading timesteps allow at most " + std::to_string(config.train_steps - 1) + " steps", Field{"steps"});
         return leading_grid(1, steps, ratio, config.steps_offset);
     }
     auto grid = descending(linspace(0.0, config.train_steps - 1, steps + 1));
@@ -158,13 +159,16 @@ void set_data_prediction(SamplerStep& step, Prediction prediction, double alpha,
 
 void check_steps(const ScheduleConfig& config, int steps) {
     if (steps >= 1 && steps <= config.train_steps) return;
-    throw Error(ErrorCode::usage, "the number of steps must be between 1 and " + std::to_string(config.train_steps) + ", not " +
-                                      std::to_string(steps));
+    throw Error(
+        ErrorCode::invalid_argument,
+        "the number of steps must be between 1 and " + std::to_string(config.train_steps) + ", not " + std::to_string(steps),
+        Field{"steps"});
 }
 
 void check_abilities(const ScheduleConfig& config, const char* name, SamplerAbilities abilities) {
     const auto fail = [&](const char* what) {
-        throw Error(ErrorCode::usage, std::string("the sampler ") + name + " does not support " + what);
+        throw Error(ErrorCode::invalid_argument, std::string("the sampler ") + name + " does not support " + what,
+                    Field{"sampler"});
     };
     if (config.karras_sigmas && !abilities.karras) fail("the karras schedule");
     if (config.flow_sigmas && !abilities.flow_sigmas) fail("the flow schedule");

@@ -38,9 +38,9 @@ namespace t2i {
 // Sets x0_from_x and x0_from_model for x = α·x0 + σ·ε. Flow velocity is v = ε − x0 with α = 1 − σ.
 void set_data_prediction(SamplerStep& step, Prediction prediction, double alpha, double sigma);
 
-// Throws Error{usage} unless 1 ≤ steps ≤ train_steps.
+// Throws Error{invalid_argument} unless 1 ≤ steps ≤ train_steps.
 void check_steps(const ScheduleConfig& config, int steps);
-// Throws Error{usage} when the config asks for something that the sampler called `name` does not have.
+// Throws Error{invalid_argument} when the config asks for something that the sampler called `name` does not have.
 struct SamplerAbilities {
     bool karras = false, flow_sigmas = false, flow_prediction = false;
 };

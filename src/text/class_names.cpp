@@ -40,7 +40,7 @@ ClassNames::ClassNames(std::span<const ClassLabel> labels, std::int64_t classes)
     }
 }
 
-std::int32_t ClassNames::find(std::string_view utf8, std::string_view what) const {
+std::int32_t ClassNames::find(std::string_view utf8, const Field& field) const {
     const std::string_view name = strip_left(strip_right(utf8));
     if (name.empty()) return static_cast<std::int32_t>(classes_);
     if (const auto known = exact_.find(name); known != exact_.end()) return known->second;
@@ -51,10 +51,10 @@ std::int32_t ClassNames::find(std::string_view utf8, std::string_view what) cons
     const auto [end, problem] = std::from_chars(name.data(), name.data() + name.size(), number);
     if (end == name.data() + name.size() && name.data() != end) {
         if (problem == std::errc{} && number >= 0 && number <= classes_) return static_cast<std::int32_t>(number);
-        throw Error(ErrorCode::usage, "class " + std::string(name) + " is out of range [0, " + std::to_string(classes_) + "]",
-                    std::string(what));
+        throw Error(ErrorCode::invalid_argument,
+                    "class " + std::string(name) + " is out of range [0, " + std::to_string(classes_) + "]", field);
     }
-    throw Error(ErrorCode::usage, "no class " + in_quotes(name) + suggestion(lower), std::string(what));
+    throw Error(ErrorCode::invalid_argument, "no class " + in_quotes(name) + suggestion(lower), field);
 }
 
 // Names that hold what was asked for, the shortest first ("retriever"), then those that are spelt like it.

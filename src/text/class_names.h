@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "t2i/error.h"
+
 namespace t2i {
 
 // An entry of id2label: "tench, Tinca tinca" names one class twice.
@@ -24,8 +26,8 @@ class ClassNames {
 
     // A class's number: a name as it is written, or else in any case ("Cardigan" is a dog, "cardigan" a garment), a whole entry
     // of id2label, or a number in [0, classes]; `classes`, or a prompt of nothing, is the unconditional one. utf8 must be valid.
-    // Throws Error{usage} starting with `what`, with the nearest names.
-    [[nodiscard]] std::int32_t find(std::string_view utf8, std::string_view what) const;
+    // Throws Error{invalid_argument} about `field`, with the nearest names.
+    [[nodiscard]] std::int32_t find(std::string_view utf8, const Field& field) const;
 
   private:
     [[nodiscard]] std::string suggestion(const std::string& lower) const;

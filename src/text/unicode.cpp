@@ -3,6 +3,7 @@
 #include <utf8proc.h>
 
 #include <array>
+#include <optional>
 
 #include "core/check.h"
 #include "t2i/error.h"
@@ -82,14 +83,24 @@ class SigmaContext {
     bool after_cased_ = false;
 };
 
+// "is not UTF-8 (byte 17)".
+std::optional<std::string> utf8_problem(std::string_view text) {
+    for (std::size_t at = 0; at < text.size();) {
+        const Character c = first_character(text.substr(at));
+        if (c.bytes == 0) return "is not UTF-8 (byte " + std::to_string(at) + ")";
+        at += c.bytes;
+    }
+    return std::nullopt;
+}
+
 }  // namespace
 
 void check_utf8(std::string_view text, std::string_view what) {
-    for (std::size_t at = 0; at < text.size();) {
-        const Character c = first_character(text.substr(at));
-        if (c.bytes == 0) throw Error(ErrorCode::input, std::string(what) + " is not UTF-8 (byte " + std::to_string(at) + ")");
-        at += c.bytes;
-    }
+    if (const auto problem = utf8_problem(text)) throw Error(ErrorCode::input, std::string(what) + " " + *problem);
+}
+
+void check_utf8(std::string_view text, const Field& field) {
+    if (const auto problem = utf8_problem(text)) throw Error(ErrorCode::input, *problem, field);
 }
 
 std::string_view strip_left(std::string_view utf8) {

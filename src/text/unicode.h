@@ -4,10 +4,14 @@
 #include <string>
 #include <string_view>
 
+#include "t2i/error.h"
+
 namespace t2i {
 
 // Throws Error{input}: "<what> is not UTF-8 (byte 17)".
 void check_utf8(std::string_view text, std::string_view what);
+// Throws Error{input} about the field: "is not UTF-8 (byte 17)".
+void check_utf8(std::string_view text, const Field& field);
 
 // What Python's str.lstrip, str.rstrip and str.strip take away: every character that str.isspace knows.
 [[nodiscard]] std::string_view strip_left(std::string_view utf8);

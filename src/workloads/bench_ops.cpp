@@ -59,7 +59,7 @@ Op op_by_name(const std::string& name) {
         if (name_of(op) == name) return op;
         names += (names.empty() ? "" : ", ") + std::string(name_of(op));
     }
-    throw Error(ErrorCode::usage, "no such operation \"" + name + "\" (all, " + names + ")", "--op");
+    throw Error(ErrorCode::invalid_argument, "no such operation \"" + name + "\" (all, " + names + ")", Field{"op"});
 }
 
 std::vector<OpTiming> bench_op(Backend& backend, Op op, DType dtype, int runs) {

@@ -15,7 +15,7 @@ struct OpTiming {
     double bytes;                  // that one call must move, see PreparedOp::traffic_bytes
 };
 
-// Throws Error{usage} listing the names when there is no such op.
+// Throws Error{invalid_argument} listing the names when there is no such op.
 [[nodiscard]] Op op_by_name(const std::string& name);
 
 // The op at every shape of op_cases that is meant for timing: 3 warm-ups, `runs` measurements each. Empty when the backend

@@ -92,12 +92,12 @@ TEST_CASE("batch: bad lines of every kind are listed with their number and reaso
     add("{\"prompt\": \"\xFF\xFE cat\"}", "line is not UTF-8 (byte ");
     add(R"({"prompt": "a cat")", "not valid JSON");
     add(R"({"promt": "a cat"})", "unknown name \"promt\"; did you mean prompt?");
-    add(R"({"prompt": "a cat", "steps": 0})", "--steps: 0 is out of range [1, 1000]");
-    add(R"({"prompt": "a cat", "sampler_name": "eulr"})", "eulr");
+    add(R"({"prompt": "a cat", "steps": 0})", "steps: 0 is out of range [1, 1000]");
+    add(R"({"prompt": "a cat", "sampler_name": "eulr"})", "sampler_name: no sampling method \"eulr\"");
     add(R"({"prompt": "another cat", "id": "one"})", "id is used by an earlier line: \"one\"");
     add(R"({"prompt": ")" + std::string(1 << 20, 'a') + "\"}", "prompt has 1048576 bytes; at most 65536 are taken");
     add(R"({"prompt": ")" + std::string(5 << 20, 'a') + "\"}", "line is over 4 MiB");
-    add(R"({"prompt": "a cat", "width": 65})", "--width: 65 is not divisible by");
+    add(R"({"prompt": "a cat", "width": 65})", "width: 65 is not divisible by");
     add(R"({"prompt": "a cat", "seed": 1.5})", "seed is not a whole number");
     add(R"({"prompt": "a cat", "seed": "7"})", "seed must be a number");
     add(R"({"prompt": 7})", "prompt must be a text");

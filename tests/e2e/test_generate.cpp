@@ -133,7 +133,7 @@ TEST_CASE("a prompt longer than the model takes is cut with a warning that shows
     for (int i = 0; i < 200; ++i) prompt += "apple ";
     const Outcome run = run_t2i(arguments({"-p", prompt + "zebra", "-o", (folder.path() / "a.png").string()}));
     CHECK(run.code == 0);
-    CHECK(run.err.find("warning: --prompt is longer than the model's 120 tokens; cut: ") != std::string::npos);
+    CHECK(run.err.find("warning: prompt is longer than the model's 120 tokens; cut: ") != std::string::npos);
     CHECK(run.err.find("zebra") != std::string::npos);
 }
 

@@ -24,7 +24,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         try {
             plan = row.make()->plan(config, std::min(config.train_steps, 7));
         } catch (const t2i::Error& error) {
-            T2I_CHECK(error.code() == t2i::ErrorCode::usage, "a plan fails for what the user asked");
+            T2I_CHECK(error.code() == t2i::ErrorCode::invalid_argument, "a plan fails for what the user asked");
             return;
         }
         for (const t2i::SamplerStep& s : plan.steps) {

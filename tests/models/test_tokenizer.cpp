@@ -148,8 +148,8 @@ TEST_CASE("Prompts are lower-cased and stripped as Python does it") {
 }
 
 TEST_CASE("What is not UTF-8 is refused with its place") {
-    CHECK_NOTHROW(check_utf8("plain, 中文, 🙂", "--prompt"));
-    CHECK(message_of([] { check_utf8("ab\xFF", "--prompt"); }) == "--prompt is not UTF-8 (byte 2)");
+    CHECK_NOTHROW(check_utf8("plain, 中文, 🙂", "prompt"));
+    CHECK(message_of([] { check_utf8("ab\xFF", Field{"prompt"}); }) == "prompt: is not UTF-8 (byte 2)");
     for (const char* bad : {"\xC0\x80", "\xED\xA0\x80", "\xE4\xB8", "\xF4\x90\x80\x80", "\x80"})
         CHECK(message_of([&] { check_utf8(bad, "prompt"); }) == "prompt is not UTF-8 (byte 0)");
 }

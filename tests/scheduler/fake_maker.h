@@ -80,7 +80,7 @@ class FakeMaker final : public BatchMaker {
                 if (breaking.contains(seed)) throw Error(ErrorCode::resource, "the device is lost");
             if (!has_queue) check(seeds);
             if (callbacks.progress && !callbacks.progress(static_cast<int>(i) + 1))
-                throw Error(ErrorCode::interrupted, "interrupted");
+                throw Error(ErrorCode::cancelled, "interrupted");
         }
         pending_ = {seeds, callbacks.picture};
         if (!has_queue) flush();

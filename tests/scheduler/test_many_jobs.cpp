@@ -174,7 +174,7 @@ TEST_CASE("pipeline: callbacks run on the caller's thread, in order, and one tha
         pipeline.generate(request, {.image = {}, .progress = [](const Progress& p) { return p.step < 2; }, .warning = {}});
         FAIL("went on");
     } catch (const Error& error) {
-        CHECK(error.code() == ErrorCode::interrupted);
+        CHECK(error.code() == ErrorCode::cancelled);
     }
     request.count = 1;
     CHECK(pipeline.generate(request).size() == 1);

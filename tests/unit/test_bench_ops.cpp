@@ -44,7 +44,7 @@ TEST_CASE("bench: peaks and times are positive, and unknown names are listed") {
         for (const double ms : timing.times_ms) CHECK(ms > 0);
         CHECK(timing.bytes > 0);
     }
-    CHECK(contains(message_of(ErrorCode::usage, [] { static_cast<void>(op_by_name("convolve")); }), "conv2d"));
+    CHECK(contains(message_of(ErrorCode::invalid_argument, [] { static_cast<void>(op_by_name("convolve")); }), "conv2d"));
 }
 
 }  // namespace

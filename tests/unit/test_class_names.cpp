@@ -36,29 +36,29 @@ TEST_CASE("classes: names, synonyms, whole entries, numbers, nothing") {
                                                             {"   ", 1000}};
     for (const auto& [prompt, id] : expected) {
         INFO(prompt);
-        CHECK(names.find(prompt, "--prompt") == id);
+        CHECK(names.find(prompt, Field{"prompt"}) == id);
     }
 }
 
 TEST_CASE("classes: a name stands before a number") {
     const ClassNames digits(std::vector<ClassLabel>{{0, "1"}, {1, "7"}}, 10);
-    CHECK(digits.find("7", "--prompt") == 1);
-    CHECK(digits.find("2", "--prompt") == 2);
+    CHECK(digits.find("7", Field{"prompt"}) == 1);
+    CHECK(digits.find("2", Field{"prompt"}) == 2);
 }
 
 TEST_CASE("classes: what is unknown is said with the nearest names") {
     const ClassNames names(labels, 1000);
     const auto said = [&](const ClassNames& n, const char* prompt) {
-        return message_of(ErrorCode::usage, [&] { (void)n.find(prompt, "--prompt"); });
+        return message_of(ErrorCode::invalid_argument, [&] { (void)n.find(prompt, Field{"prompt"}); });
     };
-    CHECK(said(names, "golden retreiver") == "--prompt: no class \"golden retreiver\"; nearest: \"golden retriever\"");
-    CHECK(said(names, "Retriever") == "--prompt: no class \"Retriever\"; nearest: \"golden retriever\", \"labrador retriever\"");
-    CHECK(said(names, "spaceship") == "--prompt: no class \"spaceship\"; no name is like it, a number in [0, 1000] works too");
-    CHECK(said(names, "1001") == "--prompt: class 1001 is out of range [0, 1000]");
-    CHECK(said(names, "-1") == "--prompt: class -1 is out of range [0, 1000]");
-    CHECK(said(names, "99999999999999999999") == "--prompt: class 99999999999999999999 is out of range [0, 1000]");
+    CHECK(said(names, "golden retreiver") == "prompt: no class \"golden retreiver\"; nearest: \"golden retriever\"");
+    CHECK(said(names, "Retriever") == "prompt: no class \"Retriever\"; nearest: \"golden retriever\", \"labrador retriever\"");
+    CHECK(said(names, "spaceship") == "prompt: no class \"spaceship\"; no name is like it, a number in [0, 1000] works too");
+    CHECK(said(names, "1001") == "prompt: class 1001 is out of range [0, 1000]");
+    CHECK(said(names, "-1") == "prompt: class -1 is out of range [0, 1000]");
+    CHECK(said(names, "99999999999999999999") == "prompt: class 99999999999999999999 is out of range [0, 1000]");
     const ClassNames unnamed({}, 10);
-    CHECK(said(unnamed, "cat") == "--prompt: no class \"cat\"; this model's classes have no names, give a number in [0, 10]");
+    CHECK(said(unnamed, "cat") == "prompt: no class \"cat\"; this model's classes have no names, give a number in [0, 10]");
 }
 
 }  // namespace t2i::test

@@ -272,8 +272,8 @@ TEST_CASE("the CUDA module that was built loads, and one of another version is r
 }
 
 TEST_CASE("a GPU that is not there is one line that names it") {
-    CHECK(contains(message_of(ErrorCode::usage, [] { static_cast<void>(make_backend("cuda:x")); }), "cuda:x"));
-    CHECK(contains(message_of(ErrorCode::usage, [] { static_cast<void>(make_backend("cuda:-1")); }), "cuda:-1"));
+    CHECK(contains(message_of(ErrorCode::invalid_argument, [] { static_cast<void>(make_backend("cuda:x")); }), "cuda:x"));
+    CHECK(contains(message_of(ErrorCode::invalid_argument, [] { static_cast<void>(make_backend("cuda:-1")); }), "cuda:-1"));
     const std::string far = message_of(ErrorCode::resource, [] { static_cast<void>(make_backend("cuda:99")); });
     CHECK(contains(far, "--device"));
     CHECK_FALSE(contains(far, "\n"));

@@ -179,6 +179,21 @@ std::optional<std::string> process_wide_call(const std::string& path, const std:
     return std::nullopt;
 }
 
+// The library prints nothing and knows no flags: the line below app/ that does, if the text has one. Flags in a prompt file are a
+// file's format.
+std::optional<std::string> command_line_talk(const std::string& path, const std::string& text) {
+    if (!starts_with_any(path, {"src/", "include/"}) || starts_with_any(path, {"src/app/"})) return std::nullopt;
+    static const std::regex prints(
+        R"(\b(v?f?printf|v?dprintf|f?puts|putchar|fputc|fwrite|perror|psignal)\s*\(|\bstd(out|err)\b|\b(cout|cerr|clog)\b)");
+    static const std::regex flag(R"re("([^"]*[^-\w"])?--[a-z][a-z-]*)re");
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+        const std::string code = line.substr(0, line.find("//"));
+        if (std::regex_search(code, prints) || std::regex_search(code, flag)) return line;
+    }
+    return std::nullopt;
+}
+
 std::vector<std::string> problems_of(const Arrows& arrows, const std::string& path, const std::string& text) {
     std::vector<std::string> problems;
     for (const Include& include : includes_of(text)) {
@@ -192,6 +207,7 @@ std::vector<std::string> problems_of(const Arrows& arrows, const std::string& pa
         problems.push_back(path + ": only backend/registry.cpp asks for a backend: " + *line);
     }
     if (const auto line = process_wide_call(path, text)) problems.push_back(path + ": changes the whole process: " + *line);
+    if (const auto line = command_line_talk(path, text)) problems.push_back(path + ": prints, or knows a flag: " + *line);
     if (const auto line = kernel_problem(path, text)) problems.push_back(path + ": not for a kernel's source: " + *line);
     return problems;
 }
@@ -267,6 +283,15 @@ TEST_CASE("layers: the check notices made-up offences") {
     };
     const auto count = [&](const std::string& path, const std::string& text) { return problems_of(arrows, path, text).size(); };
     CHECK(count("src/core/x.cpp", "#include \"ops/backend.h\"\n") == 1);
+    CHECK(count("src/core/x.cpp", "std::fprintf(stderr, \"x\");\n") == 1);
+    CHECK(count("src/core/x.cpp", "std::printf(\"x\");\n") == 1);
+    CHECK(count("src/core/x.cpp", "perror(\"x\");\n") == 1);
+    CHECK(count("include/t2i/x.h", "std::cerr << 1;\n") == 1);
+    CHECK(count("src/core/x.cpp", "std::snprintf(a, n, \"%d\", i);  // not printf(stdout)\n") == 0);
+    CHECK(count("src/core/x.cpp", "fail(\"--steps\");\n") == 1);
+    CHECK(count("src/core/x.cpp", "fail(\"fewer pictures (--engine-batch)\");\n") == 1);
+    CHECK(count("src/core/x.cpp", "a = \"x\" + b[--i] + \"--\" + flag;\n") == 0);
+    CHECK(count("src/app/x.cpp", "std::printf(\"--steps\");\n") == 0);
     CHECK(count("src/models/x.cpp", "#include \"sampling/sampler.h\"\n") == 1);
     CHECK(count("src/pipeline/x.cpp", "  #  include \"backend/cpu/cpu_backend.h\"\n") == 1);
     CHECK(count("src/pipeline/x.cpp", "#include \"backend/registry.h\"\n") == 0);

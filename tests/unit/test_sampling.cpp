@@ -139,10 +139,10 @@ TEST_CASE("samplers: one chosen by name keeps the model's schedule") {
         override_sampler(config, row.name);
         CHECK(sampler_for(config).name == row.name);
     }
-    CHECK(contains(message_of(ErrorCode::usage, [&] { override_sampler(config, "flow_euler"); }), "flow-matching"));
+    CHECK(contains(message_of(ErrorCode::invalid_argument, [&] { override_sampler(config, "flow_euler"); }), "flow-matching"));
 
     ScheduleConfig flow = parse_schedule_config(config_of("FlowMatchEulerDiscreteScheduler", R"("shift":3.0)"), "x");
-    CHECK(contains(message_of(ErrorCode::usage, [&] { override_sampler(flow, "ddim"); }), "dpm++2m"));
+    CHECK(contains(message_of(ErrorCode::invalid_argument, [&] { override_sampler(flow, "ddim"); }), "dpm++2m"));
     override_sampler(flow, "dpm++2m");
     CHECK(sampler_for(flow).make()->plan(flow, 4).steps.size() == 4);
     override_sampler(flow, "euler");
@@ -201,19 +201,22 @@ TEST_CASE("schedule config: what is not supported is rejected by name") {
 
 TEST_CASE("samplers: the registry suggests, and each sampler refuses what it cannot do") {
     CHECK(sampler_by_name("ddim").class_name == "DDIMScheduler");
-    const std::string unknown = message_of(ErrorCode::usage, [] { (void)sampler_by_name("dpm++2"); });
+    const std::string unknown = message_of(ErrorCode::invalid_argument, [] { (void)sampler_by_name("dpm++2"); });
     CHECK(contains(unknown, "did you mean \"dpm++2m\"?"));
     ScheduleConfig config;
-    CHECK(contains(message_of(ErrorCode::usage, [&] { override_scheduler(config, "exponential"); }), "discrete, karras, flow"));
+    CHECK(contains(message_of(ErrorCode::invalid_argument, [&] { override_scheduler(config, "exponential"); }),
+                   "discrete, karras, flow"));
     override_scheduler(config, "karras");
     CHECK(config.karras_sigmas);
-    CHECK(contains(message_of(ErrorCode::usage, [&] { (void)sampler_by_name("ddim").make()->plan(config, 10); }), "karras"));
+    CHECK(contains(message_of(ErrorCode::invalid_argument, [&] { (void)sampler_by_name("ddim").make()->plan(config, 10); }),
+                   "karras"));
     (void)sampler_by_name("dpm++2m").make()->plan(config, 10);
     override_scheduler(config, "discrete");
     CHECK_FALSE(config.karras_sigmas);
-    CHECK(contains(message_of(ErrorCode::usage, [&] { (void)sampler_by_name("flow_euler").make()->plan(config, 10); }), "flow"));
+    CHECK(contains(message_of(ErrorCode::invalid_argument, [&] { (void)sampler_by_name("flow_euler").make()->plan(config, 10); }),
+                   "flow"));
     config.prediction = Prediction::flow;
-    CHECK(contains(message_of(ErrorCode::usage, [&] { (void)sampler_by_name("euler").make()->plan(config, 10); }),
+    CHECK(contains(message_of(ErrorCode::invalid_argument, [&] { (void)sampler_by_name("euler").make()->plan(config, 10); }),
                    "predict a flow"));
 }
 
@@ -243,7 +246,8 @@ TEST_CASE("samplers: any legal number of steps gives a finite plan of that lengt
                 CHECK(is_finite);
             }
             for (const int steps : {-1, 0, 1001}) {
-                CHECK(contains(message_of(ErrorCode::usage, [&] { (void)sampler->plan(config, steps); }), "between 1 and 1000"));
+                CHECK(contains(message_of(ErrorCode::invalid_argument, [&] { (void)sampler->plan(config, steps); }),
+                               "between 1 and 1000"));
             }
         }
     }

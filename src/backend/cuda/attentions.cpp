@@ -1,8 +1,7 @@
 #include "backend/cuda/attentions.h"
 
-#include <cstdio>
-
 #include "backend/cuda/driver.h"
+#include "core/log.h"
 
 namespace t2i::cuda {
 
@@ -32,7 +31,7 @@ Attentions::Attentions(std::shared_ptr<DeviceMemory> memory)
       dnn_(cudnn()),
       session_(dnn_, memory_->stream()),
       cache_(AlgorithmCache::path_for("cudnn-attention", memory_->name(), driver_version(), dnn_.about.version),
-             [](const std::string& line) { std::fprintf(stderr, "t2i: warning: %s\n", line.c_str()); }) {}
+             [log = memory_->log()](const std::string& line) { log_warning(log, line); }) {}
 
 void Attentions::run(const Choice& choice, const AttentionArgs& a) {
     choice.plan.execute(session_.handle(),

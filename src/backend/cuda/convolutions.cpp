@@ -46,7 +46,7 @@ const Convolutions::Choice& Convolutions::choice_for(const ConvolutionShape& sha
             throw Error(ErrorCode::resource,
                         "cuDNN " + dnn_.about.version + " has no exact plan for a convolution of " + shape.text() + ": fused, " +
                             why_not_fused + "; alone, " + why_not +
-                            (shape.dtype == DType::bf16 ? " (it compiles some with libnvrtc; --fast-math needs fewer)" : ""));
+                            (shape.dtype == DType::bf16 ? " (it compiles some with libnvrtc; fast_math needs fewer)" : ""));
     }
     return choices_.emplace(shape, std::move(choice)).first->second;
 }

@@ -43,7 +43,7 @@ const CublasLt& cublaslt() {
 }
 
 CublasLtSession::CublasLtSession(const CublasLt& lt) : lt_(lt) {
-    if (!lt.about.problem.empty()) throw Error(ErrorCode::resource, "cuBLASLt is missing: " + lt.about.problem, "--device");
+    if (!lt.about.problem.empty()) throw Error(ErrorCode::resource, "cuBLASLt is missing: " + lt.about.problem, Field{"device"});
     check(lt.create(&handle_), "start cuBLASLt");
 }
 

@@ -3,7 +3,6 @@
 #include <nvtx3/nvToolsExt.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 #include <vector>
 
@@ -65,7 +64,7 @@ class Graph final : public Recording {
     void destroy() noexcept {
         // One that still runs is freed when it is done (CUDA Runtime API, cudaGraphExecDestroy).
         if (const cudaError_t status = cudaGraphExecDestroy(executable_); status != cudaSuccess)
-            std::fprintf(stderr, "t2i: warning: CUDA: %s (free recorded work)\n", cudaGetErrorString(status));
+            memory_->warn(status, "free recorded work");
     }
     std::shared_ptr<DeviceMemory> memory_;
     RecordingState::Share share_;
@@ -106,7 +105,7 @@ class Capture {
 }  // namespace
 
 CudaBackend::CudaBackend(const CudaOptions& options)
-    : memory_(std::make_shared<DeviceMemory>(options.device)),
+    : memory_(std::make_shared<DeviceMemory>(options.device, options.log)),
       transfers_(memory_),
       queue_clock_(memory_),
       matmuls_(memory_, options.fast_math),
@@ -136,7 +135,7 @@ Buffer CudaBackend::allocate(std::size_t bytes) {
 
 Buffer CudaBackend::allocate_staging(std::size_t bytes) {
     memory_->recording().refuse_allocation(bytes);
-    auto block = std::make_shared<PinnedBlock>(bytes);
+    auto block = std::make_shared<PinnedBlock>(memory_, bytes);
     void* data = block->data();
     return {data, bytes, Device::host, [block = std::move(block)](void*) mutable { block.reset(); }};
 }
@@ -274,11 +273,10 @@ bool CudaBackend::multiply(const MatmulArgs& a, const Fusion& fusion) {
 void CudaBackend::multiply(const MatmulArgs& a) {
     if (a.x.shape.rows() == 0 || multiply(a, best_fusion(a))) return;
     if (!multiply(a, {.stored = DType::f32, .adds_bias = false, .activates = false}))
-        throw Error(
-            ErrorCode::resource,
-            "cuBLASLt " + cublaslt().about.version + " has no algorithm for a product " + a.weight->shape.text() + " in " +
-                std::string(name_of(a.weight->compute)) + " on " + memory_->name() +
-                (fast_math_ ? "" : " that gives a row the same result beside any others (--fast-math does without that)"));
+        throw Error(ErrorCode::resource,
+                    "cuBLASLt " + cublaslt().about.version + " has no algorithm for a product " + a.weight->shape.text() +
+                        " in " + std::string(name_of(a.weight->compute)) + " on " + memory_->name() +
+                        (fast_math_ ? "" : " that gives a row the same result beside any others (fast_math does without that)"));
 }
 
 // cuDNN has more engines ready for a convolution with a bias than for one without.
@@ -295,7 +293,7 @@ const void* CudaBackend::zero_bias(const PackedWeight& weight, DType dtype) {
 }
 
 bool CudaBackend::convolve(const ConvolutionArgs& a, const void* residual) {
-    if (!convolutions_) throw Error(ErrorCode::resource, "convolutions need cuDNN: " + cudnn().about.problem, "--device");
+    if (!convolutions_) throw Error(ErrorCode::resource, "convolutions need cuDNN: " + cudnn().about.problem, Field{"device"});
     const CudaWeight& weight = cuda_weight(a.weight);
     Convolution c{.x = a.x,
                   .filter = weight.data.data(),

@@ -43,7 +43,7 @@ const Cudnn& cudnn() {
 }
 
 CudnnSession::CudnnSession(const Cudnn& dnn, cudaStream_t stream) : dnn_(dnn) {
-    if (!dnn.about.problem.empty()) throw Error(ErrorCode::resource, "cuDNN is missing: " + dnn.about.problem, "--device");
+    if (!dnn.about.problem.empty()) throw Error(ErrorCode::resource, "cuDNN is missing: " + dnn.about.problem, Field{"device"});
     check(dnn.create(&handle_), "start cuDNN");
     if (const cudnnStatus_t status = dnn.set_stream(handle_, stream); status != CUDNN_STATUS_SUCCESS) {
         dnn.destroy(handle_);

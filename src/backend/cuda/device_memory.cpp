@@ -1,10 +1,10 @@
 #include "backend/cuda/device_memory.h"
 
 #include <cstdint>
-#include <cstdio>
 
 #include "backend/cuda/driver.h"
 #include "backend/cuda/status.h"
+#include "core/log.h"
 #include "core/out_of_memory.h"
 #include "t2i/error.h"
 
@@ -18,32 +18,27 @@ std::string in_mib(std::size_t bytes) {
     return std::to_string((bytes + mib - 1) / mib) + " MiB";
 }
 
-// Destructors only log.
-void log_failure(cudaError_t status, const char* doing) noexcept {
-    if (status != cudaSuccess) std::fprintf(stderr, "t2i: warning: CUDA: %s (%s)\n", cudaGetErrorString(status), doing);
-}
-
 const CudaDevice& device_of(int index) {
     const CudaReport& r = report();
     // A missing library is the business of whoever needs it; here only GPUs count.
-    if (r.devices.empty()) throw Error(ErrorCode::resource, r.problem, "--device");
+    if (r.devices.empty()) throw Error(ErrorCode::resource, r.problem, Field{"device"});
     if (index >= static_cast<int>(r.devices.size()))
         throw Error(ErrorCode::resource,
                     "no GPU " + std::to_string(index) + " here; there " +
                         (r.devices.size() == 1 ? "is 1" : "are " + std::to_string(r.devices.size())) + ", counted from 0",
-                    "--device");
+                    Field{"device"});
     const CudaDevice& device = r.devices[static_cast<std::size_t>(index)];
     if (device.code.empty())
         throw Error(ErrorCode::resource,
                     device.name + " needs code for sm_" + std::to_string(10 * device.major + device.minor) +
                         ", this program holds " + r.architectures,
-                    "--device");
+                    Field{"device"});
     return device;
 }
 
 }  // namespace
 
-DeviceMemory::DeviceMemory(int device) : device_(device) {
+DeviceMemory::DeviceMemory(int device, Log log) : device_(device), log_(std::move(log)) {
     name_ = device_of(device).name;
     make_current();
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "create a stream");
@@ -59,10 +54,10 @@ DeviceMemory::DeviceMemory(int device) : device_(device) {
 }
 
 DeviceMemory::~DeviceMemory() {
-    log_failure(cudaSetDevice(device_), "choose the GPU");
-    if (stream_) log_failure(cudaStreamSynchronize(stream_), "finish the GPU's work");
-    if (pool_) log_failure(cudaMemPoolDestroy(pool_), "free a memory pool");
-    if (stream_) log_failure(cudaStreamDestroy(stream_), "free a stream");
+    warn(cudaSetDevice(device_), "choose the GPU");
+    if (stream_) warn(cudaStreamSynchronize(stream_), "finish the GPU's work");
+    if (pool_) warn(cudaMemPoolDestroy(pool_), "free a memory pool");
+    if (stream_) warn(cudaStreamDestroy(stream_), "free a stream");
 }
 
 void DeviceMemory::make_current() const {
@@ -73,6 +68,10 @@ cudaError_t DeviceMemory::try_take(std::size_t bytes, void** memory) const {
     const cudaError_t status = pool_ ? cudaMallocFromPoolAsync(memory, bytes, pool_, stream_) : cudaMalloc(memory, bytes);
     if (status == cudaErrorMemoryAllocation) static_cast<void>(cudaGetLastError());  // it is no lasting error; we report it
     return status;
+}
+
+void DeviceMemory::warn(cudaError_t status, const char* doing) const noexcept {
+    if (status != cudaSuccess) log_warning(log_, std::string("CUDA: ") + cudaGetErrorString(status) + " (" + doing + ")");
 }
 
 void* DeviceMemory::take(std::size_t bytes) {
@@ -90,7 +89,7 @@ void* DeviceMemory::take(std::size_t bytes) {
     if (status == cudaErrorMemoryAllocation) {
         const auto [free, total] = free_and_total();
         throw OutOfMemory("out of memory on " + name_ + ": " + in_mib(bytes) + " needed, " + in_mib(free) + " of " +
-                          in_mib(total) + " free; fewer pictures at a time (--engine-batch) or --dtype bf16 need less");
+                          in_mib(total) + " free; a smaller engine_batch, or dtype bf16, needs less");
     }
     check(status, "take memory");
     return memory;
@@ -98,8 +97,8 @@ void* DeviceMemory::take(std::size_t bytes) {
 
 void DeviceMemory::give_back(void* memory) noexcept {
     recording_.note_release();
-    log_failure(cudaSetDevice(device_), "choose the GPU");
-    log_failure(pool_ ? cudaFreeAsync(memory, stream_) : cudaFree(memory), "give memory back");
+    warn(cudaSetDevice(device_), "choose the GPU");
+    warn(pool_ ? cudaFreeAsync(memory, stream_) : cudaFree(memory), "give memory back");
 }
 
 Backend::Memory DeviceMemory::free_and_total() const {
@@ -123,7 +122,8 @@ Event::Event(bool times) {
 }
 
 Event::~Event() {
-    if (event_) log_failure(cudaEventDestroy(event_), "free an event");
+    // Fails only where the GPU is lost, and then the stream, which outlives it, says so.
+    if (event_) static_cast<void>(cudaEventDestroy(event_));
 }
 
 void Event::record(cudaStream_t stream) const {

@@ -12,19 +12,25 @@
 #include "backend/gpu/recording_state.h"
 #include "core/tensor.h"
 #include "ops/backend.h"
+#include "t2i/log.h"
 
 namespace t2i::cuda {
 
 class DeviceMemory {
   public:
     // Throws Error{resource}: no driver, no such GPU, no code of ours for it.
-    explicit DeviceMemory(int device);
+    // log: for what fails where nothing may be thrown.
+    DeviceMemory(int device, Log log);
     ~DeviceMemory();
     DeviceMemory(const DeviceMemory&) = delete;
     DeviceMemory& operator=(const DeviceMemory&) = delete;
 
     // CUDA keeps a current device for each host thread, and the backend may be called from another than made it.
     void make_current() const;
+
+    // A failure where nothing may be thrown, as in destructors; nothing for a success.
+    void warn(cudaError_t status, const char* doing) const noexcept;
+    [[nodiscard]] const Log& log() const { return log_; }
 
     [[nodiscard]] int device() const { return device_; }
     [[nodiscard]] const std::string& name() const { return name_; }
@@ -48,6 +54,7 @@ class DeviceMemory {
 
     int device_ = 0;
     std::string name_;
+    Log log_;
     cudaStream_t stream_ = nullptr;
     RecordingState recording_;
     cudaMemPool_t pool_ = nullptr;  // null: the driver has no pools, memory is taken and given back directly

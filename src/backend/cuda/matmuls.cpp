@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <cstring>
 
 #include "backend/cuda/driver.h"
 #include "backend/cuda/matmul_search.h"
 #include "backend/cuda/status.h"
+#include "core/log.h"
 #include "t2i/error.h"
 
 namespace t2i::cuda {
@@ -99,7 +99,7 @@ Matmuls::Matmuls(std::shared_ptr<DeviceMemory> memory, bool fast_math)
       session_(lt_),
       fast_math_(fast_math),
       cache_(AlgorithmCache::path_for("cublaslt", memory_->name(), driver_version(), lt_.about.version),
-             [](const std::string& line) { std::fprintf(stderr, "t2i: warning: %s\n", line.c_str()); }) {
+             [log = memory_->log()](const std::string& line) { log_warning(log, line); }) {
     workspace_ = DeviceBlock(memory_, workspace_bytes);
 }
 

@@ -1,7 +1,6 @@
 #include "backend/cuda/transfers.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 
 #include "backend/cuda/status.h"
@@ -23,7 +22,7 @@ bool is_pinned(const void* memory) {
 
 }  // namespace
 
-PinnedBlock::PinnedBlock(std::size_t bytes) {
+PinnedBlock::PinnedBlock(std::shared_ptr<const DeviceMemory> memory, std::size_t bytes) : memory_(std::move(memory)) {
     const cudaError_t status = cudaHostAlloc(&data_, bytes == 0 ? 1 : bytes, cudaHostAllocPortable);
     if (status == cudaErrorMemoryAllocation) {
         static_cast<void>(cudaGetLastError());
@@ -34,14 +33,11 @@ PinnedBlock::PinnedBlock(std::size_t bytes) {
 }
 
 PinnedBlock::~PinnedBlock() {
-    if (!data_) return;
-    const cudaError_t status = cudaFreeHost(data_);
-    if (status != cudaSuccess)
-        std::fprintf(stderr, "t2i: warning: CUDA: %s (give pinned host memory back)\n", cudaGetErrorString(status));
+    if (data_) memory_->warn(cudaFreeHost(data_), "give pinned host memory back");
 }
 
 Transfers::Transfers(std::shared_ptr<DeviceMemory> memory) : memory_(std::move(memory)) {
-    for (Upload& upload : uploads_) upload.memory = PinnedBlock(upload_bytes);
+    for (Upload& upload : uploads_) upload.memory = PinnedBlock(memory_, upload_bytes);
     check(cudaStreamCreateWithFlags(&to_host_stream_, cudaStreamNonBlocking), "create a stream");
 }
 
@@ -50,7 +46,7 @@ Transfers::~Transfers() {
     cudaError_t status = cudaStreamSynchronize(to_host_stream_);
     if (status == cudaSuccess) status = cudaDeviceSynchronize();
     if (status == cudaSuccess) status = cudaStreamDestroy(to_host_stream_);
-    if (status != cudaSuccess) std::fprintf(stderr, "t2i: warning: CUDA: %s (free a stream)\n", cudaGetErrorString(status));
+    memory_->warn(status, "free a stream");
 }
 
 void Transfers::to_gpu(const void* from, void* to, std::size_t bytes) {

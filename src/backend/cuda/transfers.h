@@ -16,10 +16,11 @@ namespace t2i::cuda {
 class PinnedBlock {
   public:
     PinnedBlock() = default;
-    explicit PinnedBlock(std::size_t bytes);  // throws Error{resource}
+    PinnedBlock(std::shared_ptr<const DeviceMemory> memory, std::size_t bytes);  // throws Error{resource}
     ~PinnedBlock();
-    PinnedBlock(PinnedBlock&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
+    PinnedBlock(PinnedBlock&& other) noexcept : memory_(std::move(other.memory_)), data_(std::exchange(other.data_, nullptr)) {}
     PinnedBlock& operator=(PinnedBlock&& other) noexcept {
+        std::swap(memory_, other.memory_);
         std::swap(data_, other.data_);
         return *this;
     }
@@ -28,6 +29,7 @@ class PinnedBlock {
     [[nodiscard]] void* data() const { return data_; }
 
   private:
+    std::shared_ptr<const DeviceMemory> memory_;  // of the GPU: it knows where to warn
     void* data_ = nullptr;
 };
 

@@ -106,8 +106,9 @@ class EmulatedGraph final : public Recording {
 emulation::Settings settings_of(std::string_view name) {
     constexpr std::string_view plain = "emulated";
     const auto refuse = [&] {
-        return Error(ErrorCode::usage,
-                     "no backend '" + std::string(name) + "'; there are emulated, emulated:reverse and emulated:N", "--device");
+        return Error(ErrorCode::invalid_argument,
+                     "no backend '" + std::string(name) + "'; there are emulated, emulated:reverse and emulated:N",
+                     Field{"device"});
     };
     if (name == plain) return {};
     if (name.substr(0, plain.size() + 1) != "emulated:") throw refuse();

@@ -12,7 +12,7 @@
 namespace t2i {
 
 // "emulated": threads and blocks in order; "emulated:reverse"; "emulated:N": shuffled, seeded by N. A kernel that lacks a barrier
-// gives different results in different orders.  Throws Error{usage} for another name
+// gives different results in different orders.  Throws Error{invalid_argument} for another name
 //
 // Memory is of Device::cuda, so that what takes it for the host's fails; it starts as NaN, and writes past its ends are found
 // after each kernel (Error{resource} never hides them: they are emulation::Fault).

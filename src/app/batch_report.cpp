@@ -1,0 +1,120 @@
+#include "app/batch_report.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "core/files.h"
+#include "t2i/error.h"
+
+namespace t2i::app {
+
+namespace {
+
+constexpr std::chrono::milliseconds redraw_every{200};
+constexpr std::chrono::seconds log_every{10}, metrics_every{5};
+
+// One event as a line of JSON; text that is no UTF-8 is shown with replacement characters.
+void print_event(const nlohmann::ordered_json& event) {
+    std::fprintf(stderr, "%s\n", event.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+}
+
+std::string summary_text(const batch::Status& s) {
+    std::array<char, 64> rate{};
+    std::snprintf(rate.data(), rate.size(), "%.2f", s.rate());
+    std::string text =
+        std::to_string(s.made) + " pictures made in " + batch::duration_text(s.seconds) + " (" + rate.data() + "/s)";
+    if (s.skipped > 0) text += ", " + std::to_string(s.skipped) + " were done already";
+    if (s.changed > 0) text += ", " + std::to_string(s.changed) + " made again because their request changed";
+    if (s.damaged > 0) text += ", " + std::to_string(s.damaged) + " made again because their file was gone or damaged";
+    if (s.cut > 0) text += ", " + std::to_string(s.cut) + " prompts were longer than the model takes and cut";
+    if (s.unknown > 0)
+        text += ", " + std::to_string(s.unknown) + " prompts had no word that the model has learnt (t2i inspect lists them)";
+    if (s.failed > 0) text += ", " + std::to_string(s.failed) + " failed (see failed.jsonl)";
+    return text;
+}
+
+}  // namespace
+
+BatchReport::BatchReport(Options options) : options_(std::move(options)), terminal_(::isatty(STDERR_FILENO) == 1) {}
+
+void BatchReport::clear() {
+    if (drawn_) std::fputs("\r\x1b[K", stderr);
+    drawn_ = false;
+}
+
+void BatchReport::started(const std::string& line) {
+    if (options_.quiet) return;
+    if (options_.json) print_event({{"event", "start"}, {"time", batch::utc_now()}, {"message", line}});
+    else std::fprintf(stderr, "%s\n", line.c_str());
+}
+
+void BatchReport::warning(const std::string& line) {
+    if (options_.quiet) return;
+    clear();
+    if (options_.json) print_event({{"event", "warning"}, {"time", batch::utc_now()}, {"message", line}});
+    else std::fprintf(stderr, "t2i: warning: %s\n", line.c_str());
+}
+
+void BatchReport::failed(std::int64_t line, const std::string& id, const std::string& reason) {
+    clear();
+    if (options_.json) {
+        print_event({{"event", "failed"}, {"time", batch::utc_now()}, {"line", line}, {"id", id}, {"reason", reason}});
+    } else {
+        std::fprintf(stderr, "t2i: line %lld: %s\n", static_cast<long long>(line), reason.c_str());
+    }
+}
+
+void BatchReport::finished(const std::string& path) {
+    if (!options_.list_files) return;
+    clear();
+    std::printf("%s\n", path.c_str());
+    std::fflush(stdout);
+}
+
+void BatchReport::tick(const batch::Status& status) {
+    const auto now = Clock::now();
+    if (!options_.metrics_file.empty() && now - last_metrics_ >= metrics_every) {
+        last_metrics_ = now;
+        write_metrics(status, false);
+    }
+    const bool draws = terminal_ && !options_.json;
+    if (options_.quiet ||
+        now - last_line_ < (draws ? std::chrono::milliseconds(redraw_every) : std::chrono::milliseconds(log_every)))
+        return;
+    last_line_ = now;
+    if (options_.json) {
+        std::fprintf(stderr, "%s\n", batch::status_json(status, "progress").c_str());
+    } else if (draws) {
+        std::fprintf(stderr, "\r\x1b[K%s", batch::status_text(status).c_str());
+        drawn_ = true;
+    } else {
+        std::fprintf(stderr, "%s\n", batch::status_text(status).c_str());
+    }
+}
+
+void BatchReport::summary(const batch::Status& s, bool interrupted) {
+    clear();
+    if (!options_.metrics_file.empty()) write_metrics(s, true);
+    if (options_.quiet) return;
+    if (options_.json) {
+        std::fprintf(stderr, "%s\n", batch::status_json(s, interrupted ? "interrupted" : "end").c_str());
+        return;
+    }
+    std::fprintf(stderr, "%s\n", summary_text(s).c_str());
+}
+
+// A broken metrics file is no reason to stop a run of days; it is said once.
+void BatchReport::write_metrics(const batch::Status& status, bool finished) {
+    const std::string text = batch::status_metrics(status, finished);
+    try {
+        write_file_atomically(options_.metrics_file, text);
+    } catch (const Error& error) {
+        if (!metrics_broken_) warning(error.what());
+        metrics_broken_ = true;
+    }
+}
+
+}  // namespace t2i::app
