@@ -58,9 +58,7 @@ class TextPrompts final : public Prompts {
         return all;
     }
 
-    [[nodiscard]] std::size_t rows(std::size_t ids) const override {
-        return (ids + text_step - 1) / text_step * text_step;
-    }
+    [[nodiscard]] std::size_t rows(std::size_t ids) const override { return (ids + text_step - 1) / text_step * text_step; }
 
     void forget() override { cache_.clear(); }
 

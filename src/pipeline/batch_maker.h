@@ -38,9 +38,10 @@ class BatchMaker {
     virtual ~BatchMaker() = default;
 
     // Makes one picture a job, all in one batch, with the plan, guidance and size of `settings`; jobs should have the same
-    // number of conditioning rows, so that nothing of a picture depends on its neighbours. On a backend with a queue the pictures are handed out while the next batch runs, or by flush(); else
-    // before it returns. After an exception the batch before is handed out by flush(), unless the exception came from there.
-    // Throws Error: input (NaN, naming the step), resource (OutOfMemory; nothing of the batch was handed out), interrupted.
+    // number of conditioning rows, so that nothing of a picture depends on its neighbours. On a backend with a queue the pictures
+    // are handed out while the next batch runs, or by flush(); else before it returns. After an exception the batch before is
+    // handed out by flush(), unless the exception came from there. Throws Error: input (NaN, naming the step), resource
+    // (OutOfMemory; nothing of the batch was handed out), interrupted.
     virtual void make(const ResolvedRequest& settings, std::span<const PictureJob> jobs, const Callbacks& callbacks) = 0;
     // Hands out what is still in the queue. Throws as make() does.
     virtual void flush() = 0;

@@ -133,7 +133,7 @@ class ToyDecoder final : public Decoder {
         T2I_CHECK(grid.dtype == DType::i32 && grid.shape.rank() == 3, "codes " + grid.shape.text());
         const Tensor codes = Tensor::host(grid.shape, DType::i32), pixels = Tensor::host(rgb.shape);
         ctx.backend.copy(grid, codes);
-        ctx.backend.wait(ctx.backend.mark());
+        ctx.backend.wait(ctx.backend.fence());
         const auto from = codes.as<std::int32_t>();
         const auto colours = colours_.as<float>(), to = pixels.as<float>();
         const std::int64_t height = rgb.shape[1], width = rgb.shape[2], columns = grid.shape[2];
