@@ -35,7 +35,7 @@ struct PipelineOptions {
 struct GenerateRequest {
     std::string prompt;                // UTF-8; of a class-conditional model a class's name or number, empty: no class
     std::string negative_prompt;       // UTF-8
-    std::optional<int> steps;          // [1, 1000]
+    std::optional<int> steps;          // [1, 1000]; of a diffusion model, as sampler and scheduler
     std::optional<double> cfg_scale;   // guidance is off at 1 and below
     std::uint64_t seed = 42;           // picture i has seed + i
     std::optional<int> width, height;  // pixels
@@ -48,8 +48,7 @@ struct Image {
     int width = 0, height = 0;      // pixels
     std::vector<std::uint8_t> rgb;  // [height, width, 3]
     std::uint64_t seed = 0;
-    std::string parameters;      // the text of the PNG's `parameters` chunk
-    std::vector<float> latents;  // [channels, height / factor, width / factor], as the decoder received them
+    std::string parameters;  // the text of the PNG's `parameters` chunk
 };
 
 struct Progress {
@@ -58,13 +57,13 @@ struct Progress {
 };
 
 struct ModelInfo {
-    std::string name, hash;  // folder name; fingerprint of the weights, 10 hex digits
-    int steps = 20;          // defaults
+    std::string name;  // of the folder
+    int steps = 20;    // defaults; 0: the model has no denoising steps
     double cfg_scale = 4.5;
     int width = 256, height = 256;
     int max_prompt_tokens = 120;  // with the end-of-sequence token
     int classes = 0;              // of a class-conditional model, whose prompt is a class's name or number; 0: it reads text
-    std::string sampler;          // default sampling method
+    std::string sampler;          // default sampling method; empty: the model has none
     std::string device, dtype;    // "cpu", "f32"
     std::string runs_on;          // one line: what computes, threads, dtype
     std::string hardware{};       // instruction set, or GPU and its libraries: same dtype and build make the same bits on it
@@ -85,6 +84,8 @@ class Pipeline {
     ~Pipeline();
 
     [[nodiscard]] const ModelInfo& info() const;
+    // Fingerprint of the weights, 10 hex digits. It is read while the first picture is made; this waits for it.
+    [[nodiscard]] const std::string& model_hash() const;
 
     // Called after every step; returning false stops with Error{cancelled}.
     using OnProgress = std::function<bool(const Progress&)>;

@@ -71,12 +71,11 @@ BenchRow time_denoiser(Engine& engine, const GenerateRequest& request, int n, in
     if (settings.guided) job.negative = engine.tokenize(request.negative_prompt, "negative_prompt").ids;
     std::vector<PictureJob> jobs(static_cast<std::size_t>(batch_size), job);
     for (std::size_t i = 0; i < jobs.size(); ++i) jobs[i].seed = i;
-    BenchRow row{
-        "denoiser alone, " + std::to_string(settings.plan.steps.size()) + " steps, " + std::to_string(batch_size) + " in a batch",
-        {}};
+    BenchRow row{"denoiser alone, " + std::to_string(settings.steps) + " steps, " + std::to_string(batch_size) + " in a batch",
+                 {}};
     for (int made = 0; made < n; made += batch_size) {
         const StageTimes before = engine.times();
-        engine.make(settings, jobs, {[](std::size_t, Engine::Picture) {}, {}});
+        engine.make(settings, jobs, {.picture = [](std::size_t, Engine::Picture) {}, .progress = {}});
         engine.flush();
         row.times_ms.push_back((engine.times().denoise_ms - before.denoise_ms) / batch_size);
         row.flops = (engine.times().denoise_flops - before.denoise_flops) / batch_size;
@@ -86,9 +85,9 @@ BenchRow time_denoiser(Engine& engine, const GenerateRequest& request, int n, in
 
 // This program, started anew for each picture.
 double time_separate_run(const PipelineOptions& model, const GenerateRequest& request, const std::string& output) {
-    std::vector<std::string> arguments{
-        "t2i",       "--quiet",  "-p",         request.prompt, "-o",        output,    "-m",
-        model.model, "--device", model.device, "--dtype",      model.dtype, "--steps", std::to_string(*request.steps)};
+    std::vector<std::string> arguments{"t2i", "--quiet",   "-p",       request.prompt, "-o",      output,
+                                       "-m",  model.model, "--device", model.device,   "--dtype", model.dtype};
+    if (request.steps) arguments.insert(arguments.end(), {"--steps", std::to_string(*request.steps)});
     if (model.threads > 0) arguments.insert(arguments.end(), {"-t", std::to_string(model.threads)});
     if (!model.vae.empty()) arguments.insert(arguments.end(), {"--vae", model.vae});
     std::vector<char*> argv;
@@ -126,7 +125,7 @@ std::string default_prompt(const ModelInfo& info) {
 BenchReport bench_batch(const PipelineOptions& model, const GenerateRequest& request, int pictures) {
     Engine engine(model);
     GenerateRequest r = request;
-    if (!r.steps) r.steps = engine.info().steps;
+    if (!r.steps && engine.info().steps > 0) r.steps = engine.info().steps;
     if (r.prompt.empty()) r.prompt = default_prompt(engine.info());
     const batch::Interrupt interrupt;
     static_cast<void>(time_batch(engine, r, std::min(pictures, 4), model.engine_batch, interrupt));  // warms up

@@ -20,6 +20,6 @@ struct LoopBench {
 // DDIM with leading spacing and linear betas at 32x32 latents; picture i starts from the noise of seed i and is told to
 // draw what random_conditioning() says: scripts/bench/vs_torch.py does the same. Its time is that of a whole loop for all
 // pictures. ctx.tracer must be there: it counts the FLOP.
-[[nodiscard]] BenchRow bench_loop(const ExecContext& ctx, const Denoiser& denoiser, const LoopBench& bench);
+[[nodiscard]] BenchRow bench_loop(const ExecContext& ctx, std::unique_ptr<Denoiser> denoiser, const LoopBench& bench);
 
 }  // namespace t2i::app

@@ -111,25 +111,27 @@ BenchRow bench_step(const ExecContext& ctx, const Denoiser& denoiser, const Rand
     noise.normal(drawn.as<float>());
     const Tensor latents = upload(ctx.backend, drawn), out = allocate(ctx.backend, drawn.shape());
     const std::vector<float> timesteps{500.0F};
-    const auto request = denoiser.prepare(ctx, timesteps, latents.shape(), text.tokens());
-    denoiser.set_text(ctx, *request, text);
+    const auto run = denoiser.begin(
+        ctx,
+        {.timesteps = timesteps, .latents = latents.shape(), .text_rows = shape.classes > 0 ? 0 : std::int64_t{a.text_tokens}});
+    run->condition(ctx, text);
     ctx.backend.wait(ctx.backend.fence());
 
     const double flops = ctx.tracer->flops();
-    denoiser.forward(ctx, *request, 0, latents, out);  // the plan of the recording, which takes its memory
+    run->predict(ctx, 0, latents, out);  // the plan of the recording, which takes its memory
     // On a backend with a queue the step is launched as the pipeline does it: recorded once.
-    const auto recording = ctx.backend.record([&] { denoiser.forward(ctx, *request, 0, latents, out); });
+    const auto recording = ctx.backend.record([&] { run->predict(ctx, 0, latents, out); });
     BenchRow step{shape.name + ", one CFG step", {}, ctx.tracer->flops() - flops};
     if (shape.classes == 0) step.what += ", " + std::to_string(a.text_tokens) + " text tokens";
     if (a.request.count > 1) step.what += ", " + std::to_string(a.request.count) + " pictures";
-    for (int run = -a.warm_ups; run < a.runs; ++run) {
+    for (int i = -a.warm_ups; i < a.runs; ++i) {
         const auto start = std::chrono::steady_clock::now();
         {
-            const TraceSpan span(ctx, "step", static_cast<std::size_t>(run + a.warm_ups));
+            const TraceSpan span(ctx, "step", static_cast<std::size_t>(i + a.warm_ups));
             recording->replay();
             ctx.backend.wait(ctx.backend.fence());
         }
-        if (run >= 0) step.times_ms.push_back(elapsed_ms(start));
+        if (i >= 0) step.times_ms.push_back(elapsed_ms(start));
     }
     return step;
 }
@@ -146,7 +148,7 @@ BenchReport bench_random(const Arguments& a) {
         std::fprintf(stderr, "writing random weights to %s\n", folder.c_str());
         write_random_model(shape, folder);
     }
-    const auto denoiser = load_denoiser(*backend, folder, compute);
+    auto denoiser = load_denoiser(*backend, folder, compute);
 
     Arena scratch([&](std::size_t bytes) { return backend->allocate(bytes); });
     Tracer own_tracer;
@@ -158,7 +160,7 @@ BenchReport bench_random(const Arguments& a) {
                            {.matrix_gflops = measure_matrix_peak_gflops(*backend, compute)}};
     };
     if (a.request.steps)
-        return report(bench_loop(ctx, *denoiser,
+        return report(bench_loop(ctx, std::move(denoiser),
                                  {.shape = shape,
                                   .pictures = a.request.count,
                                   .steps = *a.request.steps,

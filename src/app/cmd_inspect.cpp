@@ -9,7 +9,7 @@
 #include "checkpoint/reader.h"
 #include "core/files.h"
 #include "core/nearest.h"
-#include "pipeline/model_folder.h"
+#include "generators/model_folder.h"
 #include "pipeline/png_read.h"
 #include "t2i/error.h"
 
@@ -84,9 +84,12 @@ void inspect_model(const std::string& path) {
             print_sums(name.c_str(), class_name, sum(*open_component((fs::path(path) / name).string())));
         else std::printf("%-14s %s\n", name.c_str(), class_name.c_str());
     }
-    std::printf("sampler        %s\ndefaults       %d steps, cfg-scale %g", sampler_for(m.schedule).name.c_str(), m.steps,
-                m.cfg_scale);
-    if (m.components.contains("text_encoder")) std::printf(", prompts of up to %d tokens\n", m.max_prompt_tokens);
+    if (const std::string sampler = m.rules->default_sampler(); !sampler.empty())
+        std::printf("sampler        %s\n", sampler.c_str());
+    std::printf("defaults       ");
+    if (m.steps > 0) std::printf("%d steps, ", m.steps);
+    std::printf("cfg-scale %g", m.cfg_scale);
+    if (m.row->conditioning == ConditioningKind::text) std::printf(", prompts of up to %d tokens\n", m.max_prompt_tokens);
     else std::printf(", the prompt is the name or the number of a class\n");
     for (const auto& label : m.classes)
         std::printf("class %-8lld %s\n", static_cast<long long>(label.id), in_quotes(label.names).c_str());

@@ -50,10 +50,10 @@ Difference verify(Pipeline& pipeline, const std::string& path) {
     const Image before = decode_png(file, path);
     const Parameters p = parameters_of(file, path);
     const ModelInfo& info = pipeline.info();
-    if (p.hash != info.hash)
+    if (p.hash != pipeline.model_hash())
         throw Error(ErrorCode::input,
-                    "was made by " + p.model + " (hash " + p.hash + "), this is " + info.name + " (hash " + info.hash +
-                        "); --model names another",
+                    "was made by " + p.model + " (hash " + p.hash + "), this is " + info.name + " (hash " +
+                        pipeline.model_hash() + "); --model names another",
                     path);
     std::vector<Image> after;
     try {

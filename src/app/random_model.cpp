@@ -163,17 +163,17 @@ void write_random_model(const RandomShape& s, const std::string& folder) {
 }
 
 Conditioning random_conditioning(const ExecContext& ctx, const RandomShape& shape, std::int64_t rows, std::int64_t text_tokens) {
-    Conditioning all;
     if (shape.classes > 0) {
+        LabelConditioning all;
         for (std::int64_t row = 0; row < rows; ++row)
             all.labels.push_back(static_cast<std::int32_t>(row < rows / 2 ? shape.classes : (row - rows / 2) % shape.classes));
         return all;
     }
     const Tensor text = Tensor::host({rows, text_tokens, shape.caption_channels});
     TorchGenerator(text_seed).normal(text.as<float>());
-    all.embeddings = upload(ctx.backend, text);
-    all.lengths.assign(static_cast<std::size_t>(rows), static_cast<std::int32_t>(text_tokens));
-    return all;
+    return TextConditioning{
+        .embeddings = upload(ctx.backend, text),
+        .lengths = std::vector<std::int32_t>(static_cast<std::size_t>(rows), static_cast<std::int32_t>(text_tokens))};
 }
 
 }  // namespace t2i::app

@@ -17,7 +17,7 @@ namespace {
 
 // Steps × pixels, twice with guidance: what a picture's time goes with.
 double work_of(const ResolvedRequest& r) {
-    return static_cast<double>(r.plan.steps.size()) * r.width * r.height * (r.guided ? 2 : 1);
+    return static_cast<double>(r.steps) * r.width * r.height * (r.guided ? 2 : 1);
 }
 
 struct Sample {
@@ -38,7 +38,7 @@ Sample measure(Engine& engine, const Picture& picture) {
         const auto hand_out = [&](std::size_t, Engine::Picture made) {
             bytes = encode_png(r.width, r.height, made.rgb, {}).size();
         };
-        engine.make(r, std::span(&job, 1), {hand_out, {}});
+        engine.make(r, std::span(&job, 1), {.picture = hand_out, .progress = {}});
         engine.flush();
         const double all_s = std::chrono::duration<double>(Clock::now() - begin).count();
         const double denoise_s = std::min((engine.times().denoise_ms - denoised_ms) * 1e-3, all_s);
@@ -54,7 +54,8 @@ Estimate dry_run(Engine& engine, const BatchOptions& options, const std::functio
     const std::string& folder = options.output.folder;
     JournalIndex index;
     if (std::error_code ec; fs::is_directory(folder, ec)) index.read(folder, {});
-    Preparer preparer(engine, index, prepare_options(options, engine.info()));
+    const ModelIdentity identity(engine, options.vae);
+    Preparer preparer(engine, index, identity, prepare_options(options));
     Estimate found;
     double work = 0, pixels = 0;
     std::optional<Picture> first;

@@ -93,14 +93,15 @@ bool holds_more_than(const std::string& path, PromptFormat format, std::size_t p
     return found > pictures;
 }
 
-std::string manifest_parameters(const Picture& p, const ModelInfo& info) {
-    const ResolvedRequest& r = p.settings->resolved;
-    nlohmann::ordered_json j{{"id", p.id},         {"prompt", p.text->prompt},     {"negative_prompt", p.text->negative_prompt},
-                             {"seed", p.seed},     {"steps", r.plan.steps.size()}, {"cfg_scale", r.cfg_scale},
-                             {"width", r.width},   {"height", r.height},           {"sampler_name", r.sampler},
-                             {"model", info.name}, {"model_hash", info.hash},      {"device", info.device},
-                             {"dtype", info.dtype}};
-    if (!p.settings->scheduler.empty()) j["scheduler"] = p.settings->scheduler;
+std::string manifest_parameters(const Picture& p, const ModelInfo& info, const std::string& model_hash) {
+    nlohmann::ordered_json j{
+        {"id", p.id}, {"prompt", p.text->prompt}, {"negative_prompt", p.text->negative_prompt}, {"seed", p.seed}};
+    for (const auto& [key, value] : settings_json(p.settings->resolved).items())
+        if (value != "") j[key == "sampler" ? "sampler_name" : key] = value;  // as prompt files call it
+    j["model"] = info.name;
+    j["model_hash"] = model_hash;
+    j["device"] = info.device;
+    j["dtype"] = info.dtype;
     if (!p.text->cut.empty()) j["prompt_cut"] = p.text->cut;
     return j.dump(-1, ' ', false, json::error_handler_t::replace);
 }

@@ -16,7 +16,7 @@ namespace t2i::batch {
 [[nodiscard]] bool holds_more_than(const std::string& path, PromptFormat format, std::size_t pictures);
 
 // All parameters of a picture as a JSON object.
-[[nodiscard]] std::string manifest_parameters(const Picture& picture, const ModelInfo& info);
+[[nodiscard]] std::string manifest_parameters(const Picture& picture, const ModelInfo& info, const std::string& model_hash);
 // Its line of the manifest, with its file and SHA-256 before them.
 [[nodiscard]] std::string manifest_line(const JournalRecord& record, const std::string& parameters);
 

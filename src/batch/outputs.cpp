@@ -62,8 +62,8 @@ NameFields name_fields(const Picture& p) {
             {"number", std::to_string(p.number)},
             {"width", std::to_string(r.width)},
             {"height", std::to_string(r.height)},
-            {"steps", std::to_string(r.plan.steps.size())},
-            {"sampler", r.sampler}};
+            {"steps", r.plan->text_of("steps")},
+            {"sampler", r.plan->text_of("sampler")}};
 }
 
 // Replaces each {field}; `value` gives its text.

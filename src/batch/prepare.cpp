@@ -9,7 +9,7 @@
 #include "batch/request_id.h"
 #include "core/files.h"
 #include "core/nearest.h"
-#include "pipeline/model_folder.h"
+#include "generators/model_folder.h"
 #include "t2i/error.h"
 
 namespace t2i::batch {
@@ -34,8 +34,8 @@ GenerateRequest with_defaults(GenerateRequest request, const GenerateRequest& de
 
 }  // namespace
 
-Preparer::Preparer(const Engine& engine, JournalIndex& index, PrepareOptions options)
-    : engine_(engine), index_(index), options_(std::move(options)) {}
+Preparer::Preparer(const Engine& engine, JournalIndex& index, const ModelIdentity& model, PrepareOptions options)
+    : engine_(engine), index_(index), model_(model), options_(std::move(options)) {}
 
 std::shared_ptr<const Settings> Preparer::settings_for(const GenerateRequest& request) {
     const Key key{request.steps.value_or(-1),
@@ -51,7 +51,7 @@ std::shared_ptr<const Settings> Preparer::settings_for(const GenerateRequest& re
     bare.prompt.clear();
     bare.negative_prompt.clear();
     bare.count = 1;
-    auto settings = std::make_shared<const Settings>(Settings{engine_.resolve(bare), request.scheduler});
+    auto settings = std::make_shared<const Settings>(Settings{engine_.resolve(bare)});
     if (settings_.size() >= most_settings) settings_.clear();
     return settings_[key] = settings;
 }
@@ -61,8 +61,7 @@ std::string Preparer::line_id(const RequestLine& line, const GenerateRequest& re
     if (!line.id.empty()) return line.id;
     const bool picks = line.picks_seed || (!line.seed && options_.picks_seed);
     const std::string seed = picks ? "picked" : std::to_string(line.seed.value_or(options_.defaults.seed));
-    std::string canonical =
-        canonical_request(settings.resolved, settings.scheduler, request.prompt, request.negative_prompt, seed);
+    std::string canonical = canonical_request(settings.resolved, request.prompt, request.negative_prompt, seed);
     if (request.count > 1) canonical += std::to_string(request.count);
     const std::string id = id_of(canonical);
     // Only requests that are repeated have an entry of their own; the first is told by its picture's.
@@ -87,6 +86,7 @@ void Preparer::sort_in(Picture picture, Preparation& result) {
     if (entry && entry->recorded) {
         const JournalRecord record = index_.record_of(*entry);
         if (record.tar_end == 0) picture.replaces = record.file;
+        picture.request = request_hash(picture, model_);
         if (record.request != picture.request) {
             ++result.changed;
         } else if (!record.failed.empty()) {
@@ -137,9 +137,6 @@ Preparation Preparer::prepare(const PromptEntry& entry) {
         picture.line = entry.line;
         picture.number = i;
         picture.seed = picks ? seed_of(id) : line.seed.value_or(options_.defaults.seed) + static_cast<std::uint64_t>(i);
-        picture.request = hash128_hex(canonical_request(settings->resolved, settings->scheduler, request.prompt,
-                                                        request.negative_prompt, std::to_string(picture.seed)) +
-                                      options_.model_identity);
         sort_in(std::move(picture), result);
     }
     if (result.pictures.empty()) return result;
@@ -151,13 +148,27 @@ Preparation Preparer::prepare(const PromptEntry& entry) {
     return result;
 }
 
-std::string model_identity(const ModelInfo& info, const std::string& vae) {
-    std::string decoder;
-    if (!vae.empty()) {
-        std::error_code ec;
-        decoder = std::filesystem::is_directory(vae, ec) ? fingerprint(vae) : sha256_hex(read_file(vae, std::size_t{4} << 30U));
-    }
-    return nlohmann::ordered_json{{"model", info.hash}, {"vae", decoder}, {"device", info.device}, {"dtype", info.dtype}}.dump();
+const std::string& ModelIdentity::text() const {
+    std::call_once(once_, [this] {
+        std::string decoder;
+        if (!vae_.empty()) {
+            std::error_code ec;
+            decoder =
+                std::filesystem::is_directory(vae_, ec) ? fingerprint(vae_) : sha256_hex(read_file(vae_, std::size_t{4} << 30U));
+        }
+        const ModelInfo& info = engine_.info();
+        text_ =
+            nlohmann::ordered_json{
+                {"model", engine_.model_hash()}, {"vae", decoder}, {"device", info.device}, {"dtype", info.dtype}}
+                .dump();
+    });
+    return text_;
+}
+
+std::string request_hash(const Picture& picture, const ModelIdentity& model) {
+    return hash128_hex(canonical_request(picture.settings->resolved, picture.text->prompt, picture.text->negative_prompt,
+                                         std::to_string(picture.seed)) +
+                       model.text());
 }
 
 }  // namespace t2i::batch

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <tuple>
 #include <unordered_map>
@@ -19,7 +20,6 @@ namespace t2i::batch {
 // What pictures with the same plan, guidance and size share. Equal settings are one object.
 struct Settings {
     ResolvedRequest resolved;
-    std::string scheduler;  // as it was asked for; empty: the model's
 };
 
 // What the pictures of one line share.
@@ -32,7 +32,7 @@ struct RequestText {
 
 struct Picture {
     std::string id;
-    std::string request;  // hash of what makes it, the model included
+    std::string request;  // request_hash(), once somebody needed it
     std::shared_ptr<const Settings> settings;
     std::shared_ptr<const RequestText> text;
     std::uint64_t seed = 0;
@@ -45,6 +45,25 @@ struct Picture {
     [[nodiscard]] std::size_t tokens() const { return std::max(text->prompt_ids.size(), text->negative_ids.size()); }
 };
 
+// Everything about a loaded model that changes its pictures: hash of the weights, dtype, kind of device.
+class ModelIdentity {
+  public:
+    // vae: another decoder's path, may be empty. The engine outlives it.
+    ModelIdentity(const Engine& engine, std::string vae) : engine_(engine), vae_(std::move(vae)) {}
+    // Waits for the hash of the weights. From any thread.
+    [[nodiscard]] const std::string& text() const;
+
+  private:
+    const Engine& engine_;
+    std::string vae_;
+    mutable std::once_flag once_;
+    mutable std::string text_;
+};
+
+// Hash of what makes a picture, the model included: for the journal, so that a run that finds the picture there knows whether it
+// is the same. Waits for the hash of the weights.
+[[nodiscard]] std::string request_hash(const Picture& picture, const ModelIdentity& model);
+
 struct PrepareOptions {
     GenerateRequest defaults;  // of lines that leave a field unset
     bool picks_seed = false;   // the run's seed is below 0
@@ -53,7 +72,6 @@ struct PrepareOptions {
     bool quick_check = false;  // finished files: by size instead of SHA-256
     bool dotless_ids = false;  // WebDataset splits names at the first dot
     std::string folder;
-    std::string model_identity;  // hash of weights, dtype, kind of device
 };
 
 // What became of a line.
@@ -68,8 +86,8 @@ struct Preparation {
 
 class Preparer {
   public:
-    // engine and index outlive it.
-    Preparer(const Engine& engine, JournalIndex& index, PrepareOptions options);
+    // engine, index and model outlive it.
+    Preparer(const Engine& engine, JournalIndex& index, const ModelIdentity& model, PrepareOptions options);
     // Throws Error (invalid_argument, input) saying what is wrong with the line.
     [[nodiscard]] Preparation prepare(const PromptEntry& entry);
 
@@ -82,12 +100,10 @@ class Preparer {
 
     const Engine& engine_;
     JournalIndex& index_;
+    const ModelIdentity& model_;
     PrepareOptions options_;
     std::map<Key, std::shared_ptr<const Settings>> settings_;
     std::unordered_map<std::uint64_t, int> repeats_;  // of requests that stand in the file more than once
 };
-
-// Everything about a loaded model that changes its pictures. vae: another decoder's path, may be empty.
-[[nodiscard]] std::string model_identity(const ModelInfo& info, const std::string& vae);
 
 }  // namespace t2i::batch

@@ -18,18 +18,25 @@ std::string hash128_hex(std::string_view text) {
     return hex_text(h.high64) + hex_text(h.low64);
 }
 
-std::string canonical_request(const ResolvedRequest& settings, const std::string& scheduler, std::string_view prompt,
-                              std::string_view negative_prompt, const std::string& seed) {
-    return nlohmann::ordered_json{{"prompt", prompt},
-                                  {"negative_prompt", negative_prompt},
-                                  {"seed", seed},
-                                  {"steps", settings.plan.steps.size()},
-                                  {"cfg_scale", settings.cfg_scale},
-                                  {"width", settings.width},
-                                  {"height", settings.height},
-                                  {"sampler", settings.sampler},
-                                  {"scheduler", scheduler}}
-        .dump();
+nlohmann::ordered_json settings_json(const ResolvedRequest& settings) {
+    nlohmann::ordered_json j = nlohmann::ordered_json::object();
+    const auto add = [&](bool texts) {
+        for (const SettingField& field : settings.plan->fields)
+            if (std::holds_alternative<std::string>(field.value) == texts)
+                std::visit([&](const auto& value) { j[field.key] = value; }, field.value);
+    };
+    add(false);
+    j["width"] = settings.width;
+    j["height"] = settings.height;
+    add(true);
+    return j;
+}
+
+std::string canonical_request(const ResolvedRequest& settings, std::string_view prompt, std::string_view negative_prompt,
+                              const std::string& seed) {
+    nlohmann::ordered_json j{{"prompt", prompt}, {"negative_prompt", negative_prompt}, {"seed", seed}};
+    j.update(settings_json(settings));
+    return j.dump();
 }
 
 std::string id_of(std::string_view canonical) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
@@ -14,10 +15,13 @@ namespace t2i::batch {
 // XXH3-128 as 32 hex digits.
 [[nodiscard]] std::string hash128_hex(std::string_view text);
 
-// JSON of everything in a request that changes its picture, in a fixed order. settings: steps, guidance, size, sampler.
-// seed: a number, or "picked" where it follows from the id.
-[[nodiscard]] std::string canonical_request(const ResolvedRequest& settings, const std::string& scheduler,
-                                            std::string_view prompt, std::string_view negative_prompt, const std::string& seed);
+// The settings of a request in a fixed order: the generator's numbers, the size, the generator's texts, empty ones too.
+[[nodiscard]] nlohmann::ordered_json settings_json(const ResolvedRequest& settings);
+
+// JSON of everything in a request that changes its picture, in a fixed order. seed: a number, or "picked" where it follows from
+// the id.
+[[nodiscard]] std::string canonical_request(const ResolvedRequest& settings, std::string_view prompt,
+                                            std::string_view negative_prompt, const std::string& seed);
 
 // 16 hex digits of the canonical request.
 [[nodiscard]] std::string id_of(std::string_view canonical);

@@ -28,9 +28,9 @@ Runner::Runner(Engine& engine, BatchOptions options, Reporter& reporter, const I
       interrupt_(interrupt),
       folder_(open_folder()),  // nothing is touched before the defaults are known to be good
       lock_(folder_, options_.shard),
+      identity_(engine, options_.vae),
       made_(waiting_pictures, waiting_picture_bytes),
       finished_(waiting_finished, waiting_picture_bytes) {
-    info_ = engine_.info();
     const std::string suffix = options_.shard.suffix();
     const std::string journal = folder_ + "/journal" + suffix + ".jsonl";
     journal_ = std::make_unique<AppendFile>(journal);
@@ -127,15 +127,14 @@ void Runner::compact_manifest() {
     journal_->append(journal_line(last_));  // the journal vouches for so many bytes of it
 }
 
-PrepareOptions prepare_options(const BatchOptions& options, const ModelInfo& info) {
+PrepareOptions prepare_options(const BatchOptions& options) {
     return {.defaults = options.defaults,
             .picks_seed = options.picks_seed,
             .shard = options.shard,
             .retry_failed = options.retry_failed,
             .quick_check = options.quick_check,
             .dotless_ids = options.output.webdataset,
-            .folder = options.output.folder,
-            .model_identity = model_identity(info, options.vae)};
+            .folder = options.output.folder};
 }
 
 void Runner::read() {
@@ -143,7 +142,7 @@ void Runner::read() {
     const auto idle = [&feed](bool is) { feed.set_idle(is); };
     const auto file = read_prompts(open_source(options_.input, interrupt_.fd(), idle), options_.format,
                                    options_.input == "-" ? "standard input" : options_.input);
-    Preparer preparer(engine_, index_, prepare_options(options_, info_));
+    Preparer preparer(engine_, index_, identity_, prepare_options(options_));
     PromptEntry entry;
     while (!interrupt_.requested() && !failed_ && file->next(entry)) {
         if (file->size_bytes() > 0) read_permille_ = static_cast<std::int64_t>(file->bytes_read() * 1000 / file->size_bytes());

@@ -39,7 +39,7 @@ struct BatchOptions {
 };
 
 // What the lines of a file are prepared with: the same for a run and for its estimate.
-[[nodiscard]] PrepareOptions prepare_options(const BatchOptions& options, const ModelInfo& info);
+[[nodiscard]] PrepareOptions prepare_options(const BatchOptions& options);
 
 // A request that failed, or a picture that is done.
 struct Finished {
@@ -99,7 +99,7 @@ class Runner {
     JournalIndex index_;
     std::unique_ptr<AppendFile> journal_, manifest_, failures_;
     std::unique_ptr<Outputs> outputs_;
-    ModelInfo info_;
+    ModelIdentity identity_;
     bool sub_folders_ = false;
 
     BoundedQueue<MadePicture> made_;

@@ -25,7 +25,7 @@ void Runner::submit(Picture picture) {
     job.bytes = shared->bytes();
     job.picture = [this, shared](JobPicture made) {
         const auto begin = Clock::now();
-        const std::size_t bytes = made.picture.rgb.size() + made.picture.latents.size() * sizeof(float);
+        const std::size_t bytes = made.picture.rgb.size();
         made_.push({std::move(*shared), std::move(made.picture), made.engine_ms}, bytes);
         const std::lock_guard lock(mutex_);
         status_.blocked_s += seconds_since(begin);
@@ -53,7 +53,7 @@ void Runner::give_up(Picture picture, const std::exception_ptr& why) {
         if (in_a_row_ >= most_in_a_row) return fail(why);
         JournalRecord record;
         record.id = picture.id;
-        record.request = picture.request;
+        record.request = picture.request.empty() ? request_hash(picture, identity_) : picture.request;
         record.failed = error.what();
         record.finished = utc_now();
         reject(picture.line, std::move(record), excerpt(picture.text->prompt), for_good);

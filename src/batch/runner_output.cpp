@@ -30,10 +30,12 @@ void Runner::write_picture(MadePicture made) {
     ResolvedRequest r = picture.settings->resolved;
     r.prompt = picture.text->prompt;
     r.negative_prompt = picture.text->negative_prompt;
+    if (picture.request.empty()) picture.request = request_hash(picture, identity_);
     Finished finished;
     Written& w = finished.written;
-    w.png = encode_png(r.width, r.height, made.pixels.rgb,
-                       options_.metadata ? parameters_text(r, info_, picture.seed) : std::string());
+    w.png =
+        encode_png(r.width, r.height, made.pixels.rgb,
+                   options_.metadata ? parameters_text(r, engine_.info(), engine_.model_hash(), picture.seed) : std::string());
     w.record = {.id = picture.id,
                 .request = picture.request,
                 .failed = {},
@@ -46,7 +48,7 @@ void Runner::write_picture(MadePicture made) {
                 .engine_ms = made.engine_ms,
                 .write_ms = 0,
                 .finished = utc_now()};
-    w.manifest = manifest_parameters(picture, info_);
+    w.manifest = manifest_parameters(picture, engine_.info(), engine_.model_hash());
     w.picture = std::move(picture);
     finished.line = w.picture.line;
     outputs_->write(w);

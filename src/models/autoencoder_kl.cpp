@@ -97,7 +97,7 @@ class Tail {
     Conv2d conv_;
 };
 
-class KlDecoder final : public LatentDecoder {
+class KlDecoder final : public Decoder {
   public:
     KlDecoder(const LoadContext& load, const KlConfig& k, const Scope& root)
         : config_(k),
@@ -120,7 +120,7 @@ class KlDecoder final : public LatentDecoder {
         }
     }
 
-    [[nodiscard]] std::int64_t channels() const override { return config_.latent_channels; }
+    [[nodiscard]] GridFormat reads() const override { return {GridFormat::Kind::latents, config_.latent_channels}; }
     [[nodiscard]] std::int64_t factor() const override { return config_.factor(); }
 
     void decode(const ExecContext& ctx, const TensorView& latents, const TensorView& rgb) const override {
@@ -244,7 +244,7 @@ class KlEncoder final : public LatentEncoder {
 
 }  // namespace
 
-std::unique_ptr<LatentDecoder> make_kl_decoder(const LoadContext& load, const ModelConfig& config, WeightStore& weights) {
+std::unique_ptr<Decoder> make_kl_decoder(const LoadContext& load, const ModelConfig& config, WeightStore& weights) {
     rename_deprecated_vae_attention(weights);
     ignore_prefix(weights, "encoder.");
     ignore_prefix(weights, "quant_conv.");

@@ -7,8 +7,7 @@
 
 namespace t2i {
 
-[[nodiscard]] std::unique_ptr<LatentDecoder> make_kl_decoder(const LoadContext& load, const ModelConfig& config,
-                                                             WeightStore& weights);
+[[nodiscard]] std::unique_ptr<Decoder> make_kl_decoder(const LoadContext& load, const ModelConfig& config, WeightStore& weights);
 [[nodiscard]] std::unique_ptr<LatentEncoder> make_kl_encoder(const LoadContext& load, const ModelConfig& config,
                                                              WeightStore& weights);
 

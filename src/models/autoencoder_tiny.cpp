@@ -72,7 +72,7 @@ void apply_blocks(const ExecContext& ctx, const Level& level, PicturePair& pictu
 }
 
 // Layers are numbered through, activations and upsampling included (DecoderTiny.__init__).
-class TinyDecoder final : public LatentDecoder {
+class TinyDecoder final : public Decoder {
   public:
     TinyDecoder(const LoadContext& load, const TinyConfig& t, const Scope& layers)
         : config_(t), compute_(load.compute), conv_in_(load, layers / 0, {.in = t.latent_channels, .out = t.channels}) {
@@ -90,7 +90,7 @@ class TinyDecoder final : public LatentDecoder {
         }
     }
 
-    [[nodiscard]] std::int64_t channels() const override { return config_.latent_channels; }
+    [[nodiscard]] GridFormat reads() const override { return {GridFormat::Kind::latents, config_.latent_channels}; }
     [[nodiscard]] std::int64_t factor() const override { return config_.factor(); }
 
     void decode(const ExecContext& ctx, const TensorView& latents, const TensorView& rgb) const override {
@@ -170,7 +170,7 @@ class TinyEncoder final : public LatentEncoder {
 
 }  // namespace
 
-std::unique_ptr<LatentDecoder> make_tiny_decoder(const LoadContext& load, const ModelConfig& config, WeightStore& weights) {
+std::unique_ptr<Decoder> make_tiny_decoder(const LoadContext& load, const ModelConfig& config, WeightStore& weights) {
     rename_taesd(weights, "decoder");
     ignore_prefix(weights, "encoder.");
     return std::make_unique<TinyDecoder>(load, read_config(config, "decoder"), weights.root() / "decoder" / "layers");

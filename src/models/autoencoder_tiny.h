@@ -8,8 +8,8 @@
 namespace t2i {
 
 // Both take diffusers' tensor names or those of TAESD's own files.
-[[nodiscard]] std::unique_ptr<LatentDecoder> make_tiny_decoder(const LoadContext& load, const ModelConfig& config,
-                                                               WeightStore& weights);
+[[nodiscard]] std::unique_ptr<Decoder> make_tiny_decoder(const LoadContext& load, const ModelConfig& config,
+                                                         WeightStore& weights);
 [[nodiscard]] std::unique_ptr<LatentEncoder> make_tiny_encoder(const LoadContext& load, const ModelConfig& config,
                                                                WeightStore& weights);
 

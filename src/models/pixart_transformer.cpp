@@ -74,157 +74,170 @@ class TimestepEmbedder {
     std::optional<SinusoidMlp> resolution_, aspect_ratio_;
 };
 
-struct Request final : DenoiserRequest {
-    Shape latents;
-    std::int64_t text_tokens = 0;     // L
-    Tensor lengths;                   // [B] i32: valid text tokens
-    std::vector<Tensor> keys_values;  // per block [B·L, 2·width], compute dtype
-    Tensor positions;                 // [T, width] f32
-    Tensor modulations;               // [steps, layers, 6, width] f32
-    Tensor head_modulations;          // [steps, 2, width] f32: shift, scale
+// The weights, which every run reads.
+struct PixArtWeights {
+    PixArtWeights(const LoadContext& load, const PixArtConfig& c, const Scope& root)
+        : config(c),
+          compute(load.compute),
+          patches(load, root / "pos_embed" / "proj", root / "proj_out",
+                  {.channels = c.base.channels,
+                   .out_channels = c.base.out_channels,
+                   .patch = c.base.patch,
+                   .width = c.base.block.width,
+                   .sample_size = c.base.sample_size,
+                   .interpolation_scale = c.interpolation_scale}),
+          timestep(load, root / "adaln_single" / "emb", c),
+          modulation(load, root / "adaln_single" / "linear", width(), Modulation::rows * width()),
+          head_table(load_f32(load, root, "scale_shift_table", {2, width()})) {
+        if (c.caption_width) {
+            const Scope projection = root / "caption_projection";
+            captions.emplace(load, projection / "linear_1", projection / "linear_2",
+                             Mlp::Sizes{.in = *c.caption_width, .hidden = width(), .out = width()}, Activation::gelu_tanh);
+        }
+        for (std::int64_t i = 0; i < c.base.layers; ++i) blocks.emplace_back(load, root / "transformer_blocks" / i, c.block);
+    }
+    [[nodiscard]] std::int64_t width() const { return config.base.block.width; }
+    [[nodiscard]] std::int64_t text_width() const { return config.caption_width.value_or(config.block.context_width); }
+
+    PixArtConfig config;
+    DType compute;
+    PatchLayers patches;
+    TimestepEmbedder timestep;
+    Linear modulation;
+    Tensor head_table;  // [2, width]
+    std::optional<Mlp> captions;
+    std::vector<PixArtBlock> blocks;
 };
 
-class PixArtTransformer final : public Denoiser {
+class PixArtRun final : public DenoiserRun {
   public:
-    PixArtTransformer(const LoadContext& load, const PixArtConfig& config, const Scope& root)
-        : config_(config),
-          compute_(load.compute),
-          patches_(load, root / "pos_embed" / "proj", root / "proj_out",
-                   {.channels = config.base.channels,
-                    .out_channels = config.base.out_channels,
-                    .patch = config.base.patch,
-                    .width = config.base.block.width,
-                    .sample_size = config.base.sample_size,
-                    .interpolation_scale = config.interpolation_scale}),
-          timestep_(load, root / "adaln_single" / "emb", config),
-          modulation_(load, root / "adaln_single" / "linear", width(), Modulation::rows * width()),
-          head_table_(load_f32(load, root, "scale_shift_table", {2, width()})) {
-        if (config.caption_width) {
-            const Scope captions = root / "caption_projection";
-            captions_.emplace(load, captions / "linear_1", captions / "linear_2",
-                              Mlp::Sizes{.in = *config.caption_width, .hidden = width(), .out = width()}, Activation::gelu_tanh);
-        }
-        for (std::int64_t i = 0; i < config.base.layers; ++i)
-            blocks_.emplace_back(load, root / "transformer_blocks" / i, config.block);
-    }
-
-    [[nodiscard]] std::int64_t channels() const override { return config_.base.channels; }
-    [[nodiscard]] std::int64_t sample_size() const override { return config_.base.sample_size; }
-    [[nodiscard]] std::int64_t patch() const override { return config_.base.patch; }
-
-    [[nodiscard]] std::unique_ptr<DenoiserRequest> prepare(const ExecContext& ctx, std::span<const float> timesteps,
-                                                           const Shape& latents_shape, std::int64_t text_tokens) const override {
-        const TraceSpan span(ctx, "pixart_prepare");
-        patches_.check(latents_shape);
-        T2I_CHECK(!timesteps.empty() && text_tokens > 0, "no timesteps, or no text");
-        const Arena::Mark mark(ctx.scratch);
-        auto request = std::make_unique<Request>();
-        request->latents = latents_shape;
-        request->text_tokens = text_tokens;
-        request->lengths = allocate(ctx.backend, {latents_shape[0]}, DType::i32);
-        for (const auto& block : blocks_)
-            request->keys_values.push_back(
-                allocate(ctx.backend, {latents_shape[0] * text_tokens, 2 * block.cross_attention().inner()}, compute_));
-        request->positions = patches_.positions(ctx.backend, latents_shape);
-        prepare_timesteps(ctx, timesteps, *request);
-        return request;
+    PixArtRun(const ExecContext& ctx, const PixArtWeights& weights, const Denoiser::Begin& begin)
+        : weights_(weights),
+          latents_(begin.latents),
+          text_rows_(begin.text_rows),
+          lengths_(allocate(ctx.backend, {begin.latents[0]}, DType::i32)) {
+        for (const auto& block : weights.blocks)
+            keys_values_.push_back(
+                allocate(ctx.backend, {latents_[0] * text_rows_, 2 * block.cross_attention().inner()}, weights.compute));
+        positions_ = weights.patches.positions(ctx.backend, latents_);
+        modulate(ctx, begin.timesteps);
     }
 
     // The text's keys and values for every block: they do not depend on the step.
-    void set_text(const ExecContext& ctx, DenoiserRequest& request, const Conditioning& text) const override {
-        auto& r = dynamic_cast<Request&>(request);
-        const Shape& s = text.embeddings.shape();
-        T2I_CHECK(s.rank() == 3 && s[0] == r.latents[0] && s[1] == r.text_tokens &&
-                      s[2] == config_.caption_width.value_or(config_.block.context_width) &&
-                      static_cast<std::int64_t>(text.lengths.size()) == s[0],
-                  "text " + s.text() + " for latents " + r.latents.text());
-        for (const auto length : text.lengths) T2I_CHECK(length >= 1 && length <= s[1], "text length " + std::to_string(length));
+    void condition(const ExecContext& ctx, const Conditioning& conditioning) override {
+        const auto* text = std::get_if<TextConditioning>(&conditioning);
+        T2I_CHECK(text, "labels where texts are read");
+        const Shape& s = text->embeddings.shape();
+        T2I_CHECK(s == Shape({latents_[0], text_rows_, weights_.text_width()}) &&
+                      static_cast<std::int64_t>(text->lengths.size()) == s[0],
+                  "text " + s.text() + " for latents " + latents_.text());
+        for (const auto length : text->lengths) T2I_CHECK(length >= 1 && length <= s[1], "text length " + std::to_string(length));
         const Arena::Mark mark(ctx.scratch);
         Tensor lengths = Tensor::host({s[0]}, DType::i32);
-        std::ranges::copy(text.lengths, lengths.as<std::int32_t>().begin());
-        ctx.backend.copy(lengths, r.lengths);
-        TensorView context = as_dtype(ctx, text.embeddings.view.reshaped({s[0] * s[1], s[2]}), compute_);
-        if (captions_) {
-            const TensorView projected = ctx.scratch.take({s[0] * s[1], width()}, compute_);
-            captions_->forward(ctx, context, projected);
+        std::ranges::copy(text->lengths, lengths.as<std::int32_t>().begin());
+        ctx.backend.copy(lengths, lengths_);
+        TensorView context = as_dtype(ctx, text->embeddings.view.reshaped({s[0] * s[1], s[2]}), weights_.compute);
+        if (weights_.captions) {
+            const TensorView projected = ctx.scratch.take({s[0] * s[1], width()}, weights_.compute);
+            weights_.captions->forward(ctx, context, projected);
             context = projected;
         }
-        for (std::size_t i = 0; i < blocks_.size(); ++i) blocks_[i].cross_attention().keys_values(ctx, context, r.keys_values[i]);
+        for (std::size_t i = 0; i < weights_.blocks.size(); ++i)
+            weights_.blocks[i].cross_attention().keys_values(ctx, context, keys_values_[i]);
     }
 
-    void forward(const ExecContext& ctx, const DenoiserRequest& request, std::int64_t step, const TensorView& latents,
-                 const TensorView& out) const override {
+    void predict(const ExecContext& ctx, std::int64_t step, const TensorView& latents, const TensorView& out) const override {
         const TraceSpan span(ctx, "pixart_forward");
-        const auto& r = dynamic_cast<const Request&>(request);
-        T2I_CHECK(latents.shape == r.latents && out.shape == r.latents,
-                  "latents " + latents.shape.text() + ", prepared for " + r.latents.text());
-        T2I_CHECK(step >= 0 && step < r.modulations.shape()[0], "step " + std::to_string(step));
+        T2I_CHECK(latents.shape == latents_ && out.shape == latents_,
+                  "latents " + latents.shape.text() + ", begun for " + latents_.text());
+        T2I_CHECK(step >= 0 && step < modulations_.shape()[0], "step " + std::to_string(step));
         const Arena::Mark mark(ctx.scratch);
-        const std::int64_t rows = r.latents[0] * r.positions.shape()[0];
-        const TensorView x = ctx.scratch.take({rows, width()});
-        const TensorView normed = ctx.scratch.take(x.shape, compute_);
-        patches_.embed(ctx, latents, r.positions, x);
+        const auto& blocks = weights_.blocks;
+        const TensorView x = ctx.scratch.take({latents_[0] * positions_.shape()[0], width()});
+        const TensorView normed = ctx.scratch.take(x.shape, weights_.compute);
+        weights_.patches.embed(ctx, latents, positions_, x);
         const auto modulation = [&](std::size_t layer) {
-            return Modulation::of(modulation_table(r, step, static_cast<std::int64_t>(layer)));
+            return Modulation::of(modulation_table(step, static_cast<std::int64_t>(layer)));
         };
         const auto norm_before = [&](std::size_t layer) {
-            if (layer < blocks_.size()) return blocks_[layer].first_norm(modulation(layer));
-            const TensorView head = r.head_modulations.view.slice(step, 1).reshaped({2, width()});
+            if (layer < blocks.size()) return blocks[layer].first_norm(modulation(layer));
+            const TensorView head = head_modulations_.view.slice(step, 1).reshaped({2, width()});
             return ModulatedNorm{head.slice(0, 1), head.slice(1, 1), head_eps};
         };
         norm_before(0).forward(ctx, x, normed);
-        for (std::size_t i = 0; i < blocks_.size(); ++i) {
+        for (std::size_t i = 0; i < blocks.size(); ++i) {
             const TraceSpan block(ctx, "block", i);
-            blocks_[i].forward(ctx, x, normed, modulation(i), {r.keys_values[i], r.lengths}, norm_before(i + 1));
+            blocks[i].forward(ctx, x, normed, modulation(i), {keys_values_[i], lengths_}, norm_before(i + 1));
         }
-        patches_.write(ctx, normed, out);
+        weights_.patches.write(ctx, normed, out);
     }
 
   private:
-    [[nodiscard]] std::int64_t width() const { return config_.base.block.width; }
+    [[nodiscard]] std::int64_t width() const { return weights_.width(); }
 
     // Modulation of one block at one step: [6, width].
-    [[nodiscard]] TensorView modulation_table(const Request& r, std::int64_t step, std::int64_t block) const {
-        const std::int64_t index = step * config_.base.layers + block;
-        return r.modulations.view.reshaped({r.modulations.view.elements() / width(), width()})
+    [[nodiscard]] TensorView modulation_table(std::int64_t step, std::int64_t block) const {
+        const std::int64_t index = step * weights_.config.base.layers + block;
+        return modulations_.view.reshaped({modulations_.view.elements() / width(), width()})
             .slice(index * Modulation::rows, Modulation::rows);
     }
 
     // What the norms and gates of every block and of the head are modulated with, for all timesteps at once.
-    void prepare_timesteps(const ExecContext& ctx, std::span<const float> timesteps, Request& r) const {
+    void modulate(const ExecContext& ctx, std::span<const float> timesteps) {
+        const Arena::Mark mark(ctx.scratch);
         const auto steps = static_cast<std::int64_t>(timesteps.size());
         const TensorView embedded = ctx.scratch.take({steps, width()});
         const TensorView activated = ctx.scratch.take({steps, width()});
         const TensorView projected = ctx.scratch.take({steps, Modulation::rows * width()});
-        timestep_.forward(ctx, timesteps, static_cast<float>(r.latents[2] * pixels_per_latent),
-                          static_cast<float>(r.latents[3] * pixels_per_latent), embedded);
+        weights_.timestep.forward(ctx, timesteps, static_cast<float>(latents_[2] * pixels_per_latent),
+                                  static_cast<float>(latents_[3] * pixels_per_latent), embedded);
         ops::unary(ctx, Unary::silu, embedded, activated);
-        modulation_.forward(ctx, as_dtype(ctx, activated, compute_), projected);
+        weights_.modulation.forward(ctx, as_dtype(ctx, activated, weights_.compute), projected);
 
-        r.modulations = allocate(ctx.backend, {steps, config_.base.layers, Modulation::rows, width()});
-        r.head_modulations = allocate(ctx.backend, {steps, 2, width()});
+        modulations_ = allocate(ctx.backend, {steps, weights_.config.base.layers, Modulation::rows, width()});
+        head_modulations_ = allocate(ctx.backend, {steps, 2, width()});
         for (std::int64_t step = 0; step < steps; ++step) {
-            for (std::int64_t i = 0; i < config_.base.layers; ++i) {
-                const TensorView& table = blocks_[static_cast<std::size_t>(i)].table();
+            for (std::int64_t i = 0; i < weights_.config.base.layers; ++i) {
+                const TensorView& table = weights_.blocks[static_cast<std::size_t>(i)].table();
                 const std::array<LincombTerm, 2> sum{{{1.0, table}, {1.0, projected.slice(step, 1).reshaped(table.shape)}}};
-                ops::lincomb(ctx, sum, modulation_table(r, step, i));
+                ops::lincomb(ctx, sum, modulation_table(step, i));
             }
-            const TensorView head = r.head_modulations.view.slice(step, 1).reshaped({2, width()});
+            const TensorView head = head_modulations_.view.slice(step, 1).reshaped({2, width()});
             for (std::int64_t row = 0; row < 2; ++row) {
-                const std::array<LincombTerm, 2> sum{{{1.0, head_table_.view.slice(row, 1)}, {1.0, embedded.slice(step, 1)}}};
+                const std::array<LincombTerm, 2> sum{
+                    {{1.0, weights_.head_table.view.slice(row, 1)}, {1.0, embedded.slice(step, 1)}}};
                 ops::lincomb(ctx, sum, head.slice(row, 1));
             }
         }
     }
 
-    PixArtConfig config_;
-    DType compute_;
-    PatchLayers patches_;
-    TimestepEmbedder timestep_;
-    Linear modulation_;
-    Tensor head_table_;  // [2, width]
-    std::optional<Mlp> captions_;
-    std::vector<PixArtBlock> blocks_;
+    const PixArtWeights& weights_;
+    Shape latents_;
+    std::int64_t text_rows_;           // L
+    Tensor lengths_;                   // [B] i32: valid text tokens
+    std::vector<Tensor> keys_values_;  // per block [B·L, 2·width], compute dtype
+    Tensor positions_;                 // [T, width] f32
+    Tensor modulations_;               // [steps, layers, 6, width] f32
+    Tensor head_modulations_;          // [steps, 2, width] f32: shift, scale
+};
+
+class PixArtTransformer final : public Denoiser {
+  public:
+    PixArtTransformer(const LoadContext& load, const PixArtConfig& config, const Scope& root) : weights_(load, config, root) {}
+
+    [[nodiscard]] std::int64_t channels() const override { return weights_.config.base.channels; }
+    [[nodiscard]] std::int64_t sample_size() const override { return weights_.config.base.sample_size; }
+    [[nodiscard]] std::int64_t patch() const override { return weights_.config.base.patch; }
+
+    [[nodiscard]] std::unique_ptr<DenoiserRun> begin(const ExecContext& ctx, const Begin& begin) const override {
+        const TraceSpan span(ctx, "pixart_prepare");
+        weights_.patches.check(begin.latents);
+        T2I_CHECK(!begin.timesteps.empty() && begin.text_rows > 0, "no timesteps, or no text");
+        return std::make_unique<PixArtRun>(ctx, weights_, begin);
+    }
+
+  private:
+    PixArtWeights weights_;
 };
 
 }  // namespace

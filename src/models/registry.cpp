@@ -41,8 +41,7 @@ constexpr std::array<Row<Denoiser>, 3> denoisers{{
     {"PixArtTransformer2DModel", make_pixart_transformer},
     {"Transformer2DModel", make_transformer_2d},
 }};
-constexpr std::array<Row<LatentDecoder>, 2> decoders{
-    {{"AutoencoderKL", make_kl_decoder}, {"AutoencoderTiny", make_tiny_decoder}}};
+constexpr std::array<Row<Decoder>, 2> decoders{{{"AutoencoderKL", make_kl_decoder}, {"AutoencoderTiny", make_tiny_decoder}}};
 constexpr std::array<Row<LatentEncoder>, 2> encoders{
     {{"AutoencoderKL", make_kl_encoder}, {"AutoencoderTiny", make_tiny_encoder}}};
 
@@ -99,8 +98,8 @@ std::unique_ptr<Denoiser> load_denoiser(Backend& backend, const std::string& fol
     return load_folder(std::span<const Row<Denoiser>>(denoisers), backend, folder, compute);
 }
 
-std::unique_ptr<LatentDecoder> load_decoder(Backend& backend, const std::string& folder_or_file, DType compute) {
-    return load_autoencoder(std::span<const Row<LatentDecoder>>(decoders), backend, folder_or_file, compute);
+std::unique_ptr<Decoder> load_decoder(Backend& backend, const std::string& folder_or_file, DType compute) {
+    return load_autoencoder(std::span<const Row<Decoder>>(decoders), backend, folder_or_file, compute);
 }
 
 std::unique_ptr<LatentEncoder> load_encoder(Backend& backend, const std::string& folder_or_file, DType compute) {

@@ -14,7 +14,7 @@ namespace t2i {
 [[nodiscard]] std::unique_ptr<TextEncoder> load_text_encoder(Backend& backend, const std::string& folder, DType compute);
 [[nodiscard]] std::unique_ptr<Denoiser> load_denoiser(Backend& backend, const std::string& folder, DType compute);
 // Also a single file: TAESD's own, or the weights of a component whose config.json lies beside them.
-[[nodiscard]] std::unique_ptr<LatentDecoder> load_decoder(Backend& backend, const std::string& folder_or_file, DType compute);
+[[nodiscard]] std::unique_ptr<Decoder> load_decoder(Backend& backend, const std::string& folder_or_file, DType compute);
 [[nodiscard]] std::unique_ptr<LatentEncoder> load_encoder(Backend& backend, const std::string& folder_or_file, DType compute);
 
 }  // namespace t2i

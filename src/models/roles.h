@@ -1,21 +1,40 @@
-// What a model folder's parts can do, whatever their architecture. The pipeline knows these alone.
+// What a model folder's parts can do, whatever their architecture.
 #pragma once
 
 #include <memory>
 #include <span>
+#include <variant>
 #include <vector>
 
 #include "ops/exec_context.h"
 
 namespace t2i {
 
-// What the denoiser is told to draw: encoded text, or of a class-conditional model one label a row.
-struct Conditioning {
-    Tensor embeddings{};                  // [B, L, C] f32; rows past lengths[b] are padding
+// What a model is told to draw, a row for each sequence of the batch: encoded texts, or labels of a class-conditional model.
+struct TextConditioning {
+    Tensor embeddings{};                  // [B, L, C] f32 in the backend's memory; rows past lengths[b] are padding
     std::vector<std::int32_t> lengths{};  // B values in [1, L]
-    std::vector<std::int32_t> labels{};   // B values in [0, classes]; then there are no embeddings
-    // L, or 1 with labels: the text_tokens of prepare().
-    [[nodiscard]] std::int64_t tokens() const { return labels.empty() ? embeddings.shape()[1] : 1; }
+};
+struct LabelConditioning {
+    std::vector<std::int32_t> labels{};  // B values in [0, classes]
+};
+using Conditioning = std::variant<TextConditioning, LabelConditioning>;
+
+// What a generator leaves and a decoder reads: a grid of latents, or of codes.
+struct GridFormat {
+    enum class Kind : std::uint8_t { latents, codes };
+    Kind kind = Kind::latents;
+    std::int64_t size = 0;  // channels of latents; how many codes there are
+    bool operator==(const GridFormat&) const = default;
+    // Latents [B, size, h, w] f32; codes [B, h, w] i32 in [0, size).
+    [[nodiscard]] DType dtype() const { return kind == Kind::latents ? DType::f32 : DType::i32; }
+    [[nodiscard]] Shape shape(std::int64_t pictures, std::int64_t height, std::int64_t width) const {
+        return kind == Kind::latents ? Shape{pictures, size, height, width} : Shape{pictures, height, width};
+    }
+    // "latents of 4 channels", "codes below 16384".
+    [[nodiscard]] std::string text() const {
+        return kind == Kind::latents ? "latents of " + std::to_string(size) + " channels" : "codes below " + std::to_string(size);
+    }
 };
 
 class TextEncoder {
@@ -23,14 +42,21 @@ class TextEncoder {
     virtual ~TextEncoder() = default;
     [[nodiscard]] virtual std::int64_t width() const = 0;       // C
     [[nodiscard]] virtual std::int64_t vocabulary() const = 0;  // ids must be below it
-    // One sequence of ids per prompt, each at least one id; L is the longest.
-    [[nodiscard]] virtual Conditioning encode(const ExecContext& ctx, std::span<const std::vector<std::int32_t>> ids) const = 0;
+    // One prompt of T ids, at least one → out [T, C] f32 in the backend's memory. Prompts run one by one also where a device
+    // could take several: a product of other rows may sum in another order, and a prompt's numbers must not depend on others.
+    virtual void encode(const ExecContext& ctx, std::span<const std::int32_t> ids, const TensorView& out) const = 0;
 };
 
-// What depends on a request but not on the step: timestep tables, positions, the text's keys and values.
-class DenoiserRequest {
+// A denoiser at work: what depends on a request but not on the step (timestep tables, positions, the text's keys and values),
+// in memory of its own that stays where it is, so that steps can be recorded. The denoiser outlives its runs; a run belongs to
+// one thread. The context comes with every call, as everywhere: a first step may be tried without a tracer.
+class DenoiserRun {
   public:
-    virtual ~DenoiserRequest() = default;
+    virtual ~DenoiserRun() = default;
+    // Says what to draw, in place of what was said before; B rows. Before the first predict().
+    virtual void condition(const ExecContext& ctx, const Conditioning& conditioning) = 0;
+    // x and out [B, C, H, W] f32, at timesteps[step] of begin().
+    virtual void predict(const ExecContext& ctx, std::int64_t step, const TensorView& x, const TensorView& out) const = 0;
 };
 
 class Denoiser {
@@ -41,24 +67,21 @@ class Denoiser {
     [[nodiscard]] virtual std::int64_t patch() const = 0;        // height and width must be multiples of it
     // Of a class-conditional model, which reads labels 0 to classes() - 1, and classes() for no class; 0: it reads text.
     [[nodiscard]] virtual std::int64_t classes() const { return 0; }
-    // Memory and tables for latents_shape [B, C, H, W], B texts of `text_tokens` rows and these timesteps.
-    [[nodiscard]] virtual std::unique_ptr<DenoiserRequest> prepare(const ExecContext& ctx, std::span<const float> timesteps,
-                                                                   const Shape& latents_shape,
-                                                                   std::int64_t text_tokens) const = 0;
-    // Puts B texts into a request, in place of earlier ones; the request's memory stays where it is. Before the first forward.
-    virtual void set_text(const ExecContext& ctx, DenoiserRequest& request, const Conditioning& text) const = 0;
-    // latents and out [B, C, H, W] f32, at timesteps[step] of the request.
-    virtual void forward(const ExecContext& ctx, const DenoiserRequest& request, std::int64_t step, const TensorView& latents,
-                         const TensorView& out) const = 0;
+    struct Begin {
+        std::span<const float> timesteps;
+        Shape latents;               // [B, C, H, W]
+        std::int64_t text_rows = 0;  // L of the texts to come; 0 where labels come
+    };
+    [[nodiscard]] virtual std::unique_ptr<DenoiserRun> begin(const ExecContext& ctx, const Begin& begin) const = 0;
 };
 
-class LatentDecoder {
+class Decoder {
   public:
-    virtual ~LatentDecoder() = default;
-    [[nodiscard]] virtual std::int64_t channels() const = 0;
-    [[nodiscard]] virtual std::int64_t factor() const = 0;  // pixels per latent in each direction
-    // latents [B, C, h, w] f32 as the denoiser leaves them → rgb [B, h·factor, w·factor, 3] f32, nominally in [-1, 1].
-    virtual void decode(const ExecContext& ctx, const TensorView& latents, const TensorView& rgb) const = 0;
+    virtual ~Decoder() = default;
+    [[nodiscard]] virtual GridFormat reads() const = 0;
+    [[nodiscard]] virtual std::int64_t factor() const = 0;  // pixels per latent or code in each direction
+    // grid: reads().shape(B, h, w), as a generator leaves it → rgb [B, h·factor, w·factor, 3] f32, nominally in [-1, 1].
+    virtual void decode(const ExecContext& ctx, const TensorView& grid, const TensorView& rgb) const = 0;
 };
 
 class LatentEncoder {

@@ -1,8 +1,5 @@
 #include "models/t5_encoder.h"
 
-#include <algorithm>
-#include <map>
-
 #include "models/names.h"
 #include "nn/attention.h"
 #include "nn/mlp.h"
@@ -82,39 +79,12 @@ class T5Encoder final : public TextEncoder {
     [[nodiscard]] std::int64_t width() const override { return config_.width; }
     [[nodiscard]] std::int64_t vocabulary() const override { return config_.vocabulary; }
 
-    // Every prompt runs alone at its own length: its numbers do not depend on what it is batched with, and
-    // nothing is spent on padding. Equal prompts are encoded once.
-    [[nodiscard]] Conditioning encode(const ExecContext& ctx, std::span<const std::vector<std::int32_t>> ids) const override {
+    void encode(const ExecContext& ctx, std::span<const std::int32_t> ids, const TensorView& out) const override {
         const TraceSpan span(ctx, "t5_encoder");
-        T2I_CHECK(!ids.empty(), "no prompts to encode");
-        std::size_t longest = 0;
-        for (const auto& prompt : ids) {
-            T2I_CHECK(!prompt.empty(), "a prompt without tokens");
-            longest = std::max(longest, prompt.size());
-        }
-        const auto length = static_cast<std::int64_t>(longest);
-        Conditioning result;
-        result.embeddings = allocate(ctx.backend, {static_cast<std::int64_t>(ids.size()), length, config_.width});
-        const Tensor zeros = Tensor::host({length, config_.width});
-        std::map<std::vector<std::int32_t>, TensorView> encoded;
-        for (std::size_t b = 0; b < ids.size(); ++b) {
-            const auto valid = static_cast<std::int64_t>(ids[b].size());
-            const TensorView row =
-                result.embeddings.view.slice(static_cast<std::int64_t>(b), 1).reshaped({length, config_.width});
-            const auto [known, is_new] = encoded.emplace(ids[b], row);
-            if (is_new) encode_one(ctx, ids[b], row.slice(0, valid));
-            else ctx.backend.copy(known->second.slice(0, valid), row.slice(0, valid));
-            if (valid < length) ctx.backend.copy(zeros.view.slice(valid, length - valid), row.slice(valid, length - valid));
-            result.lengths.push_back(static_cast<std::int32_t>(valid));
-        }
-        return result;
-    }
-
-  private:
-    // out [T, width] f32
-    void encode_one(const ExecContext& ctx, std::span<const std::int32_t> ids, const TensorView& out) const {
-        const Arena::Mark mark(ctx.scratch);
         const auto length = static_cast<std::int64_t>(ids.size());
+        T2I_CHECK(length > 0 && out.shape == Shape({length, config_.width}),
+                  std::to_string(length) + " tokens into " + out.shape.text());
+        const Arena::Mark mark(ctx.scratch);
         const TensorView x = ctx.scratch.take({length, config_.width});
         const TensorView bias = ctx.scratch.take({config_.heads, length, length});
         ops::gather(ctx, table_, ids, x);
@@ -126,6 +96,7 @@ class T5Encoder final : public TextEncoder {
         final_norm_.forward(ctx, x, out);
     }
 
+  private:
     T5Config config_;
     DType compute_;
     Tensor table_;           // [vocabulary, width] in the checkpoint's dtype

@@ -23,11 +23,13 @@ class BatchMaker {
   public:
     struct Picture {
         std::vector<std::uint8_t> rgb;  // [height, width, 3]
-        std::vector<float> latents;     // [channels, height / factor, width / factor]
     };
     struct Callbacks {
         std::function<void(std::size_t index, Picture picture)> picture;  // index: within the jobs it was made from
         std::function<bool(int step)> progress;                           // false stops with Error{cancelled}; may be empty
+        // What the decoder read, before picture(): one picture's latents [1, C, h, w] f32 or codes [1, h, w] i32 in host memory,
+        // for the time of the call. Empty: nothing is copied from the device.
+        std::function<void(std::size_t index, const TensorView& grid)> grid{};
     };
 
     BatchMaker() = default;
@@ -35,10 +37,11 @@ class BatchMaker {
     BatchMaker& operator=(const BatchMaker&) = delete;
     virtual ~BatchMaker() = default;
 
-    // Makes one picture a job, all in one batch, with the plan, guidance and size of `settings`; jobs have the same number of
-    // conditioning rows. On a backend with a queue the pictures are handed out while the next batch runs, or by flush(); else
-    // before it returns. After an exception the batch before is handed out by flush(), unless the exception came from there.
-    // Throws Error: input (NaN, naming the step), resource (OutOfMemory; nothing of the batch was handed out), cancelled.
+    // Makes one picture a job, all in one batch, with the plan, guidance and size of `settings`; jobs should have the same
+    // number of conditioning rows, so that nothing of a picture depends on its neighbours. On a backend with a queue the pictures
+    // are handed out while the next batch runs, or by flush(); else before it returns. After an exception the batch before is
+    // handed out by flush(), unless the exception came from there. Throws Error: input (NaN, naming the step), resource
+    // (OutOfMemory; nothing of the batch was handed out), cancelled.
     virtual void make(const ResolvedRequest& settings, std::span<const PictureJob> jobs, const Callbacks& callbacks) = 0;
     // Hands out what is still in the queue. Throws as make() does.
     virtual void flush() = 0;
@@ -46,7 +49,7 @@ class BatchMaker {
     virtual void drop_caches() = 0;
     // Of everything made so far.
     [[nodiscard]] virtual StageTimes times() const = 0;
-    // Rows of conditioning that the model reads for this picture, padding included. From any thread.
+    // Rows of text that the model reads for this picture, padding included; 0 where it reads labels. From any thread.
     [[nodiscard]] virtual std::size_t conditioning_rows(const PictureJob& job) const = 0;
 };
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "backend/registry.h"
-#include "models/registry.h"
 #include "ops/memory.h"
 #include "ops/ops.h"
 #include "t2i/error.h"
@@ -16,8 +15,8 @@ namespace {
 
 // Pictures at a time on a GPU: at 256 tokens its products are full well before that.
 constexpr int most_on_device = 32;
-// Kept loops: each holds its recordings and, for every layer, its texts' keys and values.
-constexpr std::size_t kept_loops = 4;
+// Kept runs: each holds its recordings and, for every layer, its texts' keys and values.
+constexpr std::size_t kept_runs = 4;
 
 struct Choice {
     std::string backend;
@@ -34,54 +33,60 @@ Choice choose_backend(const std::string& device) {
 
 }  // namespace
 
-Engine::Engine(const PipelineOptions& options)
+Engine::Engine(const PipelineOptions& options, const EngineHooks& hooks)
     : batch_size_(options.engine_batch), tracer_(options.tracer ? *options.tracer : own_tracer_) {
     const TraceSpan span(&tracer_, "load");
     const Choice choice = choose_backend(options.device);
     backend_ = make_backend(choice.backend, {.threads = options.threads, .fast_math = options.fast_math});
     compute_ = parse_compute_dtype(options.dtype, *backend_);
     folder_ = read_model_folder(options.model);
-    denoiser_ = load_denoiser(*backend_, folder_.component("transformer"), compute_);
-    prompts_ = make_prompts(folder_, *denoiser_, *backend_, compute_,
-                            {.cache = options.text_cache, .cache_folder = options.text_cache_folder});
-    const std::string decoder_path = options.vae.empty() ? folder_.component("vae") : options.vae;
-    decoder_ = load_decoder(*backend_, decoder_path, compute_);
-    if (decoder_->channels() != denoiser_->channels())
-        throw Error(ErrorCode::input,
-                    "decodes latents of " + std::to_string(decoder_->channels()) + " channels, the model makes " +
-                        std::to_string(denoiser_->channels()),
-                    decoder_path);
+    folder_.check_components();
+    const PipelineRow& row = *folder_.row;
+    generator_ = row.load_generator(folder_, *backend_, compute_);
+    prompts_ = row.load_prompts(folder_, *generator_, *backend_, compute_,
+                                {.cache = options.text_cache, .cache_folder = options.text_cache_folder});
+    const std::string decoder = options.vae.empty() ? folder_.component(row.decoder) : options.vae;
+    decoder_ = row.load_decoder(*backend_, decoder, compute_);
+    check_decoder(decoder);
     drop_caches();
-    hash_ = std::async(std::launch::async, fingerprint, options.model).share();
+    hash_ = std::async(std::launch::async, hooks.hash ? hooks.hash : fingerprint, options.model).share();
+    info_ = describe(choice.reason);
+}
 
-    const auto side = static_cast<int>(denoiser_->sample_size() * decoder_->factor());
-    info_ = {.name = folder_.name,
-             .hash = {},
-             .steps = folder_.steps,
-             .cfg_scale = folder_.cfg_scale,
-             .width = side,
-             .height = side,
-             .max_prompt_tokens = folder_.max_prompt_tokens,
-             .classes = static_cast<int>(denoiser_->classes()),
-             .sampler = sampler_for(folder_.schedule).name,
-             .device = std::string(backend_->name()),
-             .dtype = std::string(name_of(compute_)),
-             .runs_on = backend_->description() + ", " + std::string(name_of(compute_)) +
-                        (choice.reason.empty() ? "" : " (no GPU: " + choice.reason + ")"),
-             .hardware = backend_->hardware()};
+void Engine::check_decoder(const std::string& decoder) const {
+    if (decoder_->reads() == generator_->writes()) return;
+    throw Error(ErrorCode::input, "decodes " + decoder_->reads().text() + ", the model makes " + generator_->writes().text(),
+                decoder);
+}
+
+ModelInfo Engine::describe(const std::string& no_gpu_because) const {
+    const auto side = static_cast<int>(generator_->sample_size() * decoder_->factor());
+    return {.name = folder_.name,
+            .steps = folder_.steps,
+            .cfg_scale = folder_.cfg_scale,
+            .width = side,
+            .height = side,
+            .max_prompt_tokens = folder_.max_prompt_tokens,
+            .classes = static_cast<int>(generator_->classes()),
+            .sampler = folder_.rules->default_sampler(),
+            .device = std::string(backend_->name()),
+            .dtype = std::string(name_of(compute_)),
+            .runs_on = backend_->description() + ", " + std::string(name_of(compute_)) +
+                       (no_gpu_because.empty() ? "" : " (no GPU: " + no_gpu_because + ")"),
+            .hardware = backend_->hardware()};
 }
 
 Engine::~Engine() {
     tracer_.drop_queued();  // the backend that knows their times goes
 }
 
-const ModelInfo& Engine::info() {
-    std::call_once(has_hash_, [this] { info_.hash = hash_.get(); });
-    return info_;
+ResolvedRequest Engine::resolve(const GenerateRequest& request) const {
+    return t2i::resolve(request, *folder_.rules,
+                        {.width = info_.width, .height = info_.height, .multiple = decoder_->factor() * generator_->patch()});
 }
 
-ResolvedRequest Engine::resolve(const GenerateRequest& request) const {
-    return t2i::resolve(request, info_, folder_.schedule, decoder_->factor(), denoiser_->patch());
+std::size_t Engine::conditioning_rows(const PictureJob& job) const {
+    return prompts_->rows(std::max(job.prompt.size(), job.negative.size()));
 }
 
 int Engine::batch_size() const {
@@ -98,13 +103,8 @@ bool Engine::knows_a_word(const std::string& prompt) const {
     return asked.empty() || has_known_word(asked, folder_.vocabulary.words);
 }
 
-std::size_t Engine::conditioning_rows(const PictureJob& job) const {
-    constexpr std::size_t step = 8;  // prompts.cpp pads texts to a multiple of it
-    return (std::max(job.prompt.size(), job.negative.size()) + step - 1) / step * step;
-}
-
 void Engine::drop_caches() {
-    loops_.clear();
+    runs_.clear();
     prompts_->forget();
     scratch_ = std::make_unique<Arena>([b = backend_.get()](std::size_t bytes) { return b->allocate(bytes); });
 }
@@ -125,59 +125,86 @@ Conditioning Engine::encode(const ResolvedRequest& settings, std::span<const Pic
     return prompts_->encode(context(), ids);
 }
 
-DenoiseLoop& Engine::loop_for(DenoiseSettings settings) {
-    const auto known = std::ranges::find_if(loops_, [&](const auto& loop) { return loop->settings() == settings; });
-    if (known != loops_.end()) {
-        std::rotate(known, known + 1, loops_.end());
-    } else {
-        if (loops_.size() == kept_loops) loops_.erase(loops_.begin());
-        loops_.push_back(std::make_unique<DenoiseLoop>(context(), *denoiser_, std::move(settings)));
-    }
-    return *loops_.back();
+RunSettings Engine::run_settings(const ResolvedRequest& settings, std::span<const PictureJob> jobs) const {
+    std::size_t rows = 0;
+    for (const auto& job : jobs) rows = std::max(rows, conditioning_rows(job));
+    return {.plan = settings.plan,
+            .pictures = static_cast<std::int64_t>(jobs.size()),
+            .height = settings.height / decoder_->factor(),
+            .width = settings.width / decoder_->factor(),
+            .text_rows = static_cast<std::int64_t>(rows)};
 }
 
-Engine::Made Engine::decode(const DenoiseLoop& loop) {
+std::shared_ptr<GeneratorRun> Engine::run_for(const RunSettings& settings) {
+    const auto known = std::ranges::find_if(runs_, [&](const Kept& kept) { return kept.settings.fits(settings); });
+    if (known != runs_.end()) {
+        std::rotate(known, known + 1, runs_.end());
+    } else {
+        if (runs_.size() == kept_runs) runs_.erase(runs_.begin());
+        runs_.push_back({settings, generator_->begin(context(), settings)});
+    }
+    return runs_.back().run;
+}
+
+Engine::Made Engine::decode(const std::shared_ptr<const GeneratorRun>& run, const Callbacks& callbacks) {
     const Arena::Mark mark(*scratch_);
     const ExecContext ctx = context();
     const TraceSpan span(ctx, "decode");
-    const Shape latents = loop.latents().shape;
-    const Shape pictures{latents[0], latents[2] * decoder_->factor(), latents[3] * decoder_->factor(), 3};
+    const TensorView grid = run->result(), status = run->status();
+    const Shape& g = grid.shape;  // [B, …, h, w]
+    const Shape pictures{g[0], g[g.rank() - 2] * decoder_->factor(), g[g.rank() - 1] * decoder_->factor(), 3};
     const TensorView rgb = scratch_->take(pictures), bytes = scratch_->take(pictures, DType::u8);
-    decoder_->decode(ctx, loop.latents(), rgb);
+    decoder_->decode(ctx, grid, rgb);
     ops::to_rgb8(ctx, rgb, bytes);
-    Made made{.latents = allocate_staging(*backend_, latents),
-              .rgb = allocate_staging(*backend_, pictures, DType::u8),
-              .first_bad = allocate_staging(*backend_, {1}, DType::i32),
-              .ready = 0,
-              .loop = &loop,
-              .hand_out = {}};
-    backend_->copy_queued(loop.latents(), made.latents);
+    Made made;
+    made.rgb = allocate_staging(*backend_, pictures, DType::u8);
     backend_->copy_queued(bytes, made.rgb);
-    backend_->copy_queued(loop.first_bad(), made.first_bad);
+    if (callbacks.grid) {
+        made.grid = allocate_staging(*backend_, g, grid.dtype);
+        backend_->copy_queued(grid, made.grid);
+    }
+    if (!status.empty()) {
+        made.status = allocate_staging(*backend_, {1}, DType::i32);
+        backend_->copy_queued(status, made.status);
+    }
     made.ready = backend_->fence();
+    made.run = run;
+    made.callbacks = callbacks;
     return made;
 }
 
 void Engine::flush() {
     if (!made_) return;
-    backend_->bind_thread();
     const Made made = std::move(*made_);
-    made_.reset();
+    made_.reset();  // before anything that throws: what is not handed out now never is
     const double start_ms = tracer_.now_ms();
     backend_->wait(made.ready);
     times_.decode_ms += tracer_.now_ms() - start_ms;  // on a queue the decoder works until here
     tracer_.settle();
-    made.loop->check(made.first_bad.as<std::int32_t>()[0]);
+    if (!made.status.view.empty()) made.run->check(made.status.as<std::int32_t>()[0]);
     for (std::int64_t i = 0; i < made.rgb.shape()[0]; ++i) {
+        const auto index = static_cast<std::size_t>(i);
         const auto rgb = made.rgb.view.slice(i, 1).as<std::uint8_t>();
-        const auto latents = made.latents.view.slice(i, 1).as<float>();
-        made.hand_out(static_cast<std::size_t>(i), {{rgb.begin(), rgb.end()}, {latents.begin(), latents.end()}});
+        if (made.callbacks.grid) made.callbacks.grid(index, made.grid.view.slice(i, 1));
+        made.callbacks.picture(index, {{rgb.begin(), rgb.end()}});
     }
 }
 
 void Engine::make(const ResolvedRequest& settings, std::span<const PictureJob> jobs, const Callbacks& callbacks) {
+    try {
+        make_batch(settings, jobs, callbacks);
+    } catch (...) {
+        const std::exception_ptr why = std::current_exception();
+        try {
+            flush();
+        } catch (...) {  // the first failure is told
+        }
+        std::rethrow_exception(why);
+    }
+}
+
+void Engine::make_batch(const ResolvedRequest& settings, std::span<const PictureJob> jobs, const Callbacks& callbacks) {
     T2I_CHECK(!jobs.empty(), "a batch without pictures");
-    backend_->bind_thread();
     double flops = tracer_.flops();
     const auto stage = [&](double& ms, double& work) {
         ms += lap_ms();
@@ -185,22 +212,17 @@ void Engine::make(const ResolvedRequest& settings, std::span<const PictureJob> j
         flops = tracer_.flops();
     };
     lap_ms();
-    const Conditioning text = encode(settings, jobs);
+    const Conditioning conditioning = encode(settings, jobs);
     backend_->wait(backend_->fence());
     stage(times_.text_ms, times_.text_flops);
 
-    DenoiseLoop& loop = [&]() -> DenoiseLoop& {
+    std::shared_ptr<GeneratorRun> run;
+    {
         const TraceSpan span(context(), "prepare");
-        DenoiseLoop& prepared = loop_for({.plan = settings.plan,
-                                          .cfg_scale = settings.cfg_scale,
-                                          .guided = settings.guided,
-                                          .latents = {static_cast<std::int64_t>(jobs.size()), denoiser_->channels(),
-                                                      settings.height / decoder_->factor(), settings.width / decoder_->factor()},
-                                          .text_tokens = text.tokens()});
-        prepared.set_text(text);
+        run = run_for(run_settings(settings, jobs));
+        run->condition(conditioning);
         backend_->wait(backend_->fence());
-        return prepared;
-    }();
+    }
     times_.prepare_ms += lap_ms();
     flops = tracer_.flops();
 
@@ -208,11 +230,11 @@ void Engine::make(const ResolvedRequest& settings, std::span<const PictureJob> j
     for (const auto& job : jobs) seeds.push_back(job.seed);
     {
         const TraceSpan span(context(), "denoise");
-        loop.run({.seeds = seeds, .progress = callbacks.progress, .meanwhile = [&] { flush(); }});
+        run->run({.seeds = seeds, .progress = callbacks.progress, .meanwhile = [&] { flush(); }});
     }
+    flush();  // of the batch before, where the generator found no time for it
     stage(times_.denoise_ms, times_.denoise_flops);
-    made_ = decode(loop);
-    made_->hand_out = callbacks.picture;
+    made_ = decode(run, callbacks);
     if (backend_->device() == Device::host) flush();  // else while the next batch runs
     stage(times_.decode_ms, times_.decode_flops);
 }

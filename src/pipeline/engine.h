@@ -4,37 +4,46 @@
 #include <functional>
 #include <future>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "generators/generator.h"
+#include "generators/model_folder.h"
+#include "generators/prompts.h"
 #include "models/roles.h"
 #include "pipeline/batch_maker.h"
-#include "pipeline/denoise.h"
-#include "pipeline/model_folder.h"
-#include "pipeline/prompts.h"
 #include "pipeline/request.h"
 #include "t2i/pipeline.h"
 
 namespace t2i {
 
-// Its functions are for one thread at a time, and need not be called from the one that made it; the const ones and info() are
-// safe from any thread at any time.
+// For tests and tools.
+struct EngineHooks {
+    // Path of the model folder → hash of its weights, on a thread of its own. Empty: fingerprint().
+    std::function<std::string(const std::string& path)> hash;
+};
+
+// Its functions are for one thread at a time, and need not be called from the one that made it; the const ones, apart from
+// times(), are safe from any thread at any time. Whatever make() throws, no callback is kept: what was finished before is handed
+// out first, unless that fails too.
 class Engine final : public BatchMaker {
   public:
     // Throws Error: input (what cannot be read or is wrong, and where), invalid_argument (unknown device or dtype), resource.
-    explicit Engine(const PipelineOptions& options);
+    explicit Engine(const PipelineOptions& options, const EngineHooks& hooks = {});
     ~Engine() override;
 
     [[nodiscard]] const ModelFolder& folder() const { return folder_; }
-    [[nodiscard]] const ModelInfo& info();  // waits for the weights' hash
+    [[nodiscard]] const ModelInfo& info() const { return info_; }
+    // Fingerprint of the weights. Waits for it: it is read in the background from the start, and nothing of making a picture
+    // needs it, only a picture's metadata.
+    [[nodiscard]] const std::string& model_hash() const { return hash_.get(); }
     [[nodiscard]] ResolvedRequest resolve(const GenerateRequest& request) const;
     // Pictures made at a time unless the caller knows better.
     [[nodiscard]] int batch_size() const;
-    // Throws Error about `field`: input (the text is not UTF-8), invalid_argument (a class that the model does not know).
-    [[nodiscard]] Tokens tokenize(const std::string& prompt, const char* field) const;
+    // Throws Error naming `flag`: input (the text is not UTF-8), usage (a class that the model does not know).
+    [[nodiscard]] Tokens tokenize(const std::string& prompt, const char* flag) const;
     // Whether a prompt has a word that the model says it has learnt; true where it says nothing, and for an empty prompt.
     [[nodiscard]] bool knows_a_word(const std::string& prompt) const;
 
@@ -49,29 +58,36 @@ class Engine final : public BatchMaker {
   private:
     // Pictures handed to the backend and not yet handed out. Tensors are staging memory.
     struct Made {
-        Tensor latents, rgb, first_bad;
+        Tensor grid, rgb, status;  // grid and status: empty where nobody wants them
         Fence ready = 0;
-        const DenoiseLoop* loop = nullptr;
-        std::function<void(std::size_t, Picture)> hand_out;
+        std::shared_ptr<const GeneratorRun> run;
+        Callbacks callbacks;
     };
     [[nodiscard]] ExecContext context() { return {*backend_, *scratch_, &tracer_}; }
+    void check_decoder(const std::string& decoder) const;
+    [[nodiscard]] ModelInfo describe(const std::string& no_gpu_because) const;
+    void make_batch(const ResolvedRequest& settings, std::span<const PictureJob> jobs, const Callbacks& callbacks);
     [[nodiscard]] Conditioning encode(const ResolvedRequest& settings, std::span<const PictureJob> jobs);
-    [[nodiscard]] DenoiseLoop& loop_for(DenoiseSettings settings);
-    [[nodiscard]] Made decode(const DenoiseLoop& loop);
+    [[nodiscard]] RunSettings run_settings(const ResolvedRequest& settings, std::span<const PictureJob> jobs) const;
+    [[nodiscard]] std::shared_ptr<GeneratorRun> run_for(const RunSettings& settings);
+    [[nodiscard]] Made decode(const std::shared_ptr<const GeneratorRun>& run, const Callbacks& callbacks);
     double lap_ms();
 
     ModelFolder folder_;
     ModelInfo info_;
-    std::once_flag has_hash_;               // in info_
-    std::shared_future<std::string> hash_;  // read while the first picture is made; only its metadata needs it
+    std::shared_future<std::string> hash_;
     std::unique_ptr<Backend> backend_;
     DType compute_ = DType::f32;
     int batch_size_ = 0;
-    std::unique_ptr<Denoiser> denoiser_;
+    std::unique_ptr<Generator> generator_;
     std::unique_ptr<Prompts> prompts_;
-    std::unique_ptr<LatentDecoder> decoder_;
+    std::unique_ptr<Decoder> decoder_;
     std::unique_ptr<Arena> scratch_;
-    std::vector<std::unique_ptr<DenoiseLoop>> loops_;  // of the settings seen last, newest at the back
+    struct Kept {
+        RunSettings settings;
+        std::shared_ptr<GeneratorRun> run;
+    };
+    std::vector<Kept> runs_;  // of the settings seen last, newest at the back
     std::optional<Made> made_;
     Tracer own_tracer_;
     Tracer& tracer_;  // the caller's, else our own

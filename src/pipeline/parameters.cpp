@@ -12,7 +12,7 @@ namespace t2i {
 
 namespace {
 
-constexpr std::string_view negative_mark = "\nNegative prompt: ", steps_mark = "\nSteps: ";
+constexpr std::string_view negative_mark = "\nNegative prompt: ", steps_mark = "\nSteps: ", seed_mark = "\nSeed: ";
 
 // Values that hold a comma, colon or newline are JSON strings, so that a reader can split at commas.
 std::string field(const std::string& value) {
@@ -115,13 +115,17 @@ std::string differences(const Origin& then, const Origin& here) {
     return text;
 }
 
-std::string parameters_text(const ResolvedRequest& r, const ModelInfo& info, std::uint64_t seed) {
+std::string parameters_text(const ResolvedRequest& r, const ModelInfo& info, const std::string& hash, std::uint64_t seed) {
     std::string text = r.prompt;
     if (!r.negative_prompt.empty()) text += std::string(negative_mark) + r.negative_prompt;
-    text += std::string(steps_mark) + std::to_string(r.plan.steps.size()) + ", Sampler: " + field(r.sampler);
-    if (!r.scheduler.empty()) text += ", Schedule type: " + field(r.scheduler);
-    text += ", CFG scale: " + number_text(r.cfg_scale) + ", Seed: " + std::to_string(seed) +
-            ", Size: " + std::to_string(r.width) + "x" + std::to_string(r.height) + ", Model hash: " + info.hash +
+    std::string settings;
+    for (const SettingField& setting : r.plan->fields)
+        if (const std::string value = setting.text(); !value.empty())
+            settings += (settings.empty() ? "" : ", ") + setting.label + ": " + field(value);
+    const std::string seed_text = "Seed: " + std::to_string(seed);
+    const bool has_steps = ("\n" + settings).starts_with(steps_mark);
+    text += "\n" + (has_steps ? settings + ", " + seed_text : seed_text + (settings.empty() ? "" : ", ") + settings);
+    text += ", Size: " + std::to_string(r.width) + "x" + std::to_string(r.height) + ", Model hash: " + hash +
             ", Model: " + field(info.name);
     const Origin origin = origin_of(info);
     for (const OriginRow& row : origin_rows)
@@ -132,10 +136,13 @@ std::string parameters_text(const ResolvedRequest& r, const ModelInfo& info, std
 
 Parameters read_parameters(std::string_view text, const std::string& where) {
     const std::string lines = "\n" + std::string(text);  // so that a mark may stand at the very start
-    const auto steps_at = lines.rfind(steps_mark);
-    if (steps_at == std::string::npos) throw Error(ErrorCode::input, "parameters: no line that begins with \"Steps: \"", where);
-    const Fields fields = read_fields(std::string_view(lines).substr(steps_at + 1), where);
-    const std::string head = lines.substr(0, steps_at);
+    const auto steps_at = lines.rfind(steps_mark), seed_at = lines.rfind(seed_mark);
+    if (steps_at == std::string::npos && seed_at == std::string::npos)
+        throw Error(ErrorCode::input, "parameters: no line that begins with \"Steps: \" or \"Seed: \"", where);
+    const auto line_at =
+        steps_at == std::string::npos || (seed_at != std::string::npos && seed_at > steps_at) ? seed_at : steps_at;
+    const Fields fields = read_fields(std::string_view(lines).substr(line_at + 1), where);
+    const std::string head = lines.substr(0, line_at);
     const auto negative_at = head.rfind(negative_mark);
 
     Parameters p;
@@ -143,7 +150,7 @@ Parameters read_parameters(std::string_view text, const std::string& where) {
     r.prompt = head.substr(0, negative_at);
     if (!r.prompt.empty()) r.prompt.erase(0, 1);
     if (negative_at != std::string::npos) r.negative_prompt = head.substr(negative_at + negative_mark.size());
-    r.steps = number<int>(needed(fields, "Steps", where), "Steps", where);
+    if (const auto steps = optional(fields, "Steps"); !steps.empty()) r.steps = number<int>(steps, "Steps", where);
     r.seed = number<std::uint64_t>(needed(fields, "Seed", where), "Seed", where);
     const std::string& size = needed(fields, "Size", where);
     const auto x = size.find('x');

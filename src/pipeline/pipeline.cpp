@@ -21,7 +21,7 @@ constexpr std::size_t waiting_events = 64, waiting_event_bytes = std::size_t{64}
 using Events = BoundedQueue<Event>;
 
 std::size_t bytes_of(const JobPicture& made) {
-    return made.picture.rgb.size() + made.picture.latents.size() * sizeof(float);
+    return made.picture.rgb.size();
 }
 
 }  // namespace
@@ -33,7 +33,8 @@ struct Pipeline::Impl {
     std::mutex times_mutex;
     StageTimes last_times;  // of times_mutex
 
-    [[nodiscard]] std::vector<std::int32_t> tokenize(const std::string& prompt, const char* field, const OnWarning& warning) const;
+    [[nodiscard]] std::vector<std::int32_t> tokenize(const std::string& prompt, const char* field,
+                                                     const OnWarning& warning) const;
     [[nodiscard]] Job job_of(const ResolvedRequest& request, const OnWarning& warning) const;
     void pass_on(Events& events, const Ticket& ticket, const ResolvedRequest& r, const Callbacks& callbacks);
 };
@@ -49,6 +50,10 @@ Pipeline Pipeline::load(const PipelineOptions& options) {
 
 const ModelInfo& Pipeline::info() const {
     return impl_->engine.info();
+}
+
+const std::string& Pipeline::model_hash() const {
+    return impl_->engine.model_hash();
 }
 
 StageTimes Pipeline::last_times() const {
@@ -84,9 +89,8 @@ void Pipeline::Impl::pass_on(Events& events, const Ticket& ticket, const Resolve
                         .height = r.height,
                         .rgb = std::move(made->picture.rgb),
                         .seed = r.seed + static_cast<std::uint64_t>(made->index),
-                        .parameters = {},
-                        .latents = std::move(made->picture.latents)};
-            image.parameters = parameters_text(r, engine.info(), image.seed);
+                        .parameters = {}};
+            image.parameters = parameters_text(r, engine.info(), engine.model_hash(), image.seed);
             callbacks.image(static_cast<int>(made->index), std::move(image));
         } else if (const auto* progress = std::get_if<JobProgress>(&*event)) {
             if (!callbacks.progress({progress->first, progress->pictures, progress->step, progress->steps}))

@@ -26,7 +26,7 @@ Image decode_png(std::span<const std::uint8_t> file, const std::string& where) {
     if (!pixels || static_cast<std::uint32_t>(width) != info.width || static_cast<std::uint32_t>(height) != info.height)
         throw Error(ErrorCode::input,
                     std::string("its pixels cannot be read (") + (pixels ? "size" : stbi_failure_reason()) + ")", where);
-    Image image{.width = width, .height = height, .rgb = {}, .seed = 0, .parameters = {}, .latents = {}};
+    Image image{.width = width, .height = height, .rgb = {}, .seed = 0, .parameters = {}};
     image.rgb.assign(pixels.get(), pixels.get() + std::size_t{3} * info.width * info.height);
     return image;
 }

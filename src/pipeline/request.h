@@ -1,9 +1,10 @@
 // A GenerateRequest checked against a model, with every default filled in.
 #pragma once
 
+#include <memory>
 #include <string>
 
-#include "sampling/sampler.h"
+#include "generators/generator.h"
 #include "t2i/pipeline.h"
 
 namespace t2i {
@@ -13,14 +14,20 @@ struct ResolvedRequest {
     std::uint64_t seed = 42;
     int width = 0, height = 0, count = 1;
     double cfg_scale = 1.0;
-    bool guided = false;    // cfg_scale > 1
-    std::string sampler;    // row name
-    std::string scheduler;  // as asked for; empty: the model's own
-    SamplerPlan plan;
+    bool guided = false;                         // the negative prompt is read
+    int steps = 1;                               // units of progress of a picture
+    std::shared_ptr<const GenerationPlan> plan;  // the generator's: opaque but for its named settings
+    // Everything but prompt and seed that pictures made in one batch have in common: equal keys may share one.
+    std::string batch_key;
 };
 
-// factor: pixels per latent; patch: latents per token. Throws Error{invalid_argument} naming the field and the range.
-[[nodiscard]] ResolvedRequest resolve(const GenerateRequest& request, const ModelInfo& info, const ScheduleConfig& schedule,
-                                      std::int64_t factor, std::int64_t patch);
+// The sizes that a model can draw, in pixels.
+struct PictureSizes {
+    int width = 0, height = 0;  // default
+    std::int64_t multiple = 1;  // width and height are multiples of it, up to 4096
+};
+
+// Needs no weights but what `sizes` says of them. Throws Error{invalid_argument} naming the field and the range.
+[[nodiscard]] ResolvedRequest resolve(const GenerateRequest& request, const RequestRules& rules, const PictureSizes& sizes);
 
 }  // namespace t2i

@@ -22,17 +22,6 @@ double ms_since(Clock::time_point begin) {
 }
 
 // What of a request the pictures of a batch share; the prompt only by its length.
-std::string bucket_of(const ResolvedRequest& r, std::size_t conditioning_rows) {
-    std::array<char, 128> numbers{};
-    std::snprintf(numbers.data(), numbers.size(), "%zu %a %dx%d %zu ", r.plan.steps.size(), r.cfg_scale, r.width, r.height,
-                  conditioning_rows);
-    return numbers.data() + r.sampler + " " + r.scheduler;
-}
-
-int steps_of(const ResolvedRequest& r) {
-    return static_cast<int>(r.plan.steps.size());
-}
-
 enum class Cause { memory, a_picture, other };
 
 Cause cause_of(const std::exception_ptr& error) {
@@ -165,9 +154,9 @@ std::shared_ptr<JobRecord> Scheduler::record_of(Job job) const {
     T2I_CHECK(job.settings && !job.seeds.empty(), "a job has settings and a picture");
     const ResolvedRequest& r = *job.settings;
     auto record = std::make_shared<JobRecord>();
-    record->bucket = bucket_of(r, engine_.conditioning_rows({job.prompt, job.negative, 0}));
+    record->bucket = r.batch_key + " " + std::to_string(engine_.conditioning_rows({job.prompt, job.negative, 0}));
     record->load = {r.width, r.height, r.guided};
-    record->progress.steps = steps_of(r);
+    record->progress.steps = r.steps;
     record->job = std::move(job);
     return record;
 }
@@ -223,6 +212,7 @@ void Scheduler::work() {
         try {
             make(std::move(items));
         } catch (...) {  // of our own bookkeeping: there is no memory left for it
+            static_cast<void>(flush());
             fail(copy, std::current_exception());
         }
     }

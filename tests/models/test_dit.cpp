@@ -37,14 +37,14 @@ double measure(const nlohmann::json& c, const std::string& backend, DType comput
     const Tensor x = upload(*machine.backend, latents), out = allocate(*machine.backend, latents.shape());
     const auto timesteps = c.at("timesteps").get<std::vector<float>>();
     const auto labels = c.at("labels").get<std::vector<std::int32_t>>();
-    const auto request = model->prepare(machine.ctx(), timesteps, latents.shape(), 1);
-    // Other labels before: a request takes new ones in place of them.
-    model->set_text(machine.ctx(), *request, {.labels = std::vector<std::int32_t>(labels.size(), 2)});
-    model->set_text(machine.ctx(), *request, {.labels = labels});
+    const auto run = model->begin(machine.ctx(), {.timesteps = timesteps, .latents = latents.shape()});
+    // Other labels before: a run takes new ones in place of them.
+    run->condition(machine.ctx(), LabelConditioning{std::vector<std::int32_t>(labels.size(), 2)});
+    run->condition(machine.ctx(), LabelConditioning{labels});
     double worst = 0;
     const Tensor host = Tensor::host(latents.shape());
     for (std::size_t step = 0; step < timesteps.size(); ++step) {
-        model->forward(machine.ctx(), *request, static_cast<std::int64_t>(step), x, out);
+        run->predict(machine.ctx(), static_cast<std::int64_t>(step), x, out);
         machine.backend->copy(out, host);
         const auto name = c.at("name").get<std::string>() + "." + std::to_string(step);
         worst = std::max(worst, relative_error(host, first_channels(results->tensor(name), latents.shape())));

@@ -19,9 +19,9 @@ nlohmann::json find_case(const std::string& name) {
 }
 
 // The text up to the longest valid length: the model never needs what the reference masks.
-Conditioning text_of(const nlohmann::json& c) {
+TextConditioning text_of(const nlohmann::json& c) {
     const Tensor padded = generate(c.at("text"));
-    Conditioning text;
+    TextConditioning text;
     text.lengths = c.at("lengths").get<std::vector<std::int32_t>>();
     const std::int64_t longest = *std::ranges::max_element(text.lengths), width = padded.shape()[2];
     text.embeddings = Tensor::host({padded.shape()[0], longest, width});
@@ -41,12 +41,13 @@ double measure(const nlohmann::json& c, const std::string& backend, DType comput
     const Tensor latents = generate(c.at("latents"));
     const Tensor out = Tensor::host(latents.shape());
     const auto timesteps = c.at("timesteps").get<std::vector<float>>();
-    const Conditioning text = text_of(c);
-    const auto request = model->prepare(machine.ctx(), timesteps, latents.shape(), text.embeddings.shape()[1]);
-    model->set_text(machine.ctx(), *request, text);
+    TextConditioning text = text_of(c);
+    const auto run = model->begin(machine.ctx(),
+                                  {.timesteps = timesteps, .latents = latents.shape(), .text_rows = text.embeddings.shape()[1]});
+    run->condition(machine.ctx(), std::move(text));
     double worst = 0;
     for (std::size_t step = 0; step < timesteps.size(); ++step) {
-        model->forward(machine.ctx(), *request, static_cast<std::int64_t>(step), latents, out);
+        run->predict(machine.ctx(), static_cast<std::int64_t>(step), latents, out);
         const TensorView expected = results->tensor(c.at("name").get<std::string>() + "." + std::to_string(step));
         // The reference also returns a learned variance: channels after ours.
         const Tensor kept = Tensor::host(latents.shape());

@@ -72,7 +72,7 @@ class FakeMaker final : public BatchMaker {
         if (seeds.size() > fits || is_full_of_caches || std::ranges::any_of(seeds, is_heavy))
             throw OutOfMemory("no memory for " + std::to_string(seeds.size()));
         times_.text_ms += 1;
-        for (std::size_t i = 0; i < settings.plan.steps.size(); ++i) {
+        for (std::size_t i = 0; i < static_cast<std::size_t>(settings.steps); ++i) {
             step();
             times_.denoise_ms += 1;
             if (i == 0) flush();
@@ -90,7 +90,7 @@ class FakeMaker final : public BatchMaker {
         if (made.seeds.empty()) return;
         times_.decode_ms += 1;
         check(made.seeds);
-        for (std::size_t i = 0; i < made.seeds.size(); ++i) made.hand_out(i, {bytes_of_seed(made.seeds[i]), {}});
+        for (std::size_t i = 0; i < made.seeds.size(); ++i) made.hand_out(i, {bytes_of_seed(made.seeds[i])});
     }
     void drop_caches() override {
         T2I_CHECK(pending_.seeds.empty(), "caches are dropped with pictures in the queue");
@@ -129,8 +129,8 @@ inline std::shared_ptr<const ResolvedRequest> settings_of(int side = 64, int ste
     r->width = r->height = side;
     r->cfg_scale = cfg_scale;
     r->guided = cfg_scale > 1;
-    r->sampler = "euler";
-    r->plan.steps.resize(static_cast<std::size_t>(steps));
+    r->steps = steps;
+    r->batch_key = std::to_string(side) + " " + std::to_string(steps) + " " + std::to_string(cfg_scale);
     return r;
 }
 

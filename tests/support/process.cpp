@@ -16,7 +16,8 @@
 namespace t2i::test {
 
 Process::Process(std::vector<std::string> arguments, const ProcessOptions& options) {
-    arguments.insert(arguments.begin(), program().string());
+    arguments.insert(arguments.begin(),
+                     options.name.empty() ? program().string() : (program().parent_path() / options.name).string());
     std::vector<char*> argv;
     for (auto& a : arguments) argv.push_back(a.data());
     argv.push_back(nullptr);

@@ -20,6 +20,7 @@ struct ProcessOptions {
     int input = -1;                          // file descriptor that standard input reads from; -1: nothing to read
     std::vector<std::string> environment{};  // NAME=value, added to ours
     std::string folder{};                    // working directory; empty: ours
+    std::string name{};                      // of another program beside t2i; empty: t2i
 };
 
 // The program, running. Killed when the test leaves it behind.

@@ -1,4 +1,6 @@
 // The `parameters` chunk: what is written is read back, and what cannot be read is named.
+#include <memory>
+
 #include "pipeline/parameters.h"
 #include "support/catch.h"
 #include "unit/expect_error.h"
@@ -6,15 +8,19 @@
 namespace t2i::test {
 namespace {
 
-ResolvedRequest a_request() {
+ResolvedRequest a_request(const std::string& scheduler = {}) {
     ResolvedRequest r;
     r.prompt = "a red apple, noto style";
     r.seed = 7;
     r.width = 64;
     r.height = 128;
-    r.cfg_scale = 2.5;
-    r.sampler = "dpm++2m";
-    r.plan.steps.resize(20);
+    r.plan = std::make_shared<GenerationPlan>(
+        GenerationPlan{.steps = 20,
+                       .cfg_scale = 2.5,
+                       .fields = {{.key = "steps", .label = "Steps", .value = std::int64_t{20}},
+                                  {.key = "sampler", .label = "Sampler", .value = "dpm++2m"},
+                                  {.key = "scheduler", .label = "Schedule type", .value = scheduler},
+                                  {.key = "cfg_scale", .label = "CFG scale", .value = 2.5}}});
     return r;
 }
 
@@ -23,7 +29,6 @@ ResolvedRequest a_request() {
 TEST_CASE("parameters: a request comes back from its text") {
     ModelInfo info;
     info.name = "a model, with: a \"comma\"";
-    info.hash = "0123456789";
     info.device = "cuda:0";
     info.dtype = "bf16";
     info.hardware = "NVIDIA H100 (CUDA 13.0, cuDNN 9.1)";
@@ -32,11 +37,10 @@ TEST_CASE("parameters: a request comes back from its text") {
     };
     for (const Case& c : {Case{"a red apple, noto style", "", ""}, Case{"红苹果", "blurry: yes", "karras"}, Case{"", "", ""},
                           Case{"", "two\nlines", "flow"}, Case{"two\nlines", "", ""}}) {
-        ResolvedRequest r = a_request();
+        ResolvedRequest r = a_request(c.scheduler);
         r.prompt = c.prompt;
         r.negative_prompt = c.negative;
-        r.scheduler = c.scheduler;
-        const std::string text = parameters_text(r, info, 18446744073709551615ULL);
+        const std::string text = parameters_text(r, info, "0123456789", 18446744073709551615ULL);
         INFO(text);
         const Parameters p = read_parameters(text, "a.png");
         CHECK(p.request.prompt == c.prompt);
@@ -49,7 +53,7 @@ TEST_CASE("parameters: a request comes back from its text") {
         CHECK(p.request.height == 128);
         CHECK(p.request.sampler == "dpm++2m");
         CHECK(p.model == info.name);
-        CHECK(p.hash == info.hash);
+        CHECK(p.hash == "0123456789");
         CHECK(p.origin.device == "cuda:0");
         CHECK(p.origin.dtype == "bf16");
         CHECK(p.origin.hardware == info.hardware);
@@ -57,6 +61,30 @@ TEST_CASE("parameters: a request comes back from its text") {
         CHECK_FALSE(p.origin.compiler.empty());
         CHECK(differences(p.origin, origin_of(info)).empty());
     }
+}
+
+TEST_CASE("parameters: the line of a diffusion model is what it always was") {
+    ModelInfo info;
+    info.name = "m";
+    const std::string text = parameters_text(a_request("karras"), info, "0123456789", 7);
+    CHECK(
+        text.starts_with("a red apple, noto style\nSteps: 20, Sampler: dpm++2m, Schedule type: karras, CFG scale: 2.5, Seed: 7, "
+                         "Size: 64x128, Model hash: 0123456789, Model: m, "));
+}
+
+TEST_CASE("parameters: a model without steps has a line of its own settings") {
+    ResolvedRequest r = a_request();
+    r.prompt = "a cat\nSteps: wash, rinse\nSeed: sown";
+    r.plan = std::make_shared<GenerationPlan>(GenerationPlan{
+        .fields = {{.key = "cfg_scale", .label = "CFG scale", .value = 3.0}, {.key = "rule", .label = "Rule", .value = "a, b"}}});
+    const std::string text = parameters_text(r, {}, "0123456789", 7);
+    CHECK(contains(text, "\nSeed: 7, CFG scale: 3, Rule: \"a, b\", Size: 64x128, Model hash: 0123456789, "));
+    const Parameters p = read_parameters(text, "a.png");
+    CHECK(p.request.prompt == r.prompt);
+    CHECK(p.request.seed == 7);
+    CHECK(p.request.cfg_scale == 3.0);
+    CHECK_FALSE(p.request.steps.has_value());
+    CHECK(p.request.sampler.empty());
 }
 
 TEST_CASE("parameters: what was made otherwise is named") {

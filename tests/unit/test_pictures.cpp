@@ -3,7 +3,7 @@
 #include <filesystem>
 
 #include "backend/registry.h"
-#include "pipeline/engine.h"
+#include "generators/prompts.h"
 #include "pipeline/picture_writer.h"
 #include "support/files.h"
 #include "unit/expect_error.h"
@@ -18,22 +18,15 @@ class CountingEncoder final : public TextEncoder {
   public:
     [[nodiscard]] std::int64_t width() const override { return 1; }
     [[nodiscard]] std::int64_t vocabulary() const override { return 100; }
-    [[nodiscard]] Conditioning encode(const ExecContext&, std::span<const Ids> prompts) const override {
-        asked.insert(asked.end(), prompts.begin(), prompts.end());
-        std::size_t longest = 0;
-        for (const auto& ids : prompts) longest = std::max(longest, ids.size());
-        Conditioning all{Tensor::host({static_cast<std::int64_t>(prompts.size()), static_cast<std::int64_t>(longest), 1}), {}};
-        for (std::size_t i = 0; i < prompts.size(); ++i) {
-            std::ranges::copy(prompts[i], all.embeddings.view.slice(static_cast<std::int64_t>(i), 1).as<float>().begin());
-            all.lengths.push_back(static_cast<std::int32_t>(prompts[i].size()));
-        }
-        return all;
+    void encode(const ExecContext&, std::span<const std::int32_t> ids, const TensorView& out) const override {
+        asked.emplace_back(ids.begin(), ids.end());
+        std::ranges::copy(ids, out.as<float>().begin());
     }
     mutable std::vector<Ids> asked;
 };
 
 Image picture(std::uint8_t value) {
-    return {.width = 2, .height = 1, .rgb = std::vector<std::uint8_t>(6, value), .seed = 0, .parameters = {}, .latents = {}};
+    return {.width = 2, .height = 1, .rgb = std::vector<std::uint8_t>(6, value), .seed = 0, .parameters = {}};
 }
 
 }  // namespace

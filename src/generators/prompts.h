@@ -8,9 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "generators/text_store.h"
 #include "models/roles.h"
-#include "pipeline/model_folder.h"
-#include "pipeline/text_store.h"
 #include "text/tokenizer.h"
 
 namespace t2i {
@@ -32,6 +31,8 @@ class TextCache {
         std::shared_ptr<const Tensor> text;
         std::uint64_t used = 0;
     };
+    [[nodiscard]] std::shared_ptr<const Tensor> encode_one(const ExecContext& ctx, const TextEncoder& encoder,
+                                                           const std::vector<std::int32_t>& ids) const;
     void remember(const std::vector<std::int32_t>& ids, const std::shared_ptr<const Tensor>& text);
 
     std::size_t entries_;
@@ -40,6 +41,8 @@ class TextCache {
     std::map<std::vector<std::int32_t>, Entry> known_;
 };
 
+struct ModelFolder;
+
 class Prompts {
   public:
     virtual ~Prompts() = default;
@@ -47,6 +50,9 @@ class Prompts {
     [[nodiscard]] virtual Tokens tokenize(const std::string& prompt, const char* field) const = 0;
     // Ids of tokenize() → one row a prompt, in order.
     [[nodiscard]] virtual Conditioning encode(const ExecContext& ctx, std::span<const std::vector<std::int32_t>> prompts) = 0;
+    // Rows of text that the model reads for a prompt of so many ids, padding included; 0 where it reads a label. Of prompts that
+    // are encoded together, the longest one's.
+    [[nodiscard]] virtual std::size_t rows(std::size_t ids) const = 0;
     // Frees what is kept of earlier prompts.
     virtual void forget() = 0;
 };
@@ -56,9 +62,10 @@ struct PromptOptions {
     std::string cache_folder;  // and on disk; empty: nowhere
 };
 
-// Loads what turns prompts into what this denoiser reads: the folder's tokenizer and text encoder, or the class names of its
-// model_index.json. Throws Error{input} naming the file.
-[[nodiscard]] std::unique_ptr<Prompts> make_prompts(const ModelFolder& folder, const Denoiser& denoiser, Backend& backend,
-                                                    DType compute, const PromptOptions& options);
+// A tokenizer's and a text encoder's folder; prompts are cut at max_tokens. Throws Error{input} naming the file.
+[[nodiscard]] std::unique_ptr<Prompts> load_text_prompts(const std::string& tokenizer, const std::string& encoder, int max_tokens,
+                                                         Backend& backend, DType compute, const PromptOptions& options);
+// The class names of the folder's model_index.json, of a model that knows so many. Throws Error{input} naming the file.
+[[nodiscard]] std::unique_ptr<Prompts> load_class_prompts(const ModelFolder& folder, std::int64_t classes);
 
 }  // namespace t2i

@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "sampling/sampler.h"
+#include "generators/diffusion.h"
+#include "generators/pipelines.h"
 #include "text/class_names.h"
 
 namespace t2i {
@@ -23,9 +25,10 @@ struct ModelFolder {
     std::string name;                               // the folder's own name
     std::string pipeline_class;                     // "PixArtAlphaPipeline"
     std::map<std::string, std::string> components;  // folder → class, without the [null, null] ones
-    ScheduleConfig schedule;
+    const PipelineRow* row = nullptr;               // of the table of pipelines
+    std::shared_ptr<const RequestRules> rules;      // what may be asked of its generator
     // t2i.json, or what the pipeline class implies
-    int steps = 20;
+    int steps = 20;  // 0: the generator has none
     double cfg_scale = 4.5;
     int max_prompt_tokens = 120;
     std::vector<ClassLabel> classes;  // id2label of a class-conditional pipeline, in the file's order; may be empty
@@ -33,10 +36,13 @@ struct ModelFolder {
 
     // The folder of a component; throws Error{input} when model_index.json does not list it or it is not there.
     [[nodiscard]] std::string component(const std::string& name) const;
+    // Throws Error{input} as component() does, for the first that the pipeline cannot do without.
+    void check_components() const;
+    [[nodiscard]] GenerationDefaults defaults() const { return {.steps = steps, .cfg_scale = cfg_scale}; }
 };
 
 // Throws Error{input} naming the file: no such folder, no or broken model_index.json, unknown pipeline class, broken
-// id2label, scheduler config or t2i.json.
+// id2label or t2i.json, and what the pipeline's rules are read from (a diffusion model's schedule).
 [[nodiscard]] ModelFolder read_model_folder(const std::string& path);
 
 // The paths of all safetensors files below `path`, sorted.

@@ -1,4 +1,4 @@
-#include "pipeline/text_store.h"
+#include "generators/text_store.h"
 
 #include <unistd.h>
 #include <xxhash.h>

@@ -1,8 +1,9 @@
-#include "pipeline/prompts.h"
+#include "generators/prompts.h"
 
 #include <algorithm>
 #include <filesystem>
 
+#include "generators/model_folder.h"
 #include "models/registry.h"
 #include "ops/memory.h"
 #include "t2i/error.h"
@@ -14,23 +15,24 @@ namespace t2i {
 namespace {
 
 // Texts are padded to a multiple of this many tokens, so that prompts of similar length share a loop and its recordings.
-constexpr std::int64_t text_step = 8;
+constexpr std::size_t text_step = 8;
 
 class TextPrompts final : public Prompts {
   public:
-    TextPrompts(const ModelFolder& folder, Backend& backend, DType compute, const PromptOptions& options)
-        : most_tokens_(folder.max_prompt_tokens),
-          tokenizer_(load_tokenizer(folder.component("tokenizer"))),
-          encoder_(load_text_encoder(backend, folder.component("text_encoder"), compute)),
+    TextPrompts(const std::string& tokenizer, const std::string& encoder, int max_tokens, Backend& backend, DType compute,
+                const PromptOptions& options)
+        : most_tokens_(max_tokens),
+          tokenizer_(load_tokenizer(tokenizer)),
+          encoder_(load_text_encoder(backend, encoder, compute)),
           cache_(static_cast<std::size_t>(options.cache)) {
         if (tokenizer_->vocabulary() > encoder_->vocabulary())
             throw Error(ErrorCode::input,
                         "tokenizer has " + std::to_string(tokenizer_->vocabulary()) + " ids, the text encoder knows " +
                             std::to_string(encoder_->vocabulary()),
-                        folder.component("tokenizer"));
+                        tokenizer);
         if (!options.cache_folder.empty())
-            cache_.keep_on_disk({options.cache_folder, fingerprint(folder.component("text_encoder")) + ", " +
-                                                           std::string(backend.name()) + ", " + std::string(name_of(compute))});
+            cache_.keep_on_disk({options.cache_folder, fingerprint(encoder) + ", " + std::string(backend.name()) + ", " +
+                                                           std::string(name_of(compute))});
     }
 
     [[nodiscard]] Tokens tokenize(const std::string& prompt, const char* field) const override {
@@ -41,11 +43,10 @@ class TextPrompts final : public Prompts {
     // Padded with zeros to the longest, rounded up.
     [[nodiscard]] Conditioning encode(const ExecContext& ctx, std::span<const std::vector<std::int32_t>> prompts) override {
         const auto texts = cache_.encode(ctx, *encoder_, prompts);
-        std::int64_t length = 0;
-        for (const auto& text : texts) length = std::max(length, text->shape()[0]);
-        length = (length + text_step - 1) / text_step * text_step;
-        const std::int64_t width = encoder_->width();
-        Conditioning all{.embeddings = allocate(ctx.backend, {static_cast<std::int64_t>(texts.size()), length, width})};
+        std::size_t longest = 0;
+        for (const auto& ids : prompts) longest = std::max(longest, ids.size());
+        const std::int64_t length = static_cast<std::int64_t>(rows(longest)), width = encoder_->width();
+        TextConditioning all{.embeddings = allocate(ctx.backend, {static_cast<std::int64_t>(texts.size()), length, width})};
         const Tensor zeros = Tensor::host({length, width});
         for (std::size_t i = 0; i < texts.size(); ++i) {
             const std::int64_t valid = texts[i]->shape()[0];
@@ -56,6 +57,8 @@ class TextPrompts final : public Prompts {
         }
         return all;
     }
+
+    [[nodiscard]] std::size_t rows(std::size_t ids) const override { return (ids + text_step - 1) / text_step * text_step; }
 
     void forget() override { cache_.clear(); }
 
@@ -77,10 +80,12 @@ class ClassPrompts final : public Prompts {
     }
 
     [[nodiscard]] Conditioning encode(const ExecContext&, std::span<const std::vector<std::int32_t>> prompts) override {
-        Conditioning all;
+        LabelConditioning all;
         for (const auto& ids : prompts) all.labels.push_back(ids.front());
         return all;
     }
+
+    [[nodiscard]] std::size_t rows(std::size_t /*ids*/) const override { return 0; }
 
     void forget() override {}
 
@@ -103,30 +108,12 @@ class ClassPrompts final : public Prompts {
 std::vector<std::shared_ptr<const Tensor>> TextCache::encode(const ExecContext& ctx, const TextEncoder& encoder,
                                                              std::span<const std::vector<std::int32_t>> prompts) {
     std::map<std::vector<std::int32_t>, std::shared_ptr<const Tensor>> texts;  // of this call
-    std::vector<std::vector<std::int32_t>> missing;
     for (const auto& ids : prompts) {
         const auto known = known_.find(ids);
         if (known != known_.end()) known->second.used = ++clock_;
-        if (!texts.emplace(ids, known == known_.end() ? nullptr : known->second.text).second || known != known_.end()) continue;
-        const auto stored = store_ ? store_->load(ids, encoder.width()) : std::nullopt;
-        if (stored) remember(ids, texts[ids] = std::make_shared<Tensor>(upload(ctx.backend, *stored)));
-        else missing.push_back(ids);
-    }
-    if (!missing.empty()) {
-        const Conditioning encoded = encoder.encode(ctx, missing);
-        const Shape& s = encoded.embeddings.shape();
-        for (std::size_t i = 0; i < missing.size(); ++i) {
-            auto text = std::make_shared<Tensor>(allocate(ctx.backend, {encoded.lengths[i], s[2]}));
-            ctx.backend.copy(encoded.embeddings.view.slice(static_cast<std::int64_t>(i), 1)
-                                 .reshaped({s[1], s[2]})
-                                 .slice(0, encoded.lengths[i]),
-                             *text);
-            remember(missing[i], texts[missing[i]] = text);
-            if (!store_) continue;
-            const Tensor host = Tensor::host(text->shape());
-            ctx.backend.copy(*text, host);
-            store_->save(missing[i], host);
-        }
+        const auto [text, is_new] = texts.emplace(ids, known == known_.end() ? nullptr : known->second.text);
+        if (!is_new || text->second) continue;
+        remember(ids, text->second = encode_one(ctx, encoder, ids));
     }
     while (known_.size() > entries_)
         known_.erase(std::ranges::min_element(known_, {}, [](const auto& item) { return item.second.used; }));
@@ -135,17 +122,33 @@ std::vector<std::shared_ptr<const Tensor>> TextCache::encode(const ExecContext& 
     return out;
 }
 
+std::shared_ptr<const Tensor> TextCache::encode_one(const ExecContext& ctx, const TextEncoder& encoder,
+                                                    const std::vector<std::int32_t>& ids) const {
+    if (store_)
+        if (const auto stored = store_->load(ids, encoder.width());
+            stored && stored->shape()[0] == static_cast<std::int64_t>(ids.size()))
+            return std::make_shared<Tensor>(upload(ctx.backend, *stored));
+    auto text = std::make_shared<Tensor>(allocate(ctx.backend, {static_cast<std::int64_t>(ids.size()), encoder.width()}));
+    encoder.encode(ctx, ids, *text);
+    if (store_) {
+        const Tensor host = Tensor::host(text->shape());
+        ctx.backend.copy(*text, host);
+        store_->save(ids, host);
+    }
+    return text;
+}
+
 void TextCache::remember(const std::vector<std::int32_t>& ids, const std::shared_ptr<const Tensor>& text) {
     if (entries_ > 0) known_[ids] = {text, ++clock_};
 }
 
-std::unique_ptr<Prompts> make_prompts(const ModelFolder& folder, const Denoiser& denoiser, Backend& backend, DType compute,
-                                      const PromptOptions& options) {
-    if (denoiser.classes() > 0 && folder.components.contains("text_encoder"))
-        throw Error(ErrorCode::input, "is class-conditional, but " + folder.pipeline_class + " lists a text encoder",
-                    folder.component("transformer"));
-    if (denoiser.classes() > 0) return std::make_unique<ClassPrompts>(folder, denoiser.classes());
-    return std::make_unique<TextPrompts>(folder, backend, compute, options);
+std::unique_ptr<Prompts> load_text_prompts(const std::string& tokenizer, const std::string& encoder, int max_tokens,
+                                           Backend& backend, DType compute, const PromptOptions& options) {
+    return std::make_unique<TextPrompts>(tokenizer, encoder, max_tokens, backend, compute, options);
+}
+
+std::unique_ptr<Prompts> load_class_prompts(const ModelFolder& folder, std::int64_t classes) {
+    return std::make_unique<ClassPrompts>(folder, classes);
 }
 
 }  // namespace t2i

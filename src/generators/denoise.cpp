@@ -1,4 +1,4 @@
-#include "pipeline/denoise.h"
+#include "generators/denoise.h"
 
 #include <algorithm>
 #include <array>
@@ -18,31 +18,30 @@ constexpr std::size_t steps_ahead = 2;
 
 }  // namespace
 
-DenoiseLoop::DenoiseLoop(const ExecContext& ctx, const Denoiser& denoiser, DenoiseSettings settings)
-    : ctx_(ctx), denoiser_(denoiser), settings_(std::move(settings)) {
-    const Shape& s = settings_.latents;
-    const Shape rows{settings_.guided ? 2 * s[0] : s[0], s[1], s[2], s[3]};
+DenoiseLoop::DenoiseLoop(const ExecContext& ctx, const Denoiser& denoiser, const RunSettings& settings, SamplerPlan plan)
+    : ctx_(ctx),
+      plan_(std::move(plan)),
+      cfg_scale_(settings.plan->cfg_scale),
+      guided_(settings.plan->guided),
+      shape_{settings.pictures, denoiser.channels(), settings.height, settings.width} {
+    const Shape rows{settings.model_rows(), shape_[1], shape_[2], shape_[3]};
     std::vector<float> timesteps;
     std::size_t depth = 1;
     bool draws_noise = false;
-    for (const auto& step : settings_.plan.steps) {
+    for (const auto& step : plan_.steps) {
         timesteps.push_back(static_cast<float>(step.timestep));
         depth = std::max(depth, step.from_x0.size());
         draws_noise = draws_noise || step.draws_noise;
     }
-    latents_ = allocate(ctx.backend, s);
+    latents_ = allocate(ctx.backend, shape_);
     model_input_ = allocate(ctx.backend, rows);
     model_output_ = allocate(ctx.backend, rows);
-    if (draws_noise) fresh_noise_ = allocate(ctx.backend, s);
+    if (draws_noise) fresh_noise_ = allocate(ctx.backend, shape_);
     first_bad_ = allocate(ctx.backend, {1}, DType::i32);
-    drawn_ = allocate_staging(ctx.backend, s);
-    for (std::size_t i = 0; i < depth; ++i) x0_.push_back(allocate(ctx.backend, s));
-    request_ = denoiser.prepare(ctx, timesteps, rows, settings_.text_tokens);
-    steps_.resize(settings_.plan.steps.size());
-}
-
-void DenoiseLoop::set_text(const Conditioning& text) {
-    denoiser_.set_text(ctx_, *request_, text);
+    drawn_ = allocate_staging(ctx.backend, shape_);
+    for (std::size_t i = 0; i < depth; ++i) x0_.push_back(allocate(ctx.backend, shape_));
+    run_ = denoiser.begin(ctx, {.timesteps = timesteps, .latents = rows, .text_rows = settings.text_rows});
+    steps_.resize(plan_.steps.size());
 }
 
 // The data prediction made `ago` steps before `step`.
@@ -58,31 +57,31 @@ void DenoiseLoop::draw(std::vector<TorchGenerator>& noise, const TensorView& to)
 
 // Noise, scaled, in the latents and in every row that the model reads.
 void DenoiseLoop::start(std::span<const std::uint64_t> seeds, std::vector<TorchGenerator>& noise) {
-    T2I_CHECK(static_cast<std::int64_t>(seeds.size()) == settings_.latents[0], "one seed a picture");
+    T2I_CHECK(static_cast<std::int64_t>(seeds.size()) == shape_[0], "one seed a picture");
     for (const auto seed : seeds) noise.emplace_back(seed);
     const Tensor healthy = Tensor::host({1}, DType::i32);
     healthy.as<std::int32_t>()[0] = no_bad_step;
     ctx_.backend.copy(healthy, first_bad_);
     draw(noise, latents_);
-    const std::array initial{LincombTerm{settings_.plan.initial_scale, latents_}};
+    const std::array initial{LincombTerm{plan_.initial_scale, latents_}};
     ops::lincomb(ctx_, initial, latents_);
-    const std::array scaled{LincombTerm{settings_.plan.steps.front().model_scale, latents_}};
-    const std::int64_t pictures = settings_.latents[0];
-    for (std::int64_t row = 0; row < model_rows(); row += pictures)
+    const std::array scaled{LincombTerm{plan_.steps.front().model_scale, latents_}};
+    const std::int64_t pictures = shape_[0];
+    for (std::int64_t row = 0; row < model_input_.shape()[0]; row += pictures)
         ops::lincomb(ctx_, scaled, model_input_.view.slice(row, pictures));
 }
 
 // x0 = x0_from_x · x + x0_from_model · guided model output, guidance folded into the same sum:
 // uncond + s (cond - uncond) = (1 - s) uncond + s cond  (Ho & Salimans 2022, eq. 6 in diffusers' scaling).
 void DenoiseLoop::do_step(const ExecContext& ctx, std::size_t i) {
-    const SamplerStep& step = settings_.plan.steps[i];
-    const std::int64_t pictures = settings_.latents[0];
-    denoiser_.forward(ctx, *request_, static_cast<std::int64_t>(i), model_input_, model_output_);
+    const SamplerStep& step = plan_.steps[i];
+    const std::int64_t pictures = shape_[0];
+    run_->predict(ctx, static_cast<std::int64_t>(i), model_input_, model_output_);
 
     std::vector<LincombTerm> to_x0{{step.x0_from_x, latents_}}, to_x{{step.from_x, latents_}};
-    if (settings_.guided) {
-        to_x0.push_back({step.x0_from_model * (1.0 - settings_.cfg_scale), model_output_.view.slice(0, pictures)});
-        to_x0.push_back({step.x0_from_model * settings_.cfg_scale, model_output_.view.slice(pictures, pictures)});
+    if (guided_) {
+        to_x0.push_back({step.x0_from_model * (1.0 - cfg_scale_), model_output_.view.slice(0, pictures)});
+        to_x0.push_back({step.x0_from_model * cfg_scale_, model_output_.view.slice(pictures, pictures)});
     } else {
         to_x0.push_back({step.x0_from_model, model_output_});
     }
@@ -95,9 +94,9 @@ void DenoiseLoop::do_step(const ExecContext& ctx, std::size_t i) {
     update.x0 = history(i, 0);
     update.x_terms = to_x;
     update.x = latents_;
-    if (i + 1 < settings_.plan.steps.size()) {
+    if (i + 1 < plan_.steps.size()) {
         update.inputs = model_input_.view;
-        update.input_scale = settings_.plan.steps[i + 1].model_scale;
+        update.input_scale = plan_.steps[i + 1].model_scale;
     }
     update.step = static_cast<std::int32_t>(i);
     update.first_bad = first_bad_;
@@ -120,7 +119,7 @@ void DenoiseLoop::replay(std::size_t i) {
 void DenoiseLoop::check(std::int32_t first_bad) const {
     if (first_bad != no_bad_step)
         throw Error(ErrorCode::input, "NaN or Inf in the latents after step " + std::to_string(first_bad + 1) + " of " +
-                                          std::to_string(settings_.plan.steps.size()));
+                                          std::to_string(plan_.steps.size()));
 }
 
 void DenoiseLoop::run(const Call& call) {
@@ -139,7 +138,7 @@ void DenoiseLoop::run(const Call& call) {
     };
     for (std::size_t i = 0; i < steps; ++i) {
         const TraceSpan span(ctx_, "step", i);
-        if (settings_.plan.steps[i].draws_noise) draw(noise, fresh_noise_);
+        if (plan_.steps[i].draws_noise) draw(noise, fresh_noise_);
         replay(i);
         fences.push_back(ctx_.backend.fence());
         if (i == 0 && call.meanwhile) call.meanwhile();

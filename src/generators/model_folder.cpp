@@ -1,4 +1,4 @@
-#include "pipeline/model_folder.h"
+#include "generators/model_folder.h"
 
 #include <xxhash.h>
 
@@ -23,16 +23,6 @@ namespace fs = std::filesystem;
 using json = nlohmann::ordered_json;  // of two classes with one name the last in the file has it
 
 namespace {
-
-// What each pipeline class means where t2i.json is silent (steps, guidance and text length of diffusers' __call__).
-struct ClassDefaults {
-    const char* name;
-    int steps;
-    double cfg_scale;
-    int max_prompt_tokens;
-};
-constexpr std::array<ClassDefaults, 3> known_classes{
-    {{"DiTPipeline", 50, 4.0, 1}, {"PixArtAlphaPipeline", 20, 4.5, 120}, {"PixArtSigmaPipeline", 20, 4.5, 300}}};
 
 // A list of texts, or one text.
 std::vector<std::string> texts(const json& list, const std::string& key, const std::string& where) {
@@ -67,7 +57,7 @@ void read_t2i_json(ModelFolder& m) {
     const fs::path path = fs::path(m.path) / "t2i.json";
     if (!fs::exists(path)) return;
     const JsonOptions options = JsonOptions::read(path.string());
-    m.steps = static_cast<int>(options.integer("steps", m.steps, 1, 1000));
+    if (m.steps > 0) m.steps = static_cast<int>(options.integer("steps", m.steps, 1, 1000));
     m.cfg_scale = options.number("cfg_scale", m.cfg_scale, 0.0, 100.0);
     m.max_prompt_tokens = static_cast<int>(options.integer("max_prompt_tokens", m.max_prompt_tokens, 2, 4096));
     if (const json* vocabulary = options.find("vocabulary")) m.vocabulary = read_vocabulary(*vocabulary, path.string());
@@ -108,6 +98,11 @@ std::string ModelFolder::component(const std::string& component_name) const {
     return folder.string();
 }
 
+void ModelFolder::check_components() const {
+    for (const ComponentRow& part : row->components)
+        if (part.required) static_cast<void>(component(part.folder));
+}
+
 ModelFolder read_model_folder(const std::string& path) {
     const fs::path root(path);
     if (!fs::exists(root)) throw Error(ErrorCode::input, "no such model folder", path);
@@ -123,22 +118,20 @@ ModelFolder read_model_folder(const std::string& path) {
     const json& index = options.all();
     if (!options.has("_class_name")) throw options.error("_class_name", "is missing");
     m.pipeline_class = options.text("_class_name", {});
-    const auto* row = std::find_if(known_classes.begin(), known_classes.end(),
-                                   [&](const ClassDefaults& c) { return m.pipeline_class == c.name; });
-    if (row == known_classes.end()) {
+    m.row = find_pipeline(m.pipeline_class);
+    if (!m.row) {
         std::string names;
-        for (const auto& c : known_classes) names += std::string(names.empty() ? "" : ", ") + c.name;
+        for (const PipelineRow& row : pipelines()) names += std::string(names.empty() ? "" : ", ") + row.class_name;
         throw Error(ErrorCode::input, "pipeline \"" + m.pipeline_class + "\" is not supported (supported: " + names + ")",
                     index_path.string());
     }
-    m.steps = row->steps;
-    m.cfg_scale = row->cfg_scale;
-    m.max_prompt_tokens = row->max_prompt_tokens;
+    m.steps = m.row->steps;
+    m.cfg_scale = m.row->cfg_scale;
+    m.max_prompt_tokens = m.row->max_prompt_tokens;
     read_components(index, m, index_path.string());
     read_classes(index, m, index_path.string());
-    const auto schedule_path = fs::path(m.component("scheduler")) / "scheduler_config.json";
-    m.schedule = parse_schedule_config(read_text_file(schedule_path.string(), std::size_t{16} << 20), schedule_path.string());
     read_t2i_json(m);
+    m.rules = m.row->read_rules(m);
     return m;
 }
 

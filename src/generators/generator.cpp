@@ -1,0 +1,46 @@
+#include "generators/generator.h"
+
+#include <algorithm>
+
+#include "core/number_text.h"
+#include "t2i/error.h"
+
+namespace t2i {
+
+std::string SettingField::text() const {
+    if (const auto* whole = std::get_if<std::int64_t>(&value)) return std::to_string(*whole);
+    if (const auto* number = std::get_if<double>(&value)) return number_text(*number);
+    return std::get<std::string>(value);
+}
+
+std::string GenerationPlan::text_of(std::string_view name) const {
+    const auto field = std::ranges::find(fields, name, &SettingField::key);
+    return field == fields.end() ? std::string() : field->text();
+}
+
+void check_setting_range(const char* field, double value, double low, double high) {
+    if (!(value >= low && value <= high))
+        throw Error(ErrorCode::invalid_argument,
+                    number_text(value) + " is out of range [" + number_text(low) + ", " + number_text(high) + "]", Field{field});
+}
+
+void set_guidance(GenerationPlan& plan, const GenerateRequest& request, double model_scale) {
+    plan.cfg_scale = request.cfg_scale.value_or(model_scale);
+    check_setting_range("cfg_scale", plan.cfg_scale, 0, 100);
+    plan.guided = plan.cfg_scale > 1.0;
+}
+
+SettingField guidance_field(const GenerationPlan& plan) {
+    return {.key = "cfg_scale", .label = "CFG scale", .value = plan.cfg_scale};
+}
+
+void refuse_schedule(const GenerateRequest& request) {
+    const auto refuse = [](const char* field, const char* what) {
+        throw Error(ErrorCode::invalid_argument, std::string("this model has no ") + what, Field{field});
+    };
+    if (request.steps) refuse("steps", "denoising steps");
+    if (!request.sampler.empty()) refuse("sampler", "samplers");
+    if (!request.scheduler.empty()) refuse("scheduler", "noise schedule");
+}
+
+}  // namespace t2i

@@ -1,0 +1,53 @@
+// The pipelines that t2i can run, a row each. Who reads a folder, loads an engine or checks a request asks this table.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "generators/generator.h"
+#include "generators/prompts.h"
+
+namespace t2i {
+
+struct ModelFolder;
+
+struct ComponentRow {
+    const char* folder;
+    bool required = true;  // without it nothing can be drawn
+};
+
+enum class ConditioningKind : std::uint8_t { text, labels };
+
+struct PipelineRow {
+    const char* class_name;  // _class_name of model_index.json
+    std::span<const ComponentRow> components;
+    // Where a request and t2i.json are silent (diffusers' __call__).
+    int steps;  // 0: the generator has none
+    double cfg_scale;
+    int max_prompt_tokens;
+    ConditioningKind conditioning;  // what a prompt is: a text, or a class's name or number
+    // Needs no weights. Throws Error{input} naming the file.
+    std::unique_ptr<RequestRules> (*read_rules)(const ModelFolder& folder);
+    // Both throw what the loaders of models/registry.h throw. compute: f32 or bf16.
+    std::unique_ptr<Generator> (*load_generator)(const ModelFolder& folder, Backend& backend, DType compute);
+    std::unique_ptr<Prompts> (*load_prompts)(const ModelFolder& folder, const Generator& generator, Backend& backend,
+                                             DType compute, const PromptOptions& options);
+    // The component that decodes, and its loader (folder or file): models/registry.h has one for latents.
+    const char* decoder;
+    std::unique_ptr<Decoder> (*load_decoder)(Backend& backend, const std::string& folder_or_file, DType compute);
+};
+
+// The rows of this build.
+[[nodiscard]] std::span<const PipelineRow> built_in_pipelines();
+
+// The rows that the program has: the built-in ones, unless it brings a table of its own. This function is a weak symbol, alone
+// in its file: a program that defines pipelines() itself, say as built_in_pipelines() and a row more, gets its own, whether the
+// rooms come as archives (ours is not even drawn in), as loose object files or as one library of them (the strong definition
+// wins). There is no list to change at run time, so no order of initialisation and no lock.
+[[nodiscard]] std::span<const PipelineRow> pipelines();
+
+// The row of a class; null when there is none.
+[[nodiscard]] const PipelineRow* find_pipeline(const std::string& class_name);
+
+}  // namespace t2i

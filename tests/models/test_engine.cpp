@@ -1,0 +1,222 @@
+// What the engine promises beside pictures: nothing waits for the hash of the weights, and nothing that is thrown breaks it.
+#include <atomic>
+#include <filesystem>
+#include <future>
+#include <thread>
+
+#include "batch/runner.h"
+#include "pipeline/engine.h"
+#include "support/catch.h"
+#include "support/files.h"
+#include "support/fixture.h"
+#include "unit/expect_error.h"
+
+namespace t2i::test {
+namespace {
+
+struct Unexpected {};  // no t2i::Error, no std::exception
+
+class EngineFixture {
+  public:
+    explicit EngineFixture(const std::string& device = "cpu") {
+        write_pipeline(read_manifest("pipeline")["cases"].front()["pipeline"], folder_.path());
+        options.model = folder_.path().string();
+        options.device = device;
+        options.dtype = "f32";
+        options.threads = 2;
+    }
+    PipelineOptions options;
+
+  private:
+    TempFolder folder_;
+};
+
+struct Batch {
+    ResolvedRequest settings;
+    std::vector<PictureJob> jobs;
+};
+
+Batch batch_of(Engine& engine, const std::string& prompt, int pictures, int steps = 3) {
+    GenerateRequest request;
+    request.prompt = prompt;
+    request.steps = steps;
+    Batch batch{engine.resolve(request), {}};
+    for (int i = 0; i < pictures; ++i)
+        batch.jobs.push_back({.prompt = engine.tokenize(prompt, "prompt").ids,
+                              .negative = engine.tokenize("", "negative prompt").ids,
+                              .seed = static_cast<std::uint64_t>(i)});
+    return batch;
+}
+
+using Pictures = std::vector<std::vector<std::uint8_t>>;
+
+Pictures draw(Engine& engine, const Batch& batch) {
+    Pictures pictures(batch.jobs.size());
+    engine.make(batch.settings, batch.jobs,
+                {.picture = [&](std::size_t i, Engine::Picture p) { pictures[i] = std::move(p.rgb); }, .progress = {}});
+    engine.flush();
+    return pictures;
+}
+
+// A hash that is not known before a condition holds; `in_time` says whether it came to hold within a minute.
+EngineHooks hash_after(const std::function<bool()>& condition, std::atomic<bool>& in_time) {
+    return {.hash = [condition, &in_time](const std::string&) {
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+        while (!condition() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+        in_time = condition();
+        return std::string("0123456789");
+    }};
+}
+
+}  // namespace
+
+TEST_CASE("engine: a picture is made while the weights are still being hashed") {
+    const EngineFixture fixture;
+    std::atomic<bool> stepped{false}, in_time{false};
+    Engine engine(fixture.options, hash_after([&] { return stepped.load(); }, in_time));
+    const Batch batch = batch_of(engine, "a red apple", 1);
+    CHECK(engine.info().name == std::filesystem::path(fixture.options.model).filename());
+    engine.make(batch.settings, batch.jobs,
+                {.picture = [](std::size_t, const Engine::Picture&) {},
+                 .progress =
+                     [&](int) {
+                         stepped = true;
+                         return true;
+                     }});
+    CHECK(engine.model_hash() == "0123456789");
+    CHECK(in_time);
+}
+
+TEST_CASE("engine: a batch begins while the weights are still being hashed, and its files name the hash") {
+    EngineFixture fixture;
+    Tracer tracer;
+    tracer.keep_spans();
+    fixture.options.tracer = &tracer;
+    std::atomic<bool> in_time{false};
+    const auto stepped = [&] { return std::ranges::any_of(tracer.spans(), [](const auto& s) { return s.name == "step"; }); };
+    Engine engine(fixture.options, hash_after(stepped, in_time));
+    const TempFolder folder;
+    batch::BatchOptions options;
+    options.input = write_file(folder / "prompts.txt", "a red apple\na pear\n");
+    options.output.folder = folder / "out";
+    options.defaults.steps = 2;
+    batch::Reporter::Options quiet;
+    quiet.quiet = true;
+    quiet.list_files = false;
+    batch::Reporter reporter(quiet);
+    const batch::Interrupt interrupt;
+    CHECK(batch::Runner(engine, options, reporter, interrupt).run().made == 2);
+    CHECK(in_time);
+    CHECK(contains(file_text(folder / "out/manifest.jsonl"), R"("model_hash":"0123456789")"));
+}
+
+TEST_CASE("engine: whatever a callback throws, no callback is kept and the next pictures are right") {
+    for (const char* device : {"cpu", "emulated"}) {
+        INFO(device);
+        const EngineFixture fixture(device);
+        Engine engine(fixture.options);
+        const Batch first = batch_of(engine, "a red apple", 2, 1), second = batch_of(engine, "a pear", 1, 1);
+        const Pictures expected = draw(engine, second), expected_first = draw(engine, first);
+
+        SECTION(std::string("from progress, ") + device) {
+            std::vector<std::size_t> handed_out;
+            const auto call = [&] {
+                // Ends before the engine does: what it owns must not be touched later.
+                const auto local = std::make_unique<std::vector<std::size_t>>();
+                const Engine::Callbacks callbacks{.picture = [&](std::size_t i, const Engine::Picture&) { local->push_back(i); },
+                                                  .progress = {}};
+                engine.make(first.settings, first.jobs, callbacks);
+                try {
+                    engine.make(second.settings, second.jobs,
+                                {.picture = callbacks.picture, .progress = [](int) -> bool { throw Unexpected(); }});
+                } catch (...) {
+                    handed_out = *local;
+                    throw;
+                }
+            };
+            CHECK_THROWS_AS(call(), Unexpected);
+            CHECK(handed_out == std::vector<std::size_t>{0, 1});  // what was finished is kept
+            CHECK(draw(engine, second) == expected);
+            CHECK(draw(engine, first) == expected_first);
+        }
+        SECTION(std::string("from a picture, ") + device) {
+            int calls = 0;
+            const auto call = [&] {
+                const auto fail = [&](std::size_t, const Engine::Picture&) {
+                    ++calls;
+                    throw Unexpected();
+                };
+                engine.make(first.settings, first.jobs, {.picture = fail, .progress = {}});
+                engine.flush();
+            };
+            CHECK_THROWS_AS(call(), Unexpected);
+            CHECK(calls == 1);
+            engine.flush();  // nothing is left
+            CHECK(draw(engine, second) == expected);
+        }
+        SECTION(std::string("from a picture of the batch before, ") + device) {
+            int calls = 0;
+            const auto call = [&] {
+                const Engine::Callbacks fail{.picture =
+                                                 [&](std::size_t, const Engine::Picture&) {
+                                                     ++calls;
+                                                     throw Unexpected();
+                                                 },
+                                             .progress = {}};
+                engine.make(first.settings, first.jobs, fail);
+                engine.make(second.settings, second.jobs, fail);
+            };
+            CHECK_THROWS_AS(call(), Unexpected);
+            CHECK(calls == 1);
+            CHECK(draw(engine, second) == expected);
+        }
+    }
+}
+
+TEST_CASE("engine: what the decoder reads is copied for who asks") {
+    const EngineFixture fixture;
+    Engine engine(fixture.options);
+    const Batch batch = batch_of(engine, "a red apple", 2);
+    std::vector<Shape> grids;
+    engine.make(batch.settings, batch.jobs,
+                {.picture = [&](std::size_t i, const Engine::Picture&) { CHECK(grids.size() == i + 1); },
+                 .progress = {},
+                 .grid =
+                     [&](std::size_t i, const TensorView& grid) {
+                         CHECK(i == grids.size());
+                         grids.push_back(grid.shape);
+                     }});
+    CHECK(grids == std::vector<Shape>(2, Shape{1, 4, batch.settings.height / 8, batch.settings.width / 8}));
+}
+
+TEST_CASE("engine: requests with the same batch key may share a batch, others do not") {
+    const EngineFixture fixture;
+    const Engine engine(fixture.options);
+    const auto key = [&](const auto& change) {
+        GenerateRequest request;
+        change(request);
+        return engine.resolve(request).batch_key;
+    };
+    const std::string plain = key([](GenerateRequest&) {});
+    CHECK(key([](GenerateRequest& r) { r.prompt = "x", r.negative_prompt = "y", r.seed = 9, r.count = 3; }) == plain);
+    CHECK(key([&](GenerateRequest& r) { r.steps = engine.info().steps; }) == plain);
+    CHECK(key([](GenerateRequest& r) { r.steps = 3; }) != plain);
+    CHECK(key([](GenerateRequest& r) { r.cfg_scale = 3.25; }) != plain);
+    CHECK(key([](GenerateRequest& r) { r.width = 32; }) != plain);
+    CHECK(key([](GenerateRequest& r) { r.sampler = "ddim"; }) != key([](GenerateRequest& r) { r.sampler = "euler_a"; }));
+    CHECK(key([](GenerateRequest& r) { r.scheduler = "karras"; }) != plain);
+}
+
+TEST_CASE("engine: the rows of a text are padded in one place") {
+    const EngineFixture fixture;
+    const Engine engine(fixture.options);
+    const auto rows = [&](std::size_t prompt, std::size_t negative) {
+        return engine.conditioning_rows(
+            {.prompt = std::vector<std::int32_t>(prompt), .negative = std::vector<std::int32_t>(negative)});
+    };
+    CHECK(rows(1, 0) == 8);
+    CHECK(rows(8, 1) == 8);
+    CHECK(rows(2, 9) == 16);
+}
+
+}  // namespace t2i::test
