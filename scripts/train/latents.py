@@ -36,7 +36,8 @@ def build_cache(config, device):
             out[start:start + chunk, column] = vae.encode(x).latent_dist.mean.cpu().numpy()
             out.flush()
             done = column * len(pictures) + min(start + chunk, len(pictures))
-            progress.write_text(str(done))
+            progress.with_suffix(".tmp").write_text(str(done))
+            progress.with_suffix(".tmp").rename(progress)
 
 
 class Latents:
