@@ -51,6 +51,21 @@ def kept_back(caption):
     return zlib.crc32(caption.encode()) % 8 == 0
 
 
+def pair_kept_back(first, second):
+    """Whether two rows of captions.jsonl are one of the sixteenth of all pairs, in this order, that training never shows."""
+    return zlib.crc32(f"{first.get('char', first['file'])} {second.get('char', second['file'])}".encode()) % 16 == 0
+
+
+def as_spoken(name, language):
+    """How people say a CLDR name with a colon ("flag: france", "旗: 法国", "man: bald"): a list, empty for other names."""
+    kind, colon, rest = name.partition(": ")
+    if not colon:
+        return []
+    if language == "en":
+        return [f"flag of {rest}", f"{rest} flag"] if kind == "flag" else [f"{kind} {rest}", f"{kind}, {rest}"]
+    return [f"{rest}国旗", f"{rest}旗"] if kind == "旗" else [f"{kind}{rest}"]
+
+
 def english_pair(first, second, relation, style=None, colour=None):
     """NAME to the left of NAME, or NAME above NAME, with style and background."""
     return english(f"{first} {'to the left of' if relation == 'left' else 'above'} {second}", style, colour)
@@ -82,8 +97,11 @@ class Captioner:
         self.rows = rows
 
     def name(self, index, language, rng):
-        """A name for row `index`: the name itself, one of its own keywords, or both."""
+        """A name for row `index`: the name itself or how people say it, one of its own keywords, or both."""
         name, others = self.rows[index][language].lower(), self.own[language][index]
+        spoken = as_spoken(name, language)
+        if spoken and rng.random() < self.options.get("as_spoken", 0):
+            return rng.choice(spoken)
         draw = rng.random()
         if not others or draw >= self.options["keyword_instead"] + self.options["keyword_beside"]:
             return name

@@ -46,7 +46,7 @@ In all {size:.1f} MiB without this page and its picture.
 
 ## Training
 Rectified flow on latents of its own autoencoder; {samples:,} examples in {steps_done:,} steps, {minutes} minutes, after
-{text_minutes} minutes of warming the text encoder up and {vae_minutes} minutes of training the autoencoder.
+warming the text encoder up on {text_examples:,} captions and {vae_minutes} minutes of training the autoencoder.
 Machine: {machine}. Command, for every stage or one, each going on where it stopped:
 
 ```sh
@@ -153,7 +153,7 @@ def run(config, _device=None):
         parts="\n".join(f"| {name} | {count:,} |" for name, count in sorted(parts.items())),
         samples=record["samples"], steps_done=record["steps"], minutes=record["minutes"], history=config["export"].get("history", ""),
         curve=learning(record["curve"]),
-        text_minutes=config["text"]["minutes"], vae_minutes=vae["minutes"], machine=config["export"]["machine"],
+        text_examples=config["text"]["examples"], vae_minutes=vae["minutes"], machine=config["export"]["machine"],
         psnr=vae["psnr"], worst_psnr=vae["worst_psnr"], background_error=vae["background_error"],
         worst_background_error=vae["worst_background_error"], scores=adherence(json.loads(scores.read_text()) if scores.exists() else None),
         credits="\n".join(f"| {CREDITS[s]} |" for s in config["vocabulary"]["sets"])), encoding="utf-8")

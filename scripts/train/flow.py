@@ -104,6 +104,7 @@ class Run:
                                        self.options["factors"])
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=self.options["weight_decay"], fused=True)
         self.average = checkpoint.Average(self.objective, self.options["average"])
+        torch._dynamo.config.cache_size_limit = 64  # one entry per caption length and phase
         self.compiled = torch.compile(self.objective, dynamic=False) if config["compile"] else self.objective
         self.step = self.samples = self.begun = 0  # begun: the step at which the optimizer started
         self.stable_step = -1
@@ -111,7 +112,12 @@ class Run:
 
     @torch.no_grad()
     def start(self):
-        """Begins a fresh run: writes the text warm-up's linear picture into the denoiser, where there is one."""
+        """Begins a fresh run: from grown weights, else with the text warm-up's linear picture written in, where there is one."""
+        grown = checkpoint.load(self.config["work"] / "grown.pt")
+        if grown:
+            self.objective.denoiser.model.load_state_dict(grown["transformer"])
+            self.average = checkpoint.Average(self.objective, self.options["average"])
+            return
         head, options = text.load_head(self.config), self.options["head_start"]
         if head is None or options is None:
             return
@@ -139,22 +145,21 @@ class Run:
         self.clock = checkpoint.Clock(saved["elapsed"], self.config["checkpoint_seconds"])
 
     def phase(self):
-        """The present entry of `phases` (examples per batch, tokens kept), by minutes trained."""
-        minutes = self.clock.elapsed / 60
-        return next(p for p in self.options["phases"] if p["until"] is None or minutes < p["until"])
+        """The present entry of `phases` (examples per batch, tokens kept), by examples seen."""
+        return next(p for p in self.options["phases"] if p["until"] is None or self.samples < p["until"])
 
     def warmth(self, step):
         """How much of the learning rate a young optimizer gets: rises to 1 over `warm_up_steps`."""
         return min(1, (step + 1 - self.begun) / self.options["warm_up_steps"])
 
     def advance(self, path, until, rate):
-        """Trains until `until` elapsed seconds, the learning rate being rate(step, elapsed); saves to path as it goes."""
+        """Trains until `until` examples, the learning rate being rate(step, examples); saves to path as it goes."""
         batches = Batches(self.config, self.tokenizer, self.device, self.config["seed"] + self.step)
         losses, mark, seen = [], time.monotonic(), 0
-        while self.clock.elapsed < until:
+        while self.samples < until:
             phase = self.phase()
             for group in self.optimizer.param_groups:
-                group["lr"] = rate(self.step, self.clock.elapsed) * group["factor"]
+                group["lr"] = rate(self.step, self.samples) * group["factor"]
             batch = batches.next(phase["batch"], phase["tokens"])
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config["autocast"]):
                 loss = self.compiled(*batch)
@@ -177,7 +182,7 @@ class Run:
 
 
 def train(config, device):
-    """Brings the stable run to `minutes`, then runs the decay branch of `decay_minutes`, resuming either."""
+    """Brings the stable run to `examples`, then runs the decay branch of `decay_examples`, resuming either."""
     options, work = config["denoiser"], config["work"]
     peak = options["learning_rate"]
     run = Run(config, device)
@@ -186,11 +191,11 @@ def train(config, device):
         run.restore(stable)
     else:
         run.start()
-    run.advance(work / "denoiser.pt", options["minutes"] * 60, lambda step, _: peak * run.warmth(step))
-    end = run.clock.elapsed
+    run.advance(work / "denoiser.pt", options["examples"], lambda step, _: peak * run.warmth(step))
+    end = run.samples
     decay = checkpoint.load(work / "decay.pt")
     run.stable_step = run.step
     if decay and decay["stable_step"] == run.step:
         run.restore(decay)
-    length = options["decay_minutes"] * 60
-    run.advance(work / "decay.pt", end + length, lambda step, elapsed: peak * run.warmth(step) * max(0.0, 1 - (elapsed - end) / length))
+    length = options["decay_examples"]
+    run.advance(work / "decay.pt", end + length, lambda step, samples: peak * run.warmth(step) * max(0.0, 1 - (samples - end) / length))

@@ -17,7 +17,8 @@ def ground_table(count, per_picture):
 def build_cache(config, device):
     """Encodes the posterior's mean into work/latents.npy, float16 [N, K, 4, 32, 32], resuming at the first gap.
 
-    The K canvases of a picture are those of ground_table(); work/latents.done holds how many pictures are done.
+    The K canvases of a picture are those of ground_table(); all pictures come on white first, then on their next colour, so that
+    training can start on the finished columns. work/latents.done holds how many canvases are done.
     """
     pictures = data.pictures(config)
     grounds = ground_table(len(pictures), config["latents"]["colours_per_picture"])
@@ -28,25 +29,30 @@ def build_cache(config, device):
     vae = AutoencoderKL.from_pretrained(config["work"] / "vae").to(device, memory_format=torch.channels_last)
     colours = data.palette()
     chunk = config["latents"]["chunk"]
-    for start in range(done, len(pictures), chunk):
-        rgba = torch.tensor(pictures[start:start + chunk])
-        for k in range(grounds.shape[1]):
-            x = data.composite(rgba, colours[grounds[start:start + chunk, k]])
+    for column in range(done // len(pictures), grounds.shape[1]):
+        for start in range(done - column * len(pictures), len(pictures), chunk):
+            x = data.composite(torch.tensor(pictures[start:start + chunk]), colours[grounds[start:start + chunk, column]])
             x = x.to(device, memory_format=torch.channels_last)
-            out[start:start + chunk, k] = vae.encode(x).latent_dist.mean.cpu().numpy()
-        out.flush()
-        progress.write_text(str(min(start + chunk, len(pictures))))
+            out[start:start + chunk, column] = vae.encode(x).latent_dist.mean.cpu().numpy()
+            out.flush()
+            done = column * len(pictures) + min(start + chunk, len(pictures))
+            progress.with_suffix(".tmp").write_text(str(done))
+            progress.with_suffix(".tmp").rename(progress)
 
 
 class Latents:
-    """The cache in memory, with a shuffled pass over the pictures.
+    """The finished columns of the cache in memory, with a shuffled pass over the pictures.
 
     Attributes: values float16 [N, K, 4, 32, 32]; grounds int64 [N, K] (colour indices).
     """
 
     def __init__(self, config):
-        self.values = torch.from_numpy(np.load(config["work"] / "latents.npy"))
-        self.grounds = ground_table(len(self.values), config["latents"]["colours_per_picture"])
+        cache = np.load(config["work"] / "latents.npy", mmap_mode="r")
+        columns = int((config["work"] / "latents.done").read_text()) // len(cache)
+        if columns < 2:
+            raise ValueError("the latents on white and on a first colour are not finished: run the stage latents")
+        self.values = torch.from_numpy(cache[:, :columns].copy())
+        self.grounds = ground_table(len(self.values), config["latents"]["colours_per_picture"])[:, :columns]
         self.order = []
 
     def next_indices(self, count, generator):

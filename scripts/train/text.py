@@ -111,14 +111,23 @@ def by_length(mask, groups):
 
 
 def train(config, device):
-    """Warms the text encoder up for the configured minutes; writes work/text.pt (resumable) as it goes."""
+    """Warms the text encoder up on `examples` captions; writes work/text.pt (resumable) as it goes.
+
+    A grown encoder (grow.py) aims at the linear map that came with it, which stays as it is.
+    """
     options, path = config["text"], config["work"] / "text.pt"
+    grown = checkpoint.load(config["work"] / "grown.pt")
     tokenizer, latents, rows = Tokenizer(config), Latents(config), data.rows(config)
     captioner = captions.Captioner(rows, config["captions"])
     model = build(options, len(tokenizer))
     objective = WarmUp(Encoder(model), options["width"], options["target"]).to(device)
     generator, step = torch.Generator().manual_seed(config["seed"]), 0
-    objective.start(latents.draw(1024, 0.5, generator)[2].to(device))
+    if grown:
+        model.load_state_dict(grown["text"])
+        objective.head.load_state_dict(grown["head"])
+        objective.head.requires_grad_(False)
+    else:
+        objective.start(latents.draw(1024, 0.5, generator)[2].to(device))
     optimizer = torch.optim.AdamW(parameter_groups(objective, model, options["learning_rate"], options["factors"]),
                                   betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     clock = checkpoint.Clock(every=config["checkpoint_seconds"])
@@ -134,10 +143,9 @@ def train(config, device):
         return {"objective": objective.state_dict(), "optimizer": optimizer.state_dict(),
                 "generator": generator.get_state(), "step": step, "elapsed": clock.elapsed}
 
-    budget, running, reported = options["minutes"] * 60, [], time.monotonic()
-    while clock.elapsed < budget:
-        progress = clock.elapsed / budget
-        rate = options["learning_rate"] * min(1, (step + 1) / 100) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
+    steps, running, reported = options["examples"] // options["batch"], [], time.monotonic()
+    while step < steps:
+        rate = options["learning_rate"] * min(1, (step + 1) / 100) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / steps)))
         for group in optimizer.param_groups:
             group["lr"] = rate * group["factor"]
         groups = options["length_groups"]

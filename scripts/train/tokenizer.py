@@ -49,10 +49,10 @@ def train(config, _device=None):
 
 
 class Tokenizer:
-    """Turns captions into padded token ids."""
+    """Turns captions into padded token ids, by the work folder's model or by the SentencePiece model `file`."""
 
-    def __init__(self, config):
-        self.model = sentencepiece.SentencePieceProcessor(model_file=str(path(config)))
+    def __init__(self, config, file=None):
+        self.model = sentencepiece.SentencePieceProcessor(model_file=str(file or path(config)))
         self.length = config["text"]["max_tokens"]
 
     def __len__(self):

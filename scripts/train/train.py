@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Trains the sticker model stage by stage; every stage resumes where it stopped.
 
-usage: train.py --config cpu.json [--stage all|data|adopt|tokenizer|vae|latents|text|denoiser|decoder|export|card] [--minutes M]
-                [--from DIR]
-  --minutes  with a single stage: its total over all sittings, instead of the configuration's
-  --from     with the stage adopt, which "all" leaves out: the exported model folder to train on from
+usage: train.py --config cpu.json [--stage all|data|adopt|tokenizer|grow|vae|latents|text|denoiser|decoder|export|card]
+                [--minutes M] [--examples N] [--from DIR]
+  --minutes, --examples  with a single stage that has such a budget: its total over all sittings, instead of the configuration's
+  --from                 with the stages adopt and grow, which "all" leaves out: the exported model folder to train on from
 """
 import argparse
 import importlib
@@ -16,6 +16,7 @@ STAGES = {
     "data": ("data", "build_cache"),
     "adopt": ("adopt", "run"),
     "tokenizer": ("tokenizer", "train"),
+    "grow": ("grow", "run"),
     "vae": ("vae", "train"),
     "latents": ("latents", "build_cache"),
     "text": ("text", "train"),
@@ -26,24 +27,30 @@ STAGES = {
 }
 
 
+FROM_FOLDER = ("adopt", "grow")
+
+
 def main():
     """Parses the command line and runs the asked-for stages in order."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True)
     parser.add_argument("--stage", default="all", choices=["all", *STAGES])
     parser.add_argument("--minutes", type=float)
+    parser.add_argument("--examples", type=int)
     parser.add_argument("--from", dest="folder", type=Path)
     arguments = parser.parse_args()
     config = configuration.load(arguments.config)
-    if arguments.minutes is not None:
-        if "minutes" not in config.get(arguments.stage, {}):
-            parser.error("--minutes needs a single stage that has a time budget")
-        config[arguments.stage]["minutes"] = arguments.minutes
-    if (arguments.stage == "adopt") != (arguments.folder is not None):
-        parser.error("--from DIR belongs to the stage adopt, which needs it")
+    for budget in ("minutes", "examples"):
+        total = getattr(arguments, budget)
+        if total is not None:
+            if budget not in config.get(arguments.stage, {}):
+                parser.error(f"--{budget} needs a single stage whose budget is in {budget}")
+            config[arguments.stage][budget] = total
+    if (arguments.stage in FROM_FOLDER) != (arguments.folder is not None):
+        parser.error("--from DIR belongs to the stages adopt and grow, which need it")
     config["from"] = arguments.folder
     device = configuration.prepare(config)
-    for stage in [s for s in STAGES if s != "adopt"] if arguments.stage == "all" else [arguments.stage]:
+    for stage in [s for s in STAGES if s not in FROM_FOLDER] if arguments.stage == "all" else [arguments.stage]:
         print(f"== {stage}", flush=True)
         module, function = STAGES[stage]
         getattr(importlib.import_module(module), function)(config, device)
