@@ -51,8 +51,8 @@ struct Finished {
 
 class Runner {
   public:
-    // All outlive it; nobody else makes pictures with the engine meanwhile. Throws Error: input (folder, lock, journal), invalid_argument
-    // (defaults out of range).
+    // All outlive it; nobody else makes pictures with the engine meanwhile. Throws Error: input (folder, lock, journal),
+    // invalid_argument (defaults out of range).
     Runner(Engine& engine, BatchOptions options, Reporter& reporter, const Interrupt& interrupt);
     // Once: to the end, or until the interrupt. What was finished is kept whatever happens.
     // Throws Error: input (a full disk, a header that is wrong), resource.

@@ -176,6 +176,7 @@ Engine::Made Engine::decode(const std::shared_ptr<const GeneratorRun>& run, cons
 void Engine::flush() {
     if (!made_) return;
     const Made made = std::move(*made_);
+    backend_->bind_thread();
     made_.reset();  // before anything that throws: what is not handed out now never is
     const double start_ms = tracer_.now_ms();
     backend_->wait(made.ready);
@@ -205,6 +206,7 @@ void Engine::make(const ResolvedRequest& settings, std::span<const PictureJob> j
 
 void Engine::make_batch(const ResolvedRequest& settings, std::span<const PictureJob> jobs, const Callbacks& callbacks) {
     T2I_CHECK(!jobs.empty(), "a batch without pictures");
+    backend_->bind_thread();
     double flops = tracer_.flops();
     const auto stage = [&](double& ms, double& work) {
         ms += lap_ms();

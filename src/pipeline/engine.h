@@ -42,7 +42,7 @@ class Engine final : public BatchMaker {
     [[nodiscard]] ResolvedRequest resolve(const GenerateRequest& request) const;
     // Pictures made at a time unless the caller knows better.
     [[nodiscard]] int batch_size() const;
-    // Throws Error naming `flag`: input (the text is not UTF-8), usage (a class that the model does not know).
+    // Throws Error naming `flag`: input (the text is not UTF-8), invalid_argument (a class that the model does not know).
     [[nodiscard]] Tokens tokenize(const std::string& prompt, const char* flag) const;
     // Whether a prompt has a word that the model says it has learnt; true where it says nothing, and for an empty prompt.
     [[nodiscard]] bool knows_a_word(const std::string& prompt) const;

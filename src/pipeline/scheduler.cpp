@@ -1,8 +1,6 @@
 #include "pipeline/scheduler.h"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <iterator>
 #include <new>
 #include <utility>
@@ -21,7 +19,7 @@ double ms_since(Clock::time_point begin) {
     return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
 }
 
-// What of a request the pictures of a batch share; the prompt only by its length.
+// Of a batch's failure: what decides whether smaller batches are tried.
 enum class Cause { memory, a_picture, other };
 
 Cause cause_of(const std::exception_ptr& error) {
