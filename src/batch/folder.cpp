@@ -96,7 +96,8 @@ bool holds_more_than(const std::string& path, PromptFormat format, std::size_t p
 std::string manifest_parameters(const Picture& p, const ModelInfo& info, const std::string& model_hash) {
     nlohmann::ordered_json j{
         {"id", p.id}, {"prompt", p.text->prompt}, {"negative_prompt", p.text->negative_prompt}, {"seed", p.seed}};
-    for (const auto& [key, value] : settings_json(p.settings->resolved).items())
+    const nlohmann::ordered_json settings = settings_json(p.settings->resolved);
+    for (const auto& [key, value] : settings.items())
         if (value != "") j[key == "sampler" ? "sampler_name" : key] = value;  // as prompt files call it
     j["model"] = info.name;
     j["model_hash"] = model_hash;
