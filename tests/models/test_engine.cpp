@@ -68,6 +68,15 @@ EngineHooks hash_after(const std::function<bool()>& condition, std::atomic<bool>
     }};
 }
 
+class SilentReporter final : public batch::Reporter {
+  public:
+    void warning(const std::string& /*line*/) override {}
+    void failed(std::int64_t /*line*/, const std::string& /*id*/, const std::string& /*reason*/) override {}
+    void finished(const std::string& /*path*/) override {}
+    void tick(const batch::Status& /*status*/) override {}
+    void summary(const batch::Status& /*status*/, bool /*interrupted*/) override {}
+};
+
 }  // namespace
 
 TEST_CASE("engine: a picture is made while the weights are still being hashed") {
@@ -100,10 +109,7 @@ TEST_CASE("engine: a batch begins while the weights are still being hashed, and 
     options.input = write_file(folder / "prompts.txt", "a red apple\na pear\n");
     options.output.folder = folder / "out";
     options.defaults.steps = 2;
-    batch::Reporter::Options quiet;
-    quiet.quiet = true;
-    quiet.list_files = false;
-    batch::Reporter reporter(quiet);
+    SilentReporter reporter;
     const batch::Interrupt interrupt;
     CHECK(batch::Runner(engine, options, reporter, interrupt).run().made == 2);
     CHECK(in_time);
