@@ -119,9 +119,10 @@ BenchRow bench_step(const ExecContext& ctx, const Denoiser& denoiser, const Rand
 
     const double flops = ctx.tracer->flops();
     run->predict(ctx, 0, latents, out);  // the plan of the recording, which takes its memory
+    // Before the recording: on a backend with a queue that counts the step again.
+    BenchRow step{shape.name + ", one CFG step", {}, ctx.tracer->flops() - flops};
     // On a backend with a queue the step is launched as the pipeline does it: recorded once.
     const auto recording = ctx.backend.record([&] { run->predict(ctx, 0, latents, out); });
-    BenchRow step{shape.name + ", one CFG step", {}, ctx.tracer->flops() - flops};
     if (shape.classes == 0) step.what += ", " + std::to_string(a.text_tokens) + " text tokens";
     if (a.request.count > 1) step.what += ", " + std::to_string(a.request.count) + " pictures";
     for (int i = -a.warm_ups; i < a.runs; ++i) {
