@@ -176,8 +176,8 @@ Engine::Made Engine::decode(const std::shared_ptr<const GeneratorRun>& run, cons
 void Engine::flush() {
     if (!made_) return;
     const Made made = std::move(*made_);
-    backend_->bind_thread();
     made_.reset();  // before anything that throws: what is not handed out now never is
+    backend_->bind_thread();
     const double start_ms = tracer_.now_ms();
     backend_->wait(made.ready);
     times_.decode_ms += tracer_.now_ms() - start_ms;  // on a queue the decoder works until here
