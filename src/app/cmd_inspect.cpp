@@ -75,6 +75,17 @@ void print_vocabulary(const Vocabulary& vocabulary) {
     }
 }
 
+// Asks the configs alone; a folder without one of them can be looked at, too.
+std::string sizes_text(const ModelFolder& m) {
+    try {
+        const PictureSizes sizes = read_picture_sizes(m);
+        const std::string side = std::to_string(sizes.side);
+        return side + "x" + side + "; multiples of " + std::to_string(sizes.multiple);
+    } catch (const Error& error) {
+        return std::string("unknown: ") + error.what();
+    }
+}
+
 void inspect_model(const std::string& path) {
     const ModelFolder m = read_model_folder(path);
     std::printf("model          %s (%s), hash %s\n", m.name.c_str(), m.pipeline_class.c_str(), fingerprint(path).c_str());
@@ -86,6 +97,7 @@ void inspect_model(const std::string& path) {
     }
     if (const std::string sampler = m.rules->default_sampler(); !sampler.empty())
         std::printf("sampler        %s\n", sampler.c_str());
+    std::printf("size           %s\n", sizes_text(m).c_str());
     std::printf("defaults       ");
     if (m.steps > 0) std::printf("%d steps, ", m.steps);
     std::printf("cfg-scale %g", m.cfg_scale);

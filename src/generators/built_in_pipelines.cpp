@@ -22,6 +22,10 @@ std::unique_ptr<RequestRules> schedule_rules(const ModelFolder& folder) {
     return read_diffusion_rules(folder.component(scheduler), folder.defaults());
 }
 
+GridSizes transformer_sizes(const ModelFolder& folder) {
+    return read_denoiser_sizes(folder.component(transformer));
+}
+
 std::unique_ptr<Generator> denoising_transformer(const ModelFolder& folder, Backend& backend, DType compute) {
     return make_diffusion(load_denoiser(backend, folder.component(transformer), compute));
 }
@@ -51,9 +55,11 @@ constexpr std::array<PipelineRow, 3> rows{{
      .max_prompt_tokens = 1,
      .conditioning = ConditioningKind::labels,
      .read_rules = schedule_rules,
+     .read_sizes = transformer_sizes,
      .load_generator = denoising_transformer,
      .load_prompts = class_prompts,
      .decoder = vae,
+     .read_factor = read_decoder_factor,
      .load_decoder = load_decoder},
     {.class_name = "PixArtAlphaPipeline",
      .components = text_components,
@@ -62,9 +68,11 @@ constexpr std::array<PipelineRow, 3> rows{{
      .max_prompt_tokens = 120,
      .conditioning = ConditioningKind::text,
      .read_rules = schedule_rules,
+     .read_sizes = transformer_sizes,
      .load_generator = denoising_transformer,
      .load_prompts = text_prompts,
      .decoder = vae,
+     .read_factor = read_decoder_factor,
      .load_decoder = load_decoder},
     {.class_name = "PixArtSigmaPipeline",
      .components = text_components,
@@ -73,9 +81,11 @@ constexpr std::array<PipelineRow, 3> rows{{
      .max_prompt_tokens = 300,
      .conditioning = ConditioningKind::text,
      .read_rules = schedule_rules,
+     .read_sizes = transformer_sizes,
      .load_generator = denoising_transformer,
      .load_prompts = text_prompts,
      .decoder = vae,
+     .read_factor = read_decoder_factor,
      .load_decoder = load_decoder},
 }};
 

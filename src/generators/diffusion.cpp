@@ -46,8 +46,6 @@ class Diffusion final : public Generator {
     explicit Diffusion(std::unique_ptr<Denoiser> denoiser) : denoiser_(std::move(denoiser)) {}
 
     [[nodiscard]] GridFormat writes() const override { return {GridFormat::Kind::latents, denoiser_->channels()}; }
-    [[nodiscard]] std::int64_t sample_size() const override { return denoiser_->sample_size(); }
-    [[nodiscard]] std::int64_t patch() const override { return denoiser_->patch(); }
     [[nodiscard]] std::int64_t classes() const override { return denoiser_->classes(); }
     [[nodiscard]] std::unique_ptr<GeneratorRun> begin(const ExecContext& ctx, const RunSettings& settings) const override {
         const auto* plan = std::any_cast<SamplerPlan>(&settings.plan->own);

@@ -98,8 +98,6 @@ class Generator {
   public:
     virtual ~Generator() = default;
     [[nodiscard]] virtual GridFormat writes() const = 0;
-    [[nodiscard]] virtual std::int64_t sample_size() const = 0;  // default height and width of the grid
-    [[nodiscard]] virtual std::int64_t patch() const = 0;        // height and width must be multiples of it
     // Of a class-conditional model, which reads labels 0 to classes() - 1, and classes() for no class; 0: it reads text.
     [[nodiscard]] virtual std::int64_t classes() const = 0;
     // settings.plan: of this generator's own rules.

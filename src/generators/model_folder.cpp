@@ -98,6 +98,16 @@ std::string ModelFolder::component(const std::string& component_name) const {
     return folder.string();
 }
 
+std::string ModelFolder::decoder(const std::string& another) const {
+    return another.empty() ? component(row->decoder) : another;
+}
+
+PictureSizes read_picture_sizes(const ModelFolder& folder, const std::string& decoder) {
+    const GridSizes grid = folder.row->read_sizes(folder);
+    const std::int64_t factor = folder.row->read_factor(folder.decoder(decoder));
+    return {.side = static_cast<int>(grid.side * factor), .multiple = grid.multiple * factor};
+}
+
 void ModelFolder::check_components() const {
     for (const ComponentRow& part : row->components)
         if (part.required) static_cast<void>(component(part.folder));

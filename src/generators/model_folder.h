@@ -36,6 +36,8 @@ struct ModelFolder {
 
     // The folder of a component; throws Error{input} when model_index.json does not list it or it is not there.
     [[nodiscard]] std::string component(const std::string& name) const;
+    // The decoder's folder, or another one's path.
+    [[nodiscard]] std::string decoder(const std::string& another = {}) const;
     // Throws Error{input} as component() does, for the first that the pipeline cannot do without.
     void check_components() const;
     [[nodiscard]] GenerationDefaults defaults() const { return {.steps = steps, .cfg_scale = cfg_scale}; }
@@ -44,6 +46,15 @@ struct ModelFolder {
 // Throws Error{input} naming the file: no such folder, no or broken model_index.json, unknown pipeline class, broken
 // id2label or t2i.json, and what the pipeline's rules are read from (a diffusion model's schedule).
 [[nodiscard]] ModelFolder read_model_folder(const std::string& path);
+
+// The sizes that a model can draw, in pixels.
+struct PictureSizes {
+    int side = 0;               // default width and height
+    std::int64_t multiple = 1;  // both are multiples of it, up to 4096
+};
+// From the configs of a model and its decoder; needs no weights. decoder: another one's path, or empty. Throws Error{input}
+// naming the file.
+[[nodiscard]] PictureSizes read_picture_sizes(const ModelFolder& folder, const std::string& decoder = {});
 
 // The paths of all safetensors files below `path`, sorted.
 [[nodiscard]] std::vector<std::string> weight_files(const std::string& path);

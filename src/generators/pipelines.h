@@ -27,14 +27,17 @@ struct PipelineRow {
     double cfg_scale;
     int max_prompt_tokens;
     ConditioningKind conditioning;  // what a prompt is: a text, or a class's name or number
-    // Needs no weights. Throws Error{input} naming the file.
+    // Both need no weights. They throw Error{input} naming the file.
     std::unique_ptr<RequestRules> (*read_rules)(const ModelFolder& folder);
+    GridSizes (*read_sizes)(const ModelFolder& folder);
     // Both throw what the loaders of models/registry.h throw. compute: f32 or bf16.
     std::unique_ptr<Generator> (*load_generator)(const ModelFolder& folder, Backend& backend, DType compute);
     std::unique_ptr<Prompts> (*load_prompts)(const ModelFolder& folder, const Generator& generator, Backend& backend,
                                              DType compute, const PromptOptions& options);
-    // The component that decodes, and its loader (folder or file): models/registry.h has one for latents.
+    // The component that decodes, its pixels per latent or code, which need no weights, and its loader, both of a folder or file:
+    // models/registry.h has them for latents.
     const char* decoder;
+    std::int64_t (*read_factor)(const std::string& folder_or_file);
     std::unique_ptr<Decoder> (*load_decoder)(Backend& backend, const std::string& folder_or_file, DType compute);
 };
 

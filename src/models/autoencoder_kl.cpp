@@ -258,4 +258,8 @@ std::unique_ptr<LatentEncoder> make_kl_encoder(const LoadContext& load, const Mo
     return std::make_unique<KlEncoder>(load, read_config(config), weights.root());
 }
 
+std::int64_t read_kl_factor(const ModelConfig& config) {
+    return read_config(config).factor();
+}
+
 }  // namespace t2i

@@ -182,4 +182,8 @@ std::unique_ptr<LatentEncoder> make_tiny_encoder(const LoadContext& load, const 
     return std::make_unique<TinyEncoder>(load, read_config(config, "encoder"), weights.root() / "encoder" / "layers");
 }
 
+std::int64_t read_tiny_factor(const ModelConfig& config) {
+    return read_config(config, "decoder").factor();
+}
+
 }  // namespace t2i

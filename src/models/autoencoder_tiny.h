@@ -13,4 +13,7 @@ namespace t2i {
 [[nodiscard]] std::unique_ptr<LatentEncoder> make_tiny_encoder(const LoadContext& load, const ModelConfig& config,
                                                                WeightStore& weights);
 
+// Pixels per latent in each direction.
+[[nodiscard]] std::int64_t read_tiny_factor(const ModelConfig& config);
+
 }  // namespace t2i

@@ -154,8 +154,6 @@ class DiTTransformer final : public Denoiser {
     DiTTransformer(const LoadContext& load, const DiTConfig& config, const Scope& root) : weights_(load, config, root) {}
 
     [[nodiscard]] std::int64_t channels() const override { return weights_.config.base.channels; }
-    [[nodiscard]] std::int64_t sample_size() const override { return weights_.config.base.sample_size; }
-    [[nodiscard]] std::int64_t patch() const override { return weights_.config.base.patch; }
     [[nodiscard]] std::int64_t classes() const override { return weights_.config.classes; }
 
     [[nodiscard]] std::unique_ptr<DenoiserRun> begin(const ExecContext& ctx, const Begin& begin) const override {
@@ -174,6 +172,11 @@ class DiTTransformer final : public Denoiser {
 std::unique_ptr<Denoiser> make_dit_transformer(const LoadContext& load, const ModelConfig& config, WeightStore& weights) {
     weights.ignore("pos_embed.pos_embed");  // recomputed for every grid
     return std::make_unique<DiTTransformer>(load, read_config(config), weights.root());
+}
+
+GridSizes read_dit_sizes(const ModelConfig& config) {
+    const PatchTransformerConfig base = read_config(config).base;
+    return {.side = base.sample_size, .multiple = base.patch};
 }
 
 }  // namespace t2i

@@ -11,4 +11,6 @@ namespace t2i {
 [[nodiscard]] std::unique_ptr<Denoiser> make_dit_transformer(const LoadContext& load, const ModelConfig& config,
                                                              WeightStore& weights);
 
+[[nodiscard]] GridSizes read_dit_sizes(const ModelConfig& config);
+
 }  // namespace t2i

@@ -226,8 +226,6 @@ class PixArtTransformer final : public Denoiser {
     PixArtTransformer(const LoadContext& load, const PixArtConfig& config, const Scope& root) : weights_(load, config, root) {}
 
     [[nodiscard]] std::int64_t channels() const override { return weights_.config.base.channels; }
-    [[nodiscard]] std::int64_t sample_size() const override { return weights_.config.base.sample_size; }
-    [[nodiscard]] std::int64_t patch() const override { return weights_.config.base.patch; }
 
     [[nodiscard]] std::unique_ptr<DenoiserRun> begin(const ExecContext& ctx, const Begin& begin) const override {
         const TraceSpan span(ctx, "pixart_prepare");
@@ -245,6 +243,11 @@ class PixArtTransformer final : public Denoiser {
 std::unique_ptr<Denoiser> make_pixart_transformer(const LoadContext& load, const ModelConfig& config, WeightStore& weights) {
     weights.ignore("pos_embed.pos_embed");  // recomputed for every grid
     return std::make_unique<PixArtTransformer>(load, read_config(config), weights.root());
+}
+
+GridSizes read_pixart_sizes(const ModelConfig& config) {
+    const PatchTransformerConfig base = read_config(config).base;
+    return {.side = base.sample_size, .multiple = base.patch};
 }
 
 }  // namespace t2i

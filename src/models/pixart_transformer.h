@@ -10,4 +10,6 @@ namespace t2i {
 [[nodiscard]] std::unique_ptr<Denoiser> make_pixart_transformer(const LoadContext& load, const ModelConfig& config,
                                                                 WeightStore& weights);
 
+[[nodiscard]] GridSizes read_pixart_sizes(const ModelConfig& config);
+
 }  // namespace t2i

@@ -17,4 +17,9 @@ namespace t2i {
 [[nodiscard]] std::unique_ptr<Decoder> load_decoder(Backend& backend, const std::string& folder_or_file, DType compute);
 [[nodiscard]] std::unique_ptr<LatentEncoder> load_encoder(Backend& backend, const std::string& folder_or_file, DType compute);
 
+// From config.json alone; both throw what the loaders throw about it.
+[[nodiscard]] GridSizes read_denoiser_sizes(const std::string& folder);
+// Pixels per latent in each direction of the decoder that load_decoder() makes of the same path.
+[[nodiscard]] std::int64_t read_decoder_factor(const std::string& folder_or_file);
+
 }  // namespace t2i

@@ -37,6 +37,12 @@ struct GridFormat {
     }
 };
 
+// Heights and widths that a generator makes, in latents or codes. They stand in its config, so no weights are needed.
+struct GridSizes {
+    std::int64_t side = 0;      // default height and width
+    std::int64_t multiple = 1;  // both are multiples of it
+};
+
 class TextEncoder {
   public:
     virtual ~TextEncoder() = default;
@@ -62,9 +68,7 @@ class DenoiserRun {
 class Denoiser {
   public:
     virtual ~Denoiser() = default;
-    [[nodiscard]] virtual std::int64_t channels() const = 0;     // of the latents
-    [[nodiscard]] virtual std::int64_t sample_size() const = 0;  // default height and width of the latents
-    [[nodiscard]] virtual std::int64_t patch() const = 0;        // height and width must be multiples of it
+    [[nodiscard]] virtual std::int64_t channels() const = 0;  // of the latents
     // Of a class-conditional model, which reads labels 0 to classes() - 1, and classes() for no class; 0: it reads text.
     [[nodiscard]] virtual std::int64_t classes() const { return 0; }
     struct Begin {

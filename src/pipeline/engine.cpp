@@ -45,9 +45,10 @@ Engine::Engine(const PipelineOptions& options, const EngineHooks& hooks)
     generator_ = row.load_generator(folder_, *backend_, compute_);
     prompts_ = row.load_prompts(folder_, *generator_, *backend_, compute_,
                                 {.cache = options.text_cache, .cache_folder = options.text_cache_folder});
-    const std::string decoder = options.vae.empty() ? folder_.component(row.decoder) : options.vae;
+    const std::string decoder = folder_.decoder(options.vae);
     decoder_ = row.load_decoder(*backend_, decoder, compute_);
     check_decoder(decoder);
+    sizes_ = read_picture_sizes(folder_, options.vae);
     drop_caches();
     hash_ = std::async(std::launch::async, hooks.hash ? hooks.hash : fingerprint, options.model).share();
     info_ = describe(choice.reason);
@@ -60,12 +61,11 @@ void Engine::check_decoder(const std::string& decoder) const {
 }
 
 ModelInfo Engine::describe(const std::string& no_gpu_because) const {
-    const auto side = static_cast<int>(generator_->sample_size() * decoder_->factor());
     return {.name = folder_.name,
             .steps = folder_.steps,
             .cfg_scale = folder_.cfg_scale,
-            .width = side,
-            .height = side,
+            .width = sizes_.side,
+            .height = sizes_.side,
             .max_prompt_tokens = folder_.max_prompt_tokens,
             .classes = static_cast<int>(generator_->classes()),
             .sampler = folder_.rules->default_sampler(),
@@ -81,8 +81,7 @@ Engine::~Engine() {
 }
 
 ResolvedRequest Engine::resolve(const GenerateRequest& request) const {
-    return t2i::resolve(request, *folder_.rules,
-                        {.width = info_.width, .height = info_.height, .multiple = decoder_->factor() * generator_->patch()});
+    return t2i::resolve(request, *folder_.rules, sizes_);
 }
 
 std::size_t Engine::conditioning_rows(const PictureJob& job) const {
@@ -176,8 +175,8 @@ Engine::Made Engine::decode(const std::shared_ptr<const GeneratorRun>& run, cons
 void Engine::flush() {
     if (!made_) return;
     const Made made = std::move(*made_);
-    backend_->bind_thread();
     made_.reset();  // before anything that throws: what is not handed out now never is
+    backend_->bind_thread();
     const double start_ms = tracer_.now_ms();
     backend_->wait(made.ready);
     times_.decode_ms += tracer_.now_ms() - start_ms;  // on a queue the decoder works until here

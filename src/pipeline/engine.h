@@ -74,6 +74,7 @@ class Engine final : public BatchMaker {
     double lap_ms();
 
     ModelFolder folder_;
+    PictureSizes sizes_;
     ModelInfo info_;
     std::shared_future<std::string> hash_;
     std::unique_ptr<Backend> backend_;

@@ -25,8 +25,8 @@ ResolvedRequest resolve(const GenerateRequest& request, const RequestRules& rule
     r.negative_prompt = request.negative_prompt;
     r.seed = request.seed;
     r.count = request.count;
-    r.width = request.width.value_or(sizes.width);
-    r.height = request.height.value_or(sizes.height);
+    r.width = request.width.value_or(sizes.side);
+    r.height = request.height.value_or(sizes.side);
     check_setting_range("count", r.count, 1, 100000);
     check_size("width", r.width, sizes.multiple);
     check_size("height", r.height, sizes.multiple);

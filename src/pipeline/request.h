@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "generators/generator.h"
+#include "generators/model_folder.h"
 #include "t2i/pipeline.h"
 
 namespace t2i {
@@ -21,13 +21,8 @@ struct ResolvedRequest {
     std::string batch_key;
 };
 
-// The sizes that a model can draw, in pixels.
-struct PictureSizes {
-    int width = 0, height = 0;  // default
-    std::int64_t multiple = 1;  // width and height are multiples of it, up to 4096
-};
-
-// Needs no weights but what `sizes` says of them. Throws Error{invalid_argument} naming the field and the range.
+// Needs no weights, see ModelFolder::rules and read_picture_sizes(). Throws Error{invalid_argument} naming the field and the
+// range.
 [[nodiscard]] ResolvedRequest resolve(const GenerateRequest& request, const RequestRules& rules, const PictureSizes& sizes);
 
 }  // namespace t2i

@@ -65,8 +65,8 @@ TEST_CASE("classes: the parameters chunk and the folder as inspect prints them")
                   "golden retriever\nNegative prompt: crane\nSteps: 3, Sampler: ddim, CFG scale: 4, Seed: 9, Size: 64x64, "));
     const Outcome inspect = run_t2i({"inspect", tiny_class_model().string()});
     CHECK(inspect.code == 0);
-    for (const char* part : {"DiTTransformer2DModel", "50 steps, cfg-scale 4", "name or the number of a class",
-                             "class 207      \"golden retriever\""})
+    for (const char* part : {"DiTTransformer2DModel", "size           64x64; multiples of 16\n", "50 steps, cfg-scale 4",
+                             "name or the number of a class", "class 207      \"golden retriever\""})
         CHECK(inspect.out.find(part) != std::string::npos);
 }
 

@@ -225,4 +225,38 @@ TEST_CASE("engine: the rows of a text are padded in one place") {
     CHECK(rows(2, 9) == 16);
 }
 
+TEST_CASE("engine: what may be asked needs no weights") {
+    const EngineFixture fixture;
+    const std::filesystem::path root = fixture.options.model;
+    const Engine engine(fixture.options);
+    for (const auto& file : weight_files(root.string())) std::filesystem::remove(file);
+    const ModelFolder folder = read_model_folder(root.string());
+    const PictureSizes sizes = read_picture_sizes(folder);
+    CHECK(sizes.side == engine.info().width);
+    CHECK(folder.rules->default_sampler() == engine.info().sampler);
+    GenerateRequest request;
+    request.cfg_scale = 2.5;
+    CHECK(resolve(request, *folder.rules, sizes).batch_key == engine.resolve(request).batch_key);
+    const auto field_of = [&](const auto& change) {
+        GenerateRequest wrong;
+        change(wrong);
+        try {
+            static_cast<void>(resolve(wrong, *folder.rules, sizes));
+        } catch (const Error& error) {
+            CHECK(error.code() == ErrorCode::invalid_argument);
+            CHECK_FALSE(contains(error.what(), "\n"));
+            return error.field();
+        }
+        return std::string("none");
+    };
+    CHECK(field_of([](GenerateRequest&) {}) == "none");
+    CHECK(field_of([](GenerateRequest& r) { r.steps = 0; }) == "steps");
+    CHECK(field_of([](GenerateRequest& r) { r.cfg_scale = -1; }) == "cfg_scale");
+    CHECK(field_of([](GenerateRequest& r) { r.count = 0; }) == "count");
+    CHECK(field_of([](GenerateRequest& r) { r.width = 20; }) == "width");
+    CHECK(field_of([](GenerateRequest& r) { r.height = 8192; }) == "height");
+    CHECK(field_of([](GenerateRequest& r) { r.sampler = "dim"; }) == "sampler");
+    CHECK(field_of([](GenerateRequest& r) { r.scheduler = "cosine"; }) == "scheduler");
+}
+
 }  // namespace t2i::test

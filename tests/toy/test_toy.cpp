@@ -164,7 +164,9 @@ TEST_CASE("the commands know it by its row alone") {
     CHECK(contains(same.out, "the same"));
     const Outcome model = run_program({"inspect", toy_model()});
     CHECK(model.code == 0);
-    CHECK(contains(model.out, "\ndefaults       cfg-scale 2, the prompt is the name or the number of a class\n"));
+    CHECK(contains(
+        model.out,
+        "\nsize           24x24; multiples of 4\ndefaults       cfg-scale 2, the prompt is the name or the number of a class\n"));
     CHECK_FALSE(contains(model.out, "sampler"));
     CHECK(run_program({"-p", "waves", "-o", png, "-m", toy_model(), "--steps", "3"}).code == 2);
     const Outcome without = Process({"-p", "waves", "-o", png, "-m", toy_model()}).wait();

@@ -40,12 +40,12 @@ class ToyRules final : public RequestRules {
 
 struct ToyWeights {
     ToyWeights(const std::string& folder, const ModelConfig& config)
-        : classes(config.integer("classes")), codes(config.integer("codes")), grid(config.integer("grid")) {
+        : classes(config.integer("classes")), codes(config.integer("codes")) {
         WeightStore store(open_component(folder), folder);
         logits = store.root().take_f32("logits", {(classes + 1) * codes, codes});
         store.finish();
     }
-    std::int64_t classes, codes, grid;
+    std::int64_t classes, codes;
     Tensor logits;  // [class, code before, code]
 };
 
@@ -108,8 +108,6 @@ class ToyGenerator final : public Generator {
   public:
     explicit ToyGenerator(const std::string& folder) : weights_(folder, ModelConfig::read(folder)) {}
     [[nodiscard]] GridFormat writes() const override { return {GridFormat::Kind::codes, weights_.codes}; }
-    [[nodiscard]] std::int64_t sample_size() const override { return weights_.grid; }
-    [[nodiscard]] std::int64_t patch() const override { return 1; }
     [[nodiscard]] std::int64_t classes() const override { return weights_.classes; }
     [[nodiscard]] std::unique_ptr<GeneratorRun> begin(const ExecContext& ctx, const RunSettings& settings) const override {
         return std::make_unique<ToyRun>(ctx, weights_, settings);
@@ -153,6 +151,12 @@ class ToyDecoder final : public Decoder {
 std::unique_ptr<RequestRules> read_rules(const ModelFolder& folder) {
     return std::make_unique<ToyRules>(folder);
 }
+GridSizes read_sizes(const ModelFolder& folder) {
+    return {.side = ModelConfig::read(folder.component(painter)).integer("grid"), .multiple = 1};
+}
+std::int64_t read_factor(const std::string& folder) {
+    return ModelConfig::read(folder).integer("factor");
+}
 std::unique_ptr<Generator> load_generator(const ModelFolder& folder, Backend&, DType) {
     return std::make_unique<ToyGenerator>(folder.component(painter));
 }
@@ -176,9 +180,11 @@ std::vector<PipelineRow> with_toy() {
                     .max_prompt_tokens = 1,
                     .conditioning = ConditioningKind::labels,
                     .read_rules = read_rules,
+                    .read_sizes = read_sizes,
                     .load_generator = load_generator,
                     .load_prompts = load_prompts,
                     .decoder = palette,
+                    .read_factor = read_factor,
                     .load_decoder = load_palette});
     return rows;
 }
