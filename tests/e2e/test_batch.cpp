@@ -398,7 +398,11 @@ TEST_CASE("batch: WebDataset shards hold picture, parameters and prompt, and a k
 
 TEST_CASE("batch: encoded prompts kept on disk give the same pictures, also when their files are damaged") {
     const TempFolder folder;
-    const std::string file = write_file(folder / "a.jsonl", prompt_lines(8)), cache = folder / "cache";
+    const std::string two_of_a_length = R"({"prompt": "a red apple"})"
+                                        "\n"
+                                        R"({"prompt": "red a apple"})"
+                                        "\n";
+    const std::string file = write_file(folder / "a.jsonl", prompt_lines(8) + two_of_a_length), cache = folder / "cache";
     REQUIRE(run_batch(file, folder / "plain").code == 0);
     const auto expected = pictures_in(folder / "plain");
     REQUIRE(run_batch(file, folder / "first", {"--text-cache", cache}).code == 0);
@@ -406,17 +410,20 @@ TEST_CASE("batch: encoded prompts kept on disk give the same pictures, also when
     std::vector<fs::path> texts;
     for (const auto& entry : fs::recursive_directory_iterator(cache))
         if (entry.is_regular_file()) texts.push_back(entry.path());
-    REQUIRE(texts.size() == 6);  // five lengths and the empty one: this model's vocabulary has no digits
+    REQUIRE(texts.size() == 8);  // five lengths, the two and the empty one: this model's vocabulary has no digits
     std::string broken = file_text(texts[0].string());
     broken.back() = static_cast<char>(broken.back() ^ 1);
     write_file(texts[0].string(), broken);
     fs::resize_file(texts[1], 20);
     REQUIRE(run_batch(file, folder / "second", {"--text-cache", cache}).code == 0);
     CHECK((pictures_in(folder / "second") == expected));
-    // Swapped files prove that they are read: the pictures change.
-    const std::string two = file_text(texts[2].string()), three = file_text(texts[3].string());
-    write_file(texts[2].string(), three);
-    write_file(texts[3].string(), two);
+    // Swapped files prove that they are read: the pictures change. A text of another length would not be taken.
+    std::ranges::sort(texts, {}, [](const fs::path& text) { return fs::file_size(text); });
+    const auto pair = std::ranges::adjacent_find(texts, {}, [](const fs::path& text) { return fs::file_size(text); });
+    REQUIRE(pair != texts.end());
+    const std::string one = file_text(pair[0].string()), other = file_text(pair[1].string());
+    write_file(pair[0].string(), other);
+    write_file(pair[1].string(), one);
     REQUIRE(run_batch(file, folder / "third", {"--text-cache", cache}).code == 0);
     CHECK((pictures_in(folder / "third") != expected));
 }
