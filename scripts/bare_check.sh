@@ -64,6 +64,7 @@ run_inside() {
     unshare --mount --pid --fork --kill-child --propagation private bash -euc '
         system=$1; shift
         mount -t proc proc "$system/proc"
+        mount -t devpts devpts "$system/dev/pts" 2>/dev/null || true
         mount -t tmpfs tmpfs "$system/dev/shm" 2>/dev/null || true
         exec chroot "$system" /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root "$@"
     ' - "$system" "${environment[@]}" bash -euc "cd /t2i; $1"

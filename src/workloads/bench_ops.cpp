@@ -42,6 +42,7 @@ std::vector<double> times_ms(Backend& backend, PreparedOp& op, int runs) {
         }
     }
     std::vector<double> times;
+    times.reserve(static_cast<std::size_t>(runs));
     for (int run = 0; run < runs; ++run) times.push_back(time_ms(backend, *work) / calls);
     return times;
 }

@@ -33,9 +33,8 @@ struct alignas(16) float4 {
 };
 struct dim3 {
     unsigned x, y, z;
-    constexpr dim3(unsigned width = 1, unsigned height = 1,
-                   unsigned depth = 1)  // NOLINT(google-explicit-constructor): as in CUDA
-        : x(width), y(height), z(depth) {}
+    // NOLINTNEXTLINE(google-explicit-constructor): as in CUDA
+    constexpr dim3(unsigned width = 1, unsigned height = 1, unsigned depth = 1) : x(width), y(height), z(depth) {}
 };
 
 constexpr uchar4 make_uchar4(unsigned char x, unsigned char y, unsigned char z, unsigned char w) {
