@@ -74,8 +74,7 @@ void add_model_flags(CLI::App& app, PipelineOptions& options) {
            "--device", options.device,
            "auto, cuda, cuda:N, cpu, ref (slow, double precision), or emulated (the GPU's kernels without one, very slow)")
         ->capture_default_str();
-    app.add_flag("--fast-math", options.fast_math,
-                 "on a GPU: quicker products and attention; last bits may depend on the batch");
+    app.add_flag("--fast-math", options.fast_math, "on a GPU: quicker products and attention; last bits may depend on the batch");
     app.add_option("--dtype", options.dtype, "auto, f32 or bf16")->capture_default_str();
     app.add_option("--engine-batch", options.engine_batch,
                    "pictures made at a time (default: 1 on a CPU, up to 32 on a GPU); changes no picture")

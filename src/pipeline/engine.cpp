@@ -37,7 +37,7 @@ Engine::Engine(const PipelineOptions& options, const EngineHooks& hooks)
     : batch_size_(options.engine_batch), tracer_(options.tracer ? *options.tracer : own_tracer_) {
     const TraceSpan span(&tracer_, "load");
     const Choice choice = choose_backend(options.device);
-    backend_ = make_backend(choice.backend, {.threads = options.threads, .fast_math = options.fast_math});
+    backend_ = make_backend(choice.backend, {.threads = options.threads, .fast_math = options.fast_math, .log = options.log});
     compute_ = parse_compute_dtype(options.dtype, *backend_);
     folder_ = read_model_folder(options.model);
     folder_.check_components();
