@@ -159,12 +159,12 @@ build_preset() {
 
 stage_asan() {
     build_preset asan quick_tests
-    ctest --test-dir build-asan --output-on-failure --no-tests=error -L '^(unit|models|fuzz)$' -E '^scripts: '
+    ctest --test-dir build-asan --output-on-failure --no-tests=error -L '^(unit|c_api|models|fuzz)$' -E '^scripts: '
 }
 
 stage_tsan() {
     build_preset tsan test_unit
-    ctest --test-dir build-tsan --output-on-failure --no-tests=error -L '^unit$' -E '^scripts: '
+    ctest --test-dir build-tsan --output-on-failure --no-tests=error -L '^(unit|c_api)$' -E '^scripts: '
 }
 
 stage_fuzz() {

@@ -63,6 +63,15 @@ std::vector<std::string> backend_names() {
     return names;
 }
 
+std::vector<std::pair<std::string, std::string>> backend_choices() {
+    std::vector<std::pair<std::string, std::string>> all;
+    if (cuda_unavailable_reason().empty())
+        for (const CudaDevice& gpu : cuda_module().module->report().devices)
+            if (!gpu.code.empty()) all.emplace_back("cuda:" + std::to_string(gpu.index), gpu.name);
+    for (const Row& row : rows) all.emplace_back(row.name, row.make(row.name, {})->description());
+    return all;
+}
+
 std::string cuda_unavailable_reason() {
     if (!has_nvidia_driver()) return "no NVIDIA driver on this machine (libcuda.so.1 was not found)";
     const LoadedCudaModule& loaded = cuda_module();

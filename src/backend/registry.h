@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "ops/backend.h"
@@ -32,6 +33,8 @@ struct DeviceName {
 [[nodiscard]] std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options = {});
 // The backends that work on this machine, best first: "cuda" where a GPU can be used, "cpu", "ref".
 [[nodiscard]] std::vector<std::string> backend_names();
+// The same with one line each, every GPU that can be used by its own name: {"cuda:0", "NVIDIA H100 …"}, {"cpu", …}, …
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> backend_choices();
 // Why "cuda" cannot make pictures here, one line; empty: it can.
 [[nodiscard]] std::string cuda_unavailable_reason();
 // What dtype auto means: bf16 where the hardware multiplies matrices faster in it, else f32.
