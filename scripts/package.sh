@@ -177,7 +177,7 @@ output=${output:-$name.tar.zst}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 stage=$scratch/$name
-cmake --install "$build" --prefix "$stage" >/dev/null
+cmake --install "$build" --prefix "$stage" --component program >/dev/null
 mkdir -p "$stage"/lib/t2i "$stage"/share/doc/t2i/licences
 cp "$root/LICENSE" "$root/README.md" "$stage/share/doc/t2i/"
 shopt -s nullglob

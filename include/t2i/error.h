@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "t2i/export.h"
+
 namespace t2i {
 
 // What kind of failure it is, and so who can do something about it.
@@ -22,7 +24,7 @@ struct Field {
 };
 
 // what() is one line for a person: "<field or file>: <message>", or the message alone where it is about neither.
-class Error : public std::runtime_error {
+class T2I_API Error : public std::runtime_error {
   public:
     // where: the file it is about, with a place in it if there is one; may be empty.
     Error(ErrorCode code, const std::string& message, const std::string& where = {}) : Error(code, message, where, {}) {}

@@ -1,47 +1,48 @@
 // The library's front door: load a model folder once, turn requests into pictures.
 //
-//     auto pipeline = t2i::Pipeline::load({.model = "assets/sticker-256"});
+//     auto pipeline = t2i::Pipeline::load({});
 //     for (const auto& image : pipeline.generate({.prompt = "a red apple"})) …
+//
+// Whoever passes or gets a value owns it. Errors are exceptions of type t2i::Error (t2i/error.h).
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
+#include "t2i/export.h"
 #include "t2i/log.h"
 
 namespace t2i {
 
-class Tracer;
-
 struct PipelineOptions {
-    std::string model;            // folder in diffusers layout (model_index.json)
-    std::string vae;              // another AutoencoderKL or AutoencoderTiny folder, or a TAESD file; empty: the model's
-    std::string device = "auto";  // auto: a GPU where one can be used, else the CPU; cuda, cuda:N, cpu, ref, emulated
-    std::string dtype = "auto";   // auto, f32, bf16
-    int threads = 0;              // 0: one per core
-    bool fast_math = false;       // on a GPU: quicker products, whose last bits may depend on how many pictures are made together
-    int engine_batch = 0;         // pictures made at a time; 0: one on a CPU, up to 32 on a GPU. No picture depends on it
-    int text_cache = 1024;        // encoded prompts kept for later requests
+    std::string model{};              // folder in diffusers layout (model_index.json); empty: bundled_model()
+    std::string vae{};                // another AutoencoderKL or AutoencoderTiny folder, or a TAESD file; empty: the model's
+    std::string device = "auto";      // auto: a GPU where one can be used, else the CPU; cuda, cuda:N, cpu, ref, emulated
+    std::string dtype = "auto";       // auto, f32, bf16
+    int threads = 0;                  // 0: one per core
+    bool fast_math = false;           // on a GPU: quicker products, whose last bits may depend on the batch
+    int engine_batch = 0;             // pictures made at a time; 0: one on a CPU, up to 32 on a GPU. No picture depends on it
+    int text_cache = 1024;            // encoded prompts kept for later requests
     std::string text_cache_folder{};  // where they are kept for later runs too; empty: nowhere
     Log log{};                        // warnings that are no answer to a request; empty: nobody reads them
-    Tracer* tracer = nullptr;         // the caller's, which then outlives the pipeline; null: nobody reads the spans
 };
 
 // Unset fields take the model's own defaults.
 struct GenerateRequest {
-    std::string prompt;                // UTF-8; of a class-conditional model a class's name or number, empty: no class
-    std::string negative_prompt;       // UTF-8
-    std::optional<int> steps;          // [1, 1000]; of a diffusion model, as sampler and scheduler
-    std::optional<double> cfg_scale;   // guidance is off at 1 and below
-    std::uint64_t seed = 42;           // picture i has seed + i
-    std::optional<int> width, height;  // pixels
-    int count = 1;                     // pictures
-    std::string sampler;               // "ddim", "dpm++2m", …
-    std::string scheduler;             // "discrete", "karras", "flow"
+    std::string prompt{};                  // UTF-8; of a class-conditional model a class's name or number, empty: no class
+    std::string negative_prompt{};         // UTF-8
+    std::optional<int> steps{};            // [1, 1000]; of a diffusion model, as sampler and scheduler
+    std::optional<double> cfg_scale{};     // guidance is off at 1 and below
+    std::uint64_t seed = 42;               // picture i has seed + i
+    std::optional<int> width{}, height{};  // pixels
+    int count = 1;                         // pictures
+    std::string sampler{};                 // "ddim", "dpm++2m", …
+    std::string scheduler{};               // "discrete", "karras", "flow"
 };
 
 struct Image {
@@ -63,7 +64,7 @@ struct ModelInfo {
     int width = 256, height = 256;
     int max_prompt_tokens = 120;  // with the end-of-sequence token
     int classes = 0;              // of a class-conditional model, whose prompt is a class's name or number; 0: it reads text
-    std::string sampler;          // default sampling method; empty: the model has none
+    std::string sampler{};        // default sampling method; empty: the model has none
     std::string device, dtype;    // "cpu", "f32"
     std::string runs_on;          // one line: what computes, threads, dtype
     std::string hardware{};       // instruction set, or GPU and its libraries: same dtype and build make the same bits on it
@@ -75,15 +76,44 @@ struct StageTimes {
     double text_flops = 0, denoise_flops = 0, decode_flops = 0;
 };
 
-class Pipeline {
+// Something the model says it can draw: "objects": "apple", "cat", …
+struct VocabularyEntry {
+    std::string name;                // may be empty
+    std::vector<std::string> items;  // of a class-conditional model's "classes": their names, each of which is a prompt
+};
+
+// A name for PipelineOptions::device or GenerateRequest::sampler, and one line about it.
+struct Choice {
+    std::string name, description;
+};
+
+// What PipelineOptions::device can name on this machine, best first. Looks for GPUs, so the first call may take a second. From
+// any thread.
+[[nodiscard]] T2I_API std::vector<Choice> list_devices();
+// What GenerateRequest::sampler can name; not every model takes each. From any thread.
+[[nodiscard]] T2I_API std::vector<Choice> list_samplers();
+
+// The folder of the model that comes with the library: $T2I_MODEL where that is set, else found from the place of the shared
+// library or of the program that this code is linked into: ../assets/sticker-256 or ../share/t2i/sticker-256 from there.
+// Throws Error{input} about the field model, saying where it looked. From any thread that does not change the environment.
+[[nodiscard]] T2I_API std::string bundled_model();
+
+struct PipelineAccess;
+
+// Movable, not copyable. Unless a function says more, one thread at a time.
+class T2I_API Pipeline {
   public:
-    // Throws Error: input (what cannot be read or is wrong, and where), invalid_argument (unknown device or dtype), resource.
+    // Reads the model: hundreds of milliseconds to seconds. From any thread. Throws Error: input (what cannot be read or is
+    // wrong, and where), invalid_argument (unknown device or dtype), resource.
     static Pipeline load(const PipelineOptions& options);
     Pipeline(Pipeline&&) noexcept;
     Pipeline& operator=(Pipeline&&) noexcept;
     ~Pipeline();
 
+    // From any thread, as the two below; references live as long as the pipeline.
     [[nodiscard]] const ModelInfo& info() const;
+    // What the model says it can draw; empty where it says nothing.
+    [[nodiscard]] std::vector<VocabularyEntry> vocabulary() const;
     // Fingerprint of the weights, 10 hex digits. It is read while the first picture is made; this waits for it.
     [[nodiscard]] const std::string& model_hash() const;
 
@@ -94,9 +124,11 @@ class Pipeline {
     // A line for the user that is no error, such as what was cut from a long prompt.
     using OnWarning = std::function<void(const std::string&)>;
     struct Callbacks {
-        OnImage image;
-        OnProgress progress;
-        OnWarning warning;
+        OnImage image{};
+        OnProgress progress{};
+        OnWarning warning{};
+        // Asked to stop from any thread, generate() ends within a step with Error{cancelled}; at once while it waits for others.
+        std::stop_token stop{};
     };
     // Returns when all pictures are handed out. Safe from several threads at once, whose pictures are then made in batches with
     // each other. Callbacks run on the calling thread, pictures in order; they must not call generate(). One that throws ends
@@ -111,6 +143,7 @@ class Pipeline {
     [[nodiscard]] StageTimes last_times() const;
 
   private:
+    friend struct PipelineAccess;  // of the library itself
     struct Impl;
     explicit Pipeline(std::unique_ptr<Impl> impl);
     std::unique_ptr<Impl> impl_;

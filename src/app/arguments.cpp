@@ -2,16 +2,12 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
-#include <filesystem>
 #include <iostream>
 
 #include "core/nearest.h"
 #include "t2i/error.h"
 
 namespace t2i::app {
-
-namespace fs = std::filesystem;
 
 namespace {
 
@@ -74,24 +70,12 @@ void add_model_flags(CLI::App& app, PipelineOptions& options) {
            "--device", options.device,
            "auto, cuda, cuda:N, cpu, ref (slow, double precision), or emulated (the GPU's kernels without one, very slow)")
         ->capture_default_str();
-    app.add_flag("--fast-math", options.fast_math,
-                 "on a GPU: quicker products and attention; last bits may depend on the batch");
+    app.add_flag("--fast-math", options.fast_math, "on a GPU: quicker products and attention; last bits may depend on the batch");
     app.add_option("--dtype", options.dtype, "auto, f32 or bf16")->capture_default_str();
     app.add_option("--engine-batch", options.engine_batch,
                    "pictures made at a time (default: 1 on a CPU, up to 32 on a GPU); changes no picture")
         ->check(CLI::Range(1, 4096));
     app.add_option("-t,--threads", options.threads, "CPU threads (default: one per core)")->check(CLI::Range(1, 1024));
-}
-
-std::string default_model() {
-    if (const char* from_environment = std::getenv("T2I_MODEL"); from_environment && *from_environment) return from_environment;
-    std::error_code ec;
-    const fs::path binary = fs::read_symlink("/proc/self/exe", ec);
-    const fs::path beside = binary.parent_path().parent_path();
-    for (const char* place : {"assets/sticker-256", "share/t2i/sticker-256"})
-        if (fs::exists(beside / place / "model_index.json")) return (beside / place).string();
-    throw Error(ErrorCode::input, "no bundled model in " + (beside / "assets/sticker-256").string() + " or " +
-                                      (beside / "share/t2i/sticker-256").string() + "; name one with --model or $T2I_MODEL");
 }
 
 }  // namespace t2i::app

@@ -19,8 +19,4 @@ void add_model_flags(CLI::App& app, PipelineOptions& options);
 // PipelineOptions::log of the commands: "t2i: warning: …" on standard error.
 void print_warning(LogLevel level, const std::string& line);
 
-// The bundled model: $T2I_MODEL, else ../assets/sticker-256, else ../share/t2i/sticker-256 beside the binary.
-// Throws Error{input} saying where it looked.
-[[nodiscard]] std::string default_model();
-
 }  // namespace t2i::app

@@ -122,8 +122,8 @@ std::string default_prompt(const ModelInfo& info) {
     return info.classes > 0 ? "0" : "a red apple";
 }
 
-BenchReport bench_batch(const PipelineOptions& model, const GenerateRequest& request, int pictures) {
-    Engine engine(model);
+BenchReport bench_batch(const PipelineOptions& model, const GenerateRequest& request, int pictures, Tracer* tracer) {
+    Engine engine(model, {.tracer = tracer});
     GenerateRequest r = request;
     if (!r.steps && engine.info().steps > 0) r.steps = engine.info().steps;
     if (r.prompt.empty()) r.prompt = default_prompt(engine.info());

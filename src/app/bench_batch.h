@@ -15,6 +15,6 @@ namespace t2i::app {
 // the rows' names say the ratios that matter. model.engine_batch 0: chosen by measurement. request: prompt (not read by a
 // class-conditional model, which draws class after class), steps, guidance.
 // Throws Error as the batch does.
-[[nodiscard]] BenchReport bench_batch(const PipelineOptions& model, const GenerateRequest& request, int pictures);
+[[nodiscard]] BenchReport bench_batch(const PipelineOptions& model, const GenerateRequest& request, int pictures, Tracer* tracer);
 
 }  // namespace t2i::app

@@ -5,6 +5,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "t2i/version.h"
+
 namespace t2i::app {
 
 double quantile(std::vector<double> values, double q) {

@@ -144,7 +144,7 @@ void complete(Arguments& a) {
     if (!a.shard.empty()) b.shard.source = "--shard";
     a.report.json = a.log_format == "json";
     if (!a.report.metrics_file.empty()) check_output_folder(a.report.metrics_file);
-    if (a.model.model.empty()) a.model.model = default_model();
+    if (a.model.model.empty()) a.model.model = bundled_model();
 }
 
 }  // namespace

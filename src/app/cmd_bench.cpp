@@ -19,6 +19,7 @@
 #include "core/rng.h"
 #include "models/registry.h"
 #include "ops/memory.h"
+#include "pipeline/pipeline_access.h"
 #include "pipeline/png_encode.h"
 #include "t2i/error.h"
 #include "workloads/bench_ops.h"
@@ -35,14 +36,15 @@ struct Arguments {
     int runs = 10, warm_ups = 3, text_tokens = 120, batch = 0;
     std::string json, random, op, weights, latents;
     TraceFlag trace;
+    Tracer* tracer = nullptr;  // of trace; null without the flag
 };
 
 // The model that generates pictures: stages and the whole. Times are per picture.
 BenchReport bench_pictures(Arguments& a) {
-    if (a.model.model.empty()) a.model.model = default_model();
+    if (a.model.model.empty()) a.model.model = bundled_model();
     a.model.text_cache = 0;  // every timed run encodes its text
     const auto start = std::chrono::steady_clock::now();
-    Pipeline pipeline = Pipeline::load(a.model);
+    Pipeline pipeline = PipelineAccess::load(a.model, {.tracer = a.tracer});
     if (a.request.prompt.empty()) a.request.prompt = default_prompt(pipeline.info());
     BenchRow load{"load", {elapsed_ms(start)}}, text{"text encoder", {}}, prepare{"prepare (text keys, time tables)", {}},
         denoise{"", {}}, decode{"decode", {}}, png{"PNG", {}}, whole{"whole picture", {}};
@@ -52,7 +54,7 @@ BenchReport bench_pictures(Arguments& a) {
         const auto images = pipeline.generate(a.request);
         const auto before_png = std::chrono::steady_clock::now();
         for (const auto& image : images) {
-            const TraceSpan span(a.model.tracer, "png");
+            const TraceSpan span(a.tracer, "png");
             static_cast<void>(encode_png(image.width, image.height, image.rgb, image.parameters));
         }
         if (run < 0) continue;
@@ -153,7 +155,7 @@ BenchReport bench_random(const Arguments& a) {
 
     Arena scratch([&](std::size_t bytes) { return backend->allocate(bytes); });
     Tracer own_tracer;
-    Tracer& tracer = a.model.tracer ? *a.model.tracer : own_tracer;
+    Tracer& tracer = a.tracer ? *a.tracer : own_tracer;
     const ExecContext ctx{*backend, scratch, &tracer};
     const auto report = [&](BenchRow row) {
         return BenchReport{{std::move(row)},
@@ -212,9 +214,9 @@ int run_bench(const std::vector<std::string>& arguments) {
     if (!parse(app, arguments)) return 0;
 
     if (!a.json.empty()) check_output_folder(a.json);
-    a.model.tracer = a.trace.tracer();
-    if (a.batch > 0 && a.model.model.empty()) a.model.model = default_model();
-    const BenchReport report = a.batch > 0         ? bench_batch(a.model, a.request, a.batch)
+    a.tracer = a.trace.tracer();
+    if (a.batch > 0 && a.model.model.empty()) a.model.model = bundled_model();
+    const BenchReport report = a.batch > 0         ? bench_batch(a.model, a.request, a.batch, a.tracer)
                                : !a.op.empty()     ? bench_operations(a)
                                : !a.random.empty() ? bench_random(a)
                                                    : bench_pictures(a);

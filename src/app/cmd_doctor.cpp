@@ -7,6 +7,7 @@
 #include "backend/cuda_module.h"
 #include "backend/registry.h"
 #include "t2i/error.h"
+#include "t2i/version.h"
 
 namespace t2i::app {
 
@@ -23,7 +24,7 @@ void print_cpu(Advice& advice) {
     print("program", std::string("t2i ") + T2I_VERSION);
     print("processor", make_backend("cpu")->description());
     try {
-        print("model", default_model());
+        print("model", bundled_model());
     } catch (const Error& error) {
         print("model", "none");
         advice.push_back(error.what());

@@ -14,8 +14,10 @@
 #include "app/progress_bar.h"
 #include "app/trace_flag.h"
 #include "pipeline/picture_writer.h"
+#include "pipeline/pipeline_access.h"
 #include "sampling/sampler.h"
 #include "t2i/error.h"
+#include "t2i/version.h"
 
 namespace t2i::app {
 
@@ -77,7 +79,7 @@ void print_times(const Pipeline& pipeline) {
                  t.decode_flops / t.decode_ms * 1e-6);
 }
 
-void make_pictures(Pipeline& pipeline, const Arguments& a, const std::vector<std::string>& names) {
+void make_pictures(Pipeline& pipeline, const Arguments& a, const std::vector<std::string>& names, Tracer* tracer) {
     ProgressBar bar(!a.quiet && ::isatty(STDERR_FILENO) == 1);
     std::mutex screen;  // the bar and the names of written files share it
     const auto written = [&](const std::string& path) {
@@ -86,7 +88,7 @@ void make_pictures(Pipeline& pipeline, const Arguments& a, const std::vector<std
         std::printf("%s\n", path.c_str());
         std::fflush(stdout);
     };
-    PictureWriter writer(written, a.model.tracer);
+    PictureWriter writer(written, tracer);
     const auto save = [&](int index, Image image) {
         if (a.no_metadata) image.parameters.clear();
         writer.write(names[static_cast<std::size_t>(index)], std::move(image));
@@ -134,13 +136,13 @@ int run_generate(const std::vector<std::string>& arguments) {
     } else {
         a.request.seed = static_cast<std::uint64_t>(a.seed);
     }
-    if (a.model.model.empty()) a.model.model = default_model();
-    a.model.tracer = a.trace.tracer();
+    if (a.model.model.empty()) a.model.model = bundled_model();
+    Tracer* const tracer = a.trace.tracer();
     std::signal(SIGINT, on_signal);
     std::signal(SIGTERM, on_signal);
-    Pipeline pipeline = Pipeline::load(a.model);
+    Pipeline pipeline = PipelineAccess::load(a.model, {.tracer = tracer});
     if (!a.quiet) std::fprintf(stderr, "%s on %s\n", pipeline.info().name.c_str(), pipeline.info().runs_on.c_str());
-    make_pictures(pipeline, a, names);
+    make_pictures(pipeline, a, names, tracer);
     a.trace.write();
     if (a.verbose) print_times(pipeline);
     return 0;

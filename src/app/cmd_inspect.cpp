@@ -134,7 +134,7 @@ int run_inspect(const std::vector<std::string>& arguments) {
     CLI::App app{"Prints what a model folder, a component folder, a safetensors file or a PNG holds.", "t2i inspect"};
     app.add_option("path", path, "what to look at (default: the bundled model)");
     if (!parse(app, arguments)) return 0;
-    if (path.empty()) path = default_model();
+    if (path.empty()) path = bundled_model();
 
     std::error_code ec;
     if (!fs::exists(path, ec)) throw Error(ErrorCode::input, "no such file or folder", path);

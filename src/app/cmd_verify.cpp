@@ -86,7 +86,7 @@ int run_verify(const std::vector<std::string>& arguments) {
         ->capture_default_str();
     add_model_flags(app, model);
     if (!parse(app, arguments)) return 0;
-    if (model.model.empty()) model.model = default_model();
+    if (model.model.empty()) model.model = bundled_model();
 
     Pipeline pipeline = Pipeline::load(model);
     std::size_t different = 0;

@@ -2,6 +2,7 @@
 
 #include "app/output_names.h"
 #include "pipeline/trace_file.h"
+#include "t2i/version.h"
 
 namespace t2i::app {
 

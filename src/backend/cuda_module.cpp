@@ -3,9 +3,11 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 
 #include "backend/cuda_support/shared_library.h"
+#include "core/own_folders.h"
 #include "t2i/error.h"
 
 namespace t2i {
@@ -31,14 +33,6 @@ void accept(const SharedLibrary& library, LoadedCudaModule& loaded) {
     loaded.module = module;
 }
 
-// Folder of the program or library that holds `address`.
-fs::path folder_of(const void* address) {
-    Dl_info info{};
-    std::error_code ec;
-    if (dladdr(address, &info) == 0 || !info.dli_fname) return {};
-    return fs::canonical(info.dli_fname, ec).parent_path();
-}
-
 }  // namespace
 
 LoadedCudaModule load_cuda_module(std::span<const std::string> places) {
@@ -59,16 +53,13 @@ LoadedCudaModule load_cuda_module(std::span<const std::string> places) {
 }
 
 std::vector<std::string> cuda_module_places() {
-    std::error_code ec;
+    if (const char* told = std::getenv("T2I_CUDA_MODULE"); told && *told) return {told};
     std::vector<std::string> places;
-    const auto add = [&](const fs::path& folder) {
-        if (folder.empty()) return;
-        for (const fs::path& place :
-             {folder / cuda_module_file, (folder / ".." / "lib" / "t2i" / cuda_module_file).lexically_normal()})
-            if (std::find(places.begin(), places.end(), place.string()) == places.end()) places.push_back(place.string());
-    };
-    add(fs::read_symlink("/proc/self/exe", ec).parent_path());
-    add(folder_of(reinterpret_cast<const void*>(&cuda_module_places)));
+    for (const fs::path& folder : own_folders())
+        for (const char* from_there : {"", "t2i", "../t2i", "../lib/t2i"}) {
+            const std::string place = (folder / from_there / cuda_module_file).lexically_normal().string();
+            if (std::find(places.begin(), places.end(), place) == places.end()) places.push_back(place);
+        }
     return places;
 }
 

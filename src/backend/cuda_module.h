@@ -69,7 +69,8 @@ struct LoadedCudaModule {
 // The first of `places` that exists, checked; why not otherwise. A module that is there but does not fit is a problem, and
 // no later place is tried: it would be an accident which one ran.
 [[nodiscard]] LoadedCudaModule load_cuda_module(std::span<const std::string> places);
-// Beside the running program and the library that this code is in, and in ../lib/t2i from there.
+// $T2I_CUDA_MODULE alone where it is set. Else beside the library that this code is in and beside the program, and in t2i,
+// ../t2i and ../lib/t2i from there.
 [[nodiscard]] std::vector<std::string> cuda_module_places();
 // This process's module, loaded when first asked for.
 [[nodiscard]] const LoadedCudaModule& cuda_module();

@@ -35,7 +35,8 @@ DeviceName parse_device(std::string_view name) {
         const char *begin = name.data() + kind.size() + 1, *end = name.data() + name.size();
         const auto [stop, error] = std::from_chars(begin, end, device.gpu);
         if (error != std::errc() || stop != end || device.gpu < 0)
-            throw Error(ErrorCode::invalid_argument, "\"" + std::string(name) + "\" is not cuda or cuda:N with N = 0, 1, …", Field{"device"});
+            throw Error(ErrorCode::invalid_argument, "\"" + std::string(name) + "\" is not cuda or cuda:N with N = 0, 1, …",
+                        Field{"device"});
         return device;
     }
     if (is_plain && kind == "auto") return {.kind = "auto"};
@@ -50,7 +51,8 @@ DeviceName parse_device(std::string_view name) {
 std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options) {
     DeviceName device = parse_device(name);
     if (device.kind == "auto") device.kind = cuda_unavailable_reason().empty() ? "cuda" : "cpu";
-    if (device.kind == "cuda") return make_cuda_backend({.device = device.gpu, .fast_math = options.fast_math, .log = options.log});
+    if (device.kind == "cuda")
+        return make_cuda_backend({.device = device.gpu, .fast_math = options.fast_math, .log = options.log});
     return std::ranges::find(rows, device.kind, &Row::name)->make(name, options);
 }
 
@@ -59,6 +61,15 @@ std::vector<std::string> backend_names() {
     if (cuda_unavailable_reason().empty()) names.emplace_back("cuda");
     for (const Row& row : rows) names.emplace_back(row.name);
     return names;
+}
+
+std::vector<std::pair<std::string, std::string>> backend_choices() {
+    std::vector<std::pair<std::string, std::string>> all;
+    if (cuda_unavailable_reason().empty())
+        for (const CudaDevice& gpu : cuda_module().module->report().devices)
+            if (!gpu.code.empty()) all.emplace_back("cuda:" + std::to_string(gpu.index), gpu.name);
+    for (const Row& row : rows) all.emplace_back(row.name, row.make(row.name, {})->description());
+    return all;
 }
 
 std::string cuda_unavailable_reason() {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "ops/backend.h"
@@ -27,11 +28,13 @@ struct DeviceName {
 // Throws Error{invalid_argument}: no such name, listing those there are, or an N that is no number.
 [[nodiscard]] DeviceName parse_device(std::string_view name);
 
-// `name`: as parse_device takes it; auto is a GPU where one can be used, else the CPU. Throws Error: invalid_argument (see parse_device),
-// resource (a GPU that is not there or cannot be used, and why).
+// `name`: as parse_device takes it; auto is a GPU where one can be used, else the CPU. Throws Error: invalid_argument (see
+// parse_device), resource (a GPU that is not there or cannot be used, and why).
 [[nodiscard]] std::unique_ptr<Backend> make_backend(std::string_view name, const BackendOptions& options = {});
 // The backends that work on this machine, best first: "cuda" where a GPU can be used, "cpu", "ref".
 [[nodiscard]] std::vector<std::string> backend_names();
+// The same with one line each, every GPU that can be used by its own name: {"cuda:0", "NVIDIA H100 …"}, {"cpu", …}, …
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> backend_choices();
 // Why "cuda" cannot make pictures here, one line; empty: it can.
 [[nodiscard]] std::string cuda_unavailable_reason();
 // What dtype auto means: bf16 where the hardware multiplies matrices faster in it, else f32.

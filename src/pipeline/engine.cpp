@@ -18,28 +18,41 @@ constexpr int most_on_device = 32;
 // Kept runs: each holds its recordings and, for every layer, its texts' keys and values.
 constexpr std::size_t kept_runs = 4;
 
-struct Choice {
-    std::string backend;
+struct ChosenBackend {
+    std::string name;
     std::string reason;  // why not the GPU, where one might have been expected
 };
 
-Choice choose_backend(const std::string& device) {
+ChosenBackend choose_backend(const std::string& device) {
     if (device == "auto") {
         const std::string reason = cuda_unavailable_reason();
-        return reason.empty() ? Choice{"cuda", {}} : Choice{"cpu", reason};
+        return reason.empty() ? ChosenBackend{"cuda", {}} : ChosenBackend{"cpu", reason};
     }
     return {device, {}};
+}
+
+// Throws Error{invalid_argument} about the first number that is out of range.
+void check(const PipelineOptions& options) {
+    const auto check_range = [](const char* field, int value, int most) {
+        if (value < 0 || value > most)
+            throw Error(ErrorCode::invalid_argument, std::to_string(value) + " is out of range [0, " + std::to_string(most) + "]",
+                        Field{field});
+    };
+    check_range("threads", options.threads, 1024);
+    check_range("engine_batch", options.engine_batch, 4096);
+    check_range("text_cache", options.text_cache, 1 << 30);
 }
 
 }  // namespace
 
 Engine::Engine(const PipelineOptions& options, const EngineHooks& hooks)
-    : batch_size_(options.engine_batch), tracer_(options.tracer ? *options.tracer : own_tracer_) {
+    : batch_size_(options.engine_batch), tracer_(hooks.tracer ? *hooks.tracer : own_tracer_) {
+    check(options);
     const TraceSpan span(&tracer_, "load");
-    const Choice choice = choose_backend(options.device);
-    backend_ = make_backend(choice.backend, {.threads = options.threads, .fast_math = options.fast_math});
+    const ChosenBackend choice = choose_backend(options.device);
+    backend_ = make_backend(choice.name, {.threads = options.threads, .fast_math = options.fast_math, .log = options.log});
     compute_ = parse_compute_dtype(options.dtype, *backend_);
-    folder_ = read_model_folder(options.model);
+    folder_ = read_model_folder(options.model.empty() ? bundled_model() : options.model);
     folder_.check_components();
     const PipelineRow& row = *folder_.row;
     generator_ = row.load_generator(folder_, *backend_, compute_);
@@ -50,7 +63,7 @@ Engine::Engine(const PipelineOptions& options, const EngineHooks& hooks)
     check_decoder(decoder);
     sizes_ = read_picture_sizes(folder_, options.vae);
     drop_caches();
-    hash_ = std::async(std::launch::async, hooks.hash ? hooks.hash : fingerprint, options.model).share();
+    hash_ = std::async(std::launch::async, hooks.hash ? hooks.hash : fingerprint, folder_.path).share();
     info_ = describe(choice.reason);
 }
 

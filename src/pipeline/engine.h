@@ -22,7 +22,9 @@ namespace t2i {
 // For tests and tools.
 struct EngineHooks {
     // Path of the model folder → hash of its weights, on a thread of its own. Empty: fingerprint().
-    std::function<std::string(const std::string& path)> hash;
+    std::function<std::string(const std::string& path)> hash{};
+    // Gets all spans and counts, and outlives the engine. Null: nobody reads them.
+    Tracer* tracer = nullptr;
 };
 
 // Its functions are for one thread at a time, and need not be called from the one that made it; the const ones, apart from
@@ -42,8 +44,8 @@ class Engine final : public BatchMaker {
     [[nodiscard]] ResolvedRequest resolve(const GenerateRequest& request) const;
     // Pictures made at a time unless the caller knows better.
     [[nodiscard]] int batch_size() const;
-    // Throws Error naming `flag`: input (the text is not UTF-8), invalid_argument (a class that the model does not know).
-    [[nodiscard]] Tokens tokenize(const std::string& prompt, const char* flag) const;
+    // Throws Error about `field`: input (the text is not UTF-8), invalid_argument (a class that the model does not know).
+    [[nodiscard]] Tokens tokenize(const std::string& prompt, const char* field) const;
     // Whether a prompt has a word that the model says it has learnt; true where it says nothing, and for an empty prompt.
     [[nodiscard]] bool knows_a_word(const std::string& prompt) const;
 

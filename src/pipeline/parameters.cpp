@@ -7,6 +7,7 @@
 #include "core/nearest.h"
 #include "core/number_text.h"
 #include "t2i/error.h"
+#include "t2i/version.h"
 
 namespace t2i {
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <thread>
 
+#include "core/trace.h"
 #include "t2i/pipeline.h"
 
 namespace t2i {

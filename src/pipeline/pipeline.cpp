@@ -7,6 +7,7 @@
 #include "core/bounded_queue.h"
 #include "pipeline/engine.h"
 #include "pipeline/parameters.h"
+#include "pipeline/pipeline_access.h"
 #include "pipeline/scheduler.h"
 #include "t2i/error.h"
 
@@ -27,7 +28,8 @@ std::size_t bytes_of(const JobPicture& made) {
 }  // namespace
 
 struct Pipeline::Impl {
-    explicit Impl(const PipelineOptions& options) : engine(options), scheduler(engine, {.batch_size = engine.batch_size()}) {}
+    Impl(const PipelineOptions& options, const EngineHooks& hooks)
+        : engine(options, hooks), scheduler(engine, {.batch_size = engine.batch_size()}) {}
     Engine engine;
     Scheduler scheduler;
     std::mutex times_mutex;
@@ -45,11 +47,26 @@ Pipeline& Pipeline::operator=(Pipeline&&) noexcept = default;
 Pipeline::~Pipeline() = default;
 
 Pipeline Pipeline::load(const PipelineOptions& options) {
-    return Pipeline(std::make_unique<Impl>(options));
+    return PipelineAccess::load(options, {});
+}
+
+Pipeline PipelineAccess::load(const PipelineOptions& options, const EngineHooks& hooks) {
+    return Pipeline(std::make_unique<Pipeline::Impl>(options, hooks));
 }
 
 const ModelInfo& Pipeline::info() const {
     return impl_->engine.info();
+}
+
+std::vector<VocabularyEntry> Pipeline::vocabulary() const {
+    const ModelFolder& folder = impl_->engine.folder();
+    std::vector<VocabularyEntry> all;
+    for (const auto& [name, items] : folder.vocabulary.entries) all.push_back({name, items});
+    if (!folder.classes.empty()) {
+        VocabularyEntry& classes = all.emplace_back(VocabularyEntry{"classes", {}});
+        for (const ClassLabel& label : folder.classes) classes.items.push_back(label.names);
+    }
+    return all;
 }
 
 const std::string& Pipeline::model_hash() const {
@@ -105,6 +122,7 @@ void Pipeline::Impl::pass_on(Events& events, const Ticket& ticket, const Resolve
                 last_times = end.stats.times;
             }
             if (end.error) std::rethrow_exception(end.error);
+            if (end.state == JobState::cancelled) throw Error(ErrorCode::cancelled, "interrupted");
             return;
         }
     }
@@ -123,6 +141,7 @@ void Pipeline::generate(const GenerateRequest& request, const Callbacks& callbac
     job.finished = [&events](const JobEnd& end) { static_cast<void>(events.push(end, 1)); };
     const Ticket ticket = impl_->scheduler.submit(std::move(job));
     try {
+        const std::stop_callback on_stop(callbacks.stop, [&ticket] { ticket.cancel(); });
         impl_->pass_on(events, ticket, r, callbacks);
     } catch (...) {
         ticket.cancel();

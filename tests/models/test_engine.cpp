@@ -100,10 +100,11 @@ TEST_CASE("engine: a batch begins while the weights are still being hashed, and 
     EngineFixture fixture;
     Tracer tracer;
     tracer.keep_spans();
-    fixture.options.tracer = &tracer;
     std::atomic<bool> in_time{false};
     const auto stepped = [&] { return std::ranges::any_of(tracer.spans(), [](const auto& s) { return s.name == "step"; }); };
-    Engine engine(fixture.options, hash_after(stepped, in_time));
+    EngineHooks hooks = hash_after(stepped, in_time);
+    hooks.tracer = &tracer;
+    Engine engine(fixture.options, hooks);
     const TempFolder folder;
     batch::BatchOptions options;
     options.input = write_file(folder / "prompts.txt", "a red apple\na pear\n");

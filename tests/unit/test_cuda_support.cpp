@@ -239,7 +239,7 @@ TEST_CASE("the CUDA module: absent, broken or of another t2i, it is a line and n
     const auto places = cuda_module_places();
     REQUIRE(places.size() >= 2);
     CHECK(places[0] == (fs::read_symlink("/proc/self/exe").parent_path() / cuda_module_file).string());
-    CHECK(contains(places[1], "/lib/t2i/"));
+    CHECK(std::ranges::any_of(places, [](const std::string& place) { return contains(place, "/lib/t2i/"); }));
 }
 
 TEST_CASE("the CUDA module that was built loads, and one of another version is refused") {

@@ -112,9 +112,10 @@ bool starts_with_any(const std::string& text, std::initializer_list<const char*>
     return std::any_of(prefixes.begin(), prefixes.end(), [&](const char* p) { return text.rfind(p, 0) == 0; });
 }
 
-// A library header is named without a folder (<vector>); third-party ones are named with one, or end in .h or
+// A library header is named without a folder (<vector>, C's <stdint.h>); third-party ones are named with one, or end in .h or
 // .hpp.
 bool is_standard_header(const std::string& target) {
+    if (target == "stddef.h" || target == "stdint.h") return true;
     return target.find('/') == std::string::npos && target.find('.') == std::string::npos;
 }
 
@@ -179,17 +180,33 @@ std::optional<std::string> process_wide_call(const std::string& path, const std:
     return std::nullopt;
 }
 
+// What stands between quotation marks in a line of C++, one after the other.
+std::string literals_of(const std::string& line) {
+    std::string literals;
+    char quote = 0;
+    for (std::size_t i = 0; i < line.size(); ++i) {
+        if (quote && line[i] == '\\') ++i;
+        else if (quote && line[i] == quote) quote = 0;
+        else if (quote == '"') literals += line[i];
+        else if (!quote && (line[i] == '"' || line[i] == '\'')) {
+            quote = line[i];
+            literals += '\n';
+        }
+    }
+    return literals;
+}
+
 // The library prints nothing and knows no flags: the line below app/ that does, if the text has one. Flags in a prompt file are a
 // file's format.
 std::optional<std::string> command_line_talk(const std::string& path, const std::string& text) {
     if (!starts_with_any(path, {"src/", "include/"}) || starts_with_any(path, {"src/app/"})) return std::nullopt;
     static const std::regex prints(
         R"(\b(v?f?printf|v?dprintf|f?puts|putchar|fputc|fwrite|perror|psignal)\s*\(|\bstd(out|err)\b|\b(cout|cerr|clog)\b)");
-    static const std::regex flag(R"re("([^"]*[^-\w"])?--[a-z][a-z-]*)re");
+    static const std::regex flag(R"((^|[^-\w])--[a-z])");
     std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);) {
         const std::string code = line.substr(0, line.find("//"));
-        if (std::regex_search(code, prints) || std::regex_search(code, flag)) return line;
+        if (std::regex_search(code, prints) || std::regex_search(literals_of(code), flag)) return line;
     }
     return std::nullopt;
 }

@@ -1,0 +1,27 @@
+#include <algorithm>
+
+#include "pipeline/png_encode.h"
+#include "pipeline/png_read.h"
+#include "t2i/error.h"
+#include "t2i/png.h"
+
+namespace t2i {
+
+std::vector<std::uint8_t> encode_png(const Image& image) {
+    const auto wanted =
+        static_cast<std::uint64_t>(std::max(image.width, 0)) * static_cast<std::uint64_t>(std::max(image.height, 0)) * 3;
+    if (wanted == 0 || image.rgb.size() != wanted)
+        throw Error(ErrorCode::invalid_argument,
+                    std::to_string(image.rgb.size()) + " bytes are not a picture of " + std::to_string(image.width) + "x" +
+                        std::to_string(image.height),
+                    Field{"rgb"});
+    return encode_png(image.width, image.height, image.rgb, image.parameters);
+}
+
+std::vector<PngText> read_png_text(std::span<const std::uint8_t> file) {
+    std::vector<PngText> all;
+    for (auto& [keyword, text] : read_png_info(file, "PNG").text) all.push_back({std::move(keyword), std::move(text)});
+    return all;
+}
+
+}  // namespace t2i
