@@ -227,7 +227,8 @@ def torch(check, clock):
     if code != 0 or not version.endswith("True"):
         return part("skipped", clock.seconds(), f"{python} has no PyTorch that sees the card: {version}")
     path = os.path.join(check.scratch("torch"), "vs_torch.json")
-    command = [python, script, "--t2i", check.programs.t2i, "--device", "cuda", "--json", path]
+    command = [python, script, "--t2i", check.programs.t2i, "--device", "cuda", "--json", path,
+               "--seconds", str(int(0.9 * clock.left()))]
     code, output = machine.run(command, clock, check.log("torch"))
     results = {"torch": version.split()[0]}
     if os.path.exists(path):
