@@ -16,11 +16,12 @@ set(library_dependencies Threads::Threads PkgConfig::sentencepiece PkgConfig::hw
 
 include(CMakePackageConfigHelpers)
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/t2i)
-list(JOIN sentencepiece_LDFLAGS " " T2I_PC_LIBS)
-foreach(package hwy utf8proc libdeflate xxhash)
-  list(JOIN ${package}_LDFLAGS " " flags)
-  string(APPEND T2I_PC_LIBS " ${flags}")
+set(flags "")
+foreach(package sentencepiece hwy utf8proc libdeflate xxhash)
+  list(APPEND flags ${${package}_LDFLAGS})
 endforeach()
+list(FILTER flags EXCLUDE REGEX "^-L/usr/lib")  # where every linker looks
+list(JOIN flags " " T2I_PC_LIBS)
 string(APPEND T2I_PC_LIBS " -lboost_context -lstdc++ -lm -lpthread -ldl")
 
 # kind: STATIC or SHARED.
