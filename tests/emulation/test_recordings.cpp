@@ -6,11 +6,11 @@
 #include "backend/registry.h"
 #include "ops/memory.h"
 #include "ops/ops.h"
-#include "workloads/prepared_op.h"
 #include "support/catch.h"
 #include "support/files.h"
 #include "support/fixture.h"
 #include "t2i/pipeline.h"
+#include "workloads/prepared_op.h"
 
 using namespace t2i;
 

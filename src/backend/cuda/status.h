@@ -10,7 +10,8 @@ namespace t2i::cuda {
 // One line: what went wrong and, where it can be known, what to do.
 [[nodiscard]] std::string explain(cudaError_t status);
 
-// Throws Error{resource} (OutOfMemory where that is it): "CUDA: <explanation> (<doing>)". `doing` is what was asked for, such as "copy to the GPU".
+// Throws Error{resource} (OutOfMemory where that is it): "CUDA: <explanation> (<doing>)". `doing` is what was asked for, such as
+// "copy to the GPU".
 void check(cudaError_t status, const char* doing);
 
 }  // namespace t2i::cuda
