@@ -2,7 +2,7 @@
 # The one command before a commit: format, build, clang-tidy on what changed, tests. Options add slower checks.
 #   scripts/check.sh [--asan] [--tsan] [--fuzz SECONDS] [--presets] [--base COMMIT] [--fix] [--only STAGE[,STAGE]]
 #     --asan           the quick suites under AddressSanitizer and UndefinedBehaviorSanitizer
-#     --tsan           the unit tests and those of the C API under ThreadSanitizer
+#     --tsan           the unit tests and those of the scheduler and the C API under ThreadSanitizer
 #     --fuzz SECONDS   each fuzz target for so long, guided by coverage; findings stay in build-fuzz/findings
 #     --presets        the presets that the rest does not build: dev with clang++, release and cuda where build/ differs
 #     --base COMMIT    clang-tidy reads what changed since this commit (default: since the branch left origin/main or main)
@@ -163,8 +163,8 @@ stage_asan() {
 }
 
 stage_tsan() {
-    build_preset tsan test_unit test_c_api
-    ctest --test-dir build-tsan --output-on-failure --no-tests=error -L '^(unit|c_api)$' -E '^scripts: '
+    build_preset tsan test_unit test_c_api test_scheduler
+    ctest --test-dir build-tsan --output-on-failure --no-tests=error -L '^(unit|c_api|scheduler)$' -E '^scripts: '
 }
 
 stage_fuzz() {

@@ -8,7 +8,7 @@ set(library_objects "")
 foreach(room ${library_rooms})
   list(APPEND library_objects $<TARGET_OBJECTS:t2i_${room}>)
 endforeach()
-set(library_map ${PROJECT_SOURCE_DIR}/cmake/library.map)
+set(library_map ${PROJECT_SOURCE_DIR}/scripts/cmake/library.map)
 
 find_package(Boost REQUIRED COMPONENTS context)
 set(library_dependencies Threads::Threads PkgConfig::sentencepiece PkgConfig::hwy PkgConfig::utf8proc PkgConfig::libdeflate
@@ -58,7 +58,7 @@ function(t2i_library kind component)
     set(T2I_IS_STATIC ON)
   endif()
   set(files ${CMAKE_CURRENT_BINARY_DIR}/package/${name})
-  configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/t2iConfig.cmake.in ${files}/t2iConfig.cmake
+  configure_package_config_file(${PROJECT_SOURCE_DIR}/scripts/cmake/t2iConfig.cmake.in ${files}/t2iConfig.cmake
     INSTALL_DESTINATION ${package_folder} PATH_VARS CMAKE_INSTALL_DATADIR)
   write_basic_package_version_file(${files}/t2iConfigVersion.cmake COMPATIBILITY SameMinorVersion)
   install(FILES ${files}/t2iConfig.cmake ${files}/t2iConfigVersion.cmake DESTINATION ${package_folder}
@@ -83,6 +83,6 @@ endif()
 # Relative to the file itself: the prefix may be moved.
 file(RELATIVE_PATH T2I_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 string(REGEX REPLACE "/$" "" T2I_PC_PREFIX "${T2I_PC_PREFIX}")
-configure_file(${PROJECT_SOURCE_DIR}/cmake/t2i.pc.in ${CMAKE_CURRENT_BINARY_DIR}/package/t2i.pc @ONLY)
+configure_file(${PROJECT_SOURCE_DIR}/scripts/cmake/t2i.pc.in ${CMAKE_CURRENT_BINARY_DIR}/package/t2i.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/package/t2i.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT headers)
 install(DIRECTORY include/t2i DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT headers FILES_MATCHING PATTERN "*.h")
