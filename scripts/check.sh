@@ -159,7 +159,7 @@ build_preset() {
 
 stage_asan() {
     build_preset asan quick_tests
-    ctest --test-dir build-asan --output-on-failure --no-tests=error -L '^(unit|c_api|models|fuzz)$' -E '^scripts: '
+    ctest --test-dir build-asan --output-on-failure --no-tests=error -L '^(unit|c_api|models|scheduler|fuzz)$' -E '^scripts: '
 }
 
 stage_tsan() {

@@ -75,7 +75,7 @@ class Runner {
     void hand_on(Picture picture);
     void reject(std::int64_t line, JournalRecord record, std::string text, bool in_journal);
     void submit(Picture picture);
-    void give_up(Picture picture, const std::exception_ptr& why);
+    void give_up(const Picture& picture, const std::exception_ptr& why);
     void write_picture(MadePicture made);
     void commit_group(std::vector<Finished> group);
     void report_failed(const std::vector<Finished>& failed);

@@ -36,13 +36,13 @@ void Runner::submit(Picture picture) {
     };
     job.finished = [this, shared](const JobEnd& end) {
         if (end.state == JobState::done) in_a_row_ = 0;
-        if (end.state == JobState::failed) give_up(std::move(*shared), end.error);
+        if (end.state == JobState::failed) give_up(*shared, end.error);
     };
     scheduler_->submit(std::move(job));
 }
 
 // On the scheduler's thread.
-void Runner::give_up(Picture picture, const std::exception_ptr& why) {
+void Runner::give_up(const Picture& picture, const std::exception_ptr& why) {
     try {
         std::rethrow_exception(why);
     } catch (const Error& error) {

@@ -163,7 +163,7 @@ TEST_CASE("batch: a picture depends on its request alone: engine batches of 1, 3
     for (const auto& line : reversed) backwards += line;
     const std::string back = write_file(folder / "b.jsonl", backwards);
 
-    const auto make = [&](const std::string& from, const std::string& name, std::vector<std::string> more) {
+    const auto make = [&](const std::string& from, const std::string& name, const std::vector<std::string>& more) {
         const Outcome run = run_batch(from, folder / name, more);
         INFO(run.err);
         REQUIRE(run.code == 0);

@@ -25,7 +25,8 @@ Bytes content_of(const std::filesystem::path& path) {
 // One to four of: change, insert, delete, repeat or truncate. mt19937 gives the same numbers everywhere,
 // unlike the standard distributions.
 Bytes mutated(Bytes bytes, std::mt19937& random) {
-    static const std::string interesting("\0\x01\x7F\x80\xFF{}[],:\"0919e-\\/ntf", 26);
+    using namespace std::string_literals;
+    static const std::string interesting = "\0\x01\x7F\x80\xFF{}[],:\"0919e-\\/ntf"s;
     const auto below = [&](std::size_t n) { return n == 0 ? std::size_t{0} : random() % n; };
     const std::size_t changes = 1 + below(4);
     for (std::size_t i = 0; i < changes; ++i) {

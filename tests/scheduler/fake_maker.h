@@ -150,7 +150,7 @@ struct Seen {
     int steps = 0;
 
     void watch(Job& job) {
-        job.picture = [this, seeds = job.seeds](JobPicture made) {
+        job.picture = [this, seeds = job.seeds](const JobPicture& made) {
             const std::lock_guard lock(mutex);
             if (made.picture.rgb != bytes_of_seed(seeds.at(made.index))) throw std::logic_error("another seed's picture");
             pictures.push_back(made.index);

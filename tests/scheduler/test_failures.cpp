@@ -159,8 +159,8 @@ TEST_CASE("scheduler: a job that is cancelled or failed drops out of a batch tha
     first.progress = [&](const JobProgress& p) {
         if (p.step == 1 && ++begun == 1) tickets[0].cancel();
     };
-    for (int i = 0; i < 4; ++i)
-        tickets.push_back(scheduler.submit(i == 0 ? std::move(first) : job_of({static_cast<std::uint64_t>(i)})));
+    tickets.push_back(scheduler.submit(std::move(first)));
+    for (std::uint64_t seed = 1; seed < 4; ++seed) tickets.push_back(scheduler.submit(job_of({seed})));
     scheduler.resume();
     scheduler.wait_until_empty();
     // Healthy pictures are done whenever the cancelled one went.
