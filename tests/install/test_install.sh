@@ -48,7 +48,7 @@ build_with_pkg_config() {
 }
 
 build_with_cmake() {
-    cmake -S "$here" -B "$2" -DCMAKE_PREFIX_PATH="$1" -DCMAKE_BUILD_TYPE=Release >"$scratch/cmake.log" 2>&1 &&
+    cmake -G Ninja -S "$here" -B "$2" -DCMAKE_PREFIX_PATH="$1" -DCMAKE_BUILD_TYPE=Release >"$scratch/cmake.log" 2>&1 &&
         cmake --build "$2" >>"$scratch/cmake.log" 2>&1 || { cat "$scratch/cmake.log" >&2; fail "CMake"; }
 }
 
