@@ -153,13 +153,14 @@ std::vector<std::string> weight_files(const std::string& path) {
     return files;
 }
 
-std::string fingerprint(const std::string& path) {
+std::string fingerprint(const std::string& path, const std::atomic<bool>* abandoned) {
     std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(), &XXH3_freeState);
     XXH3_64bits_reset(state.get());
     std::vector<char> block(std::size_t{1} << 20);
     for (const auto& name : weight_files(path)) {
         std::ifstream file(name, std::ios::binary);
-        while (file.read(block.data(), static_cast<std::streamsize>(block.size())) || file.gcount() > 0)
+        while ((!abandoned || !*abandoned) &&
+               (file.read(block.data(), static_cast<std::streamsize>(block.size())) || file.gcount() > 0))
             XXH3_64bits_update(state.get(), block.data(), static_cast<std::size_t>(file.gcount()));
     }
     std::array<char, 17> text{};

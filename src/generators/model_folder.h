@@ -1,6 +1,7 @@
 // A model folder in diffusers layout: model_index.json, one folder per component, optionally t2i.json.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -59,7 +60,8 @@ struct PictureSizes {
 // The paths of all safetensors files below `path`, sorted.
 [[nodiscard]] std::vector<std::string> weight_files(const std::string& path);
 
-// XXH3-64 over the weight files, in order of path: 10 hex digits.
-[[nodiscard]] std::string fingerprint(const std::string& path);
+// XXH3-64 over the weight files, in order of path: 10 hex digits. Any thread may set `abandoned`: whoever does wants no hash any
+// more, and gets that of what has been read.
+[[nodiscard]] std::string fingerprint(const std::string& path, const std::atomic<bool>* abandoned = nullptr);
 
 }  // namespace t2i

@@ -54,6 +54,9 @@ Engine::Engine(const PipelineOptions& options, const EngineHooks& hooks)
     compute_ = parse_compute_dtype(options.dtype, *backend_);
     folder_ = read_model_folder(options.model.empty() ? bundled_model() : options.model);
     folder_.check_components();
+    // Beside the loading, which is mostly one thread's work; beside the first steps it would take a core from them.
+    hash_.start(
+        hooks.hash ? hooks.hash : [this](const std::string& path) { return fingerprint(path, &hash_.abandoned); }, folder_.path);
     const PipelineRow& row = *folder_.row;
     generator_ = row.load_generator(folder_, *backend_, compute_);
     prompts_ = row.load_prompts(folder_, *generator_, *backend_, compute_,
@@ -63,7 +66,6 @@ Engine::Engine(const PipelineOptions& options, const EngineHooks& hooks)
     check_decoder(decoder);
     sizes_ = read_picture_sizes(folder_, options.vae);
     drop_caches();
-    hash_ = std::async(std::launch::async, hooks.hash ? hooks.hash : fingerprint, folder_.path).share();
     info_ = describe(choice.reason);
 }
 

@@ -1,6 +1,7 @@
 // A loaded model that makes pictures in batches, and what it keeps between them: encoded texts, loops with their recordings.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <future>
 #include <memory>
@@ -40,7 +41,7 @@ class Engine final : public BatchMaker {
     [[nodiscard]] const ModelInfo& info() const { return info_; }
     // Fingerprint of the weights. Waits for it: it is read in the background from the start, and nothing of making a picture
     // needs it, only a picture's metadata.
-    [[nodiscard]] const std::string& model_hash() const { return hash_.get(); }
+    [[nodiscard]] const std::string& model_hash() const { return hash_.result.get(); }
     [[nodiscard]] ResolvedRequest resolve(const GenerateRequest& request) const;
     // Pictures made at a time unless the caller knows better.
     [[nodiscard]] int batch_size() const;
@@ -65,6 +66,18 @@ class Engine final : public BatchMaker {
         std::shared_ptr<const GeneratorRun> run;
         Callbacks callbacks;
     };
+    // The hash of the weights on its way. Nobody waits for it in vain: not a failed load, and not an engine that ends early.
+    struct BackgroundHash {
+        BackgroundHash() = default;
+        ~BackgroundHash() { abandoned = true; }
+        BackgroundHash(const BackgroundHash&) = delete;
+        BackgroundHash& operator=(const BackgroundHash&) = delete;
+        void start(const std::function<std::string(const std::string&)>& hash, const std::string& path) {
+            result = std::async(std::launch::async, hash, path).share();
+        }
+        std::atomic<bool> abandoned{false};
+        std::shared_future<std::string> result;  // ends before what its thread reads: it is destroyed first
+    };
     [[nodiscard]] ExecContext context() { return {*backend_, *scratch_, &tracer_}; }
     void check_decoder(const std::string& decoder) const;
     [[nodiscard]] ModelInfo describe(const std::string& no_gpu_because) const;
@@ -78,7 +91,7 @@ class Engine final : public BatchMaker {
     ModelFolder folder_;
     PictureSizes sizes_;
     ModelInfo info_;
-    std::shared_future<std::string> hash_;
+    BackgroundHash hash_;
     std::unique_ptr<Backend> backend_;
     DType compute_ = DType::f32;
     int batch_size_ = 0;

@@ -117,6 +117,15 @@ TEST_CASE("engine: a batch begins while the weights are still being hashed, and 
     CHECK(contains(file_text(folder / "out/manifest.jsonl"), R"("model_hash":"0123456789")"));
 }
 
+TEST_CASE("engine: an abandoned hash reads no further") {
+    const EngineFixture fixture;
+    const TempFolder empty;
+    std::atomic<bool> abandoned{false};
+    CHECK(fingerprint(fixture.options.model, &abandoned) == fingerprint(fixture.options.model));
+    abandoned = true;
+    CHECK(fingerprint(fixture.options.model, &abandoned) == fingerprint(empty.path().string()));
+}
+
 TEST_CASE("engine: whatever a callback throws, no callback is kept and the next pictures are right") {
     for (const char* device : {"cpu", "emulated"}) {
         INFO(device);
