@@ -209,6 +209,19 @@ T2I_API t2i_category t2i_png_encode(int32_t width, int32_t height, const uint8_t
 /* The text chunks of a PNG file of `size` bytes: keyword and text. "parameters" is how a picture of t2i was made. From any
  * thread. */
 T2I_API t2i_category t2i_png_read_text(const uint8_t* bytes, size_t size, t2i_list** list, t2i_error** error);
+
+/* ---- Picture files of any format ---- */
+
+#define T2I_LOSSLESS (-1)
+
+/* As t2i_png_encode(), of the format "png", "jpg" or "webp". quality: 1 to 100, 0 for 90, or T2I_LOSSLESS; a PNG takes 0 or
+ * T2I_LOSSLESS, a JPEG is never lossless. From any thread. */
+T2I_API t2i_category t2i_picture_encode(const char* format, int32_t quality, int32_t width, int32_t height, const uint8_t* rgb,
+                                        const char* parameters, uint8_t** bytes, size_t* size, t2i_error** error);
+/* How the picture of a PNG, JPEG or WebP file of `size` bytes was made, as t2i_image.parameters has it; empty where the file does
+ * not say. The text goes to t2i_free(). From any thread. */
+T2I_API t2i_category t2i_picture_read_parameters(const uint8_t* bytes, size_t size, char** parameters, t2i_error** error);
+/* What a function of this file says goes here; NULL does nothing. */
 T2I_API void t2i_free(void* bytes);
 
 #ifdef __cplusplus

@@ -12,12 +12,12 @@ set(library_map ${PROJECT_SOURCE_DIR}/scripts/cmake/library.map)
 
 find_package(Boost REQUIRED COMPONENTS context)
 set(library_dependencies Threads::Threads PkgConfig::sentencepiece PkgConfig::hwy PkgConfig::utf8proc PkgConfig::libdeflate
-  PkgConfig::xxhash Boost::context ${CMAKE_DL_LIBS})
+  PkgConfig::turbojpeg PkgConfig::webp PkgConfig::xxhash Boost::context ${CMAKE_DL_LIBS})
 
 include(CMakePackageConfigHelpers)
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/t2i)
 set(flags "")
-foreach(package sentencepiece hwy utf8proc libdeflate xxhash)
+foreach(package sentencepiece hwy utf8proc libdeflate turbojpeg webp xxhash)
   list(APPEND flags ${${package}_LDFLAGS})
 endforeach()
 list(FILTER flags EXCLUDE REGEX "^-L/usr/lib")  # where every linker looks

@@ -2,7 +2,8 @@
 
 #include "core/files.h"
 #include "ops/exec_context.h"
-#include "pipeline/png_encode.h"
+#include "pipeline/picture_encode.h"
+#include "pipeline/picture_format.h"
 
 namespace t2i {
 
@@ -22,11 +23,11 @@ void PictureWriter::rethrow() {
     if (failure_) std::rethrow_exception(failure_);
 }
 
-void PictureWriter::write(std::string path, Image image) {
+void PictureWriter::write(std::string path, Image image, const PictureEncoding& encoding) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return jobs_.size() < waiting_ || failure_; });
     rethrow();
-    jobs_.push_back({std::move(path), std::move(image)});
+    jobs_.push_back({std::move(path), std::move(image), encoding});
     changed_.notify_all();
 }
 
@@ -47,8 +48,9 @@ void PictureWriter::work() {
         lock.unlock();
         std::exception_ptr failure;
         try {
-            const TraceSpan span(tracer_, "png");
-            write_file_atomically(job.path, encode_png(job.image.width, job.image.height, job.image.rgb, job.image.parameters));
+            const Image& image = job.image;
+            const TraceSpan span(tracer_, row_of(job.encoding.format).id);
+            write_file_atomically(job.path, encode_picture(image.width, image.height, image.rgb, image.parameters, job.encoding));
             written_(job.path);
         } catch (...) {
             failure = std::current_exception();

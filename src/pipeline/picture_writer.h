@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "core/trace.h"
-#include "t2i/pipeline.h"
+#include "t2i/picture.h"
 
 namespace t2i {
 
@@ -25,8 +25,9 @@ class PictureWriter {
     PictureWriter(const PictureWriter&) = delete;
     PictureWriter& operator=(const PictureWriter&) = delete;
 
-    // Hands a picture over, to be written to `path` as a PNG (see write_file_atomically). Throws what failed earlier.
-    void write(std::string path, Image image);
+    // Hands a picture over, to be written to `path` (see write_file_atomically). encoding: passes check_encoding(). Throws what
+    // failed earlier.
+    void write(std::string path, Image image, const PictureEncoding& encoding = {});
     // Waits until everything is written. Throws the first failure; nothing is written after one.
     void finish();
 
@@ -34,6 +35,7 @@ class PictureWriter {
     struct Job {
         std::string path;
         Image image;
+        PictureEncoding encoding;
     };
     void work();
     void rethrow();

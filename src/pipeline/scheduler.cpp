@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/number_text.h"
 #include "core/out_of_memory.h"
 #include "pipeline/job_queue.h"
 
@@ -384,8 +385,8 @@ std::exception_ptr Scheduler::flush() {
 void Scheduler::too_many(const BatchRun& batch, const std::exception_ptr& error) {
     tuner_.too_many(batch.first().load, batch.size());
     if (batch.size() == 1) return;
-    const std::string line = text_of(error) + "; a batch of " + std::to_string(batch.size()) +
-                             (batch.size() == 1 ? " picture" : " pictures") + " did not fit, trying fewer";
+    const std::string line = text_of(error) + "; a batch of " + counted(static_cast<std::int64_t>(batch.size()), "picture") +
+                             " did not fit, trying fewer";
     if (options_.warning) options_.warning(line);
     for (const JobRecordPtr& record : batch.jobs) {
         if (!record->job.warning || !record->is_open()) continue;

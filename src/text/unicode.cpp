@@ -103,6 +103,44 @@ void check_utf8(std::string_view text, const Field& field) {
     if (const auto problem = utf8_problem(text)) throw Error(ErrorCode::input, *problem, field);
 }
 
+bool is_utf8(std::string_view text) {
+    return !utf8_problem(text);
+}
+
+std::u16string utf16_of(std::string_view utf8) {
+    std::u16string units;
+    for (std::string_view rest = utf8; !rest.empty();) {
+        const Character c = first_character(rest);
+        T2I_CHECK(c.bytes > 0, "text that was never checked to be UTF-8");
+        rest.remove_prefix(c.bytes);
+        if (c.code < 0x10000) {
+            units += static_cast<char16_t>(c.code);
+        } else {
+            units += static_cast<char16_t>(0xD800 + ((c.code - 0x10000) >> 10));
+            units += static_cast<char16_t>(0xDC00 + ((c.code - 0x10000) & 0x3FF));
+        }
+    }
+    return units;
+}
+
+std::string utf8_of(std::u16string_view units) {
+    constexpr utf8proc_int32_t replacement = 0xFFFD;
+    const auto is_first_half = [](char16_t u) { return u >= 0xD800 && u < 0xDC00; };
+    const auto is_second_half = [](char16_t u) { return u >= 0xDC00 && u < 0xE000; };
+    std::string text;
+    for (std::size_t i = 0; i < units.size(); ++i) {
+        utf8proc_int32_t code = units[i];
+        if (is_first_half(units[i]) && i + 1 < units.size() && is_second_half(units[i + 1])) {
+            code = 0x10000 + ((code - 0xD800) << 10) + (units[i + 1] - 0xDC00);
+            ++i;
+        } else if (is_first_half(units[i]) || is_second_half(units[i])) {
+            code = replacement;
+        }
+        append(text, code);
+    }
+    return text;
+}
+
 std::string_view strip_left(std::string_view utf8) {
     while (!utf8.empty()) {
         const Character c = first_character(utf8);

@@ -1,0 +1,59 @@
+#include "pipeline/picture_read.h"
+
+#include <algorithm>
+
+#include "pipeline/jpeg.h"
+#include "pipeline/png_format.h"
+#include "pipeline/png_read.h"
+#include "pipeline/webp.h"
+#include "t2i/error.h"
+
+namespace t2i {
+
+namespace {
+
+PictureFormat format_of(std::span<const std::uint8_t> file, const std::string& where) {
+    if (is_jpeg(file)) return PictureFormat::jpeg;
+    if (is_webp(file)) return PictureFormat::webp;
+    // What is shorter than a signature may be the start of a PNG: its reader says what is wrong.
+    if (!file.empty() &&
+        std::equal(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(std::min(file.size(), png_signature.size())),
+                   png_signature.begin()))
+        return PictureFormat::png;
+    throw Error(ErrorCode::input, "not a PNG, JPEG or WebP file", where);
+}
+
+}  // namespace
+
+const std::string* PictureInfo::parameters() const {
+    const auto found = std::ranges::find(text, "parameters", &std::pair<std::string, std::string>::first);
+    return found == text.end() ? nullptr : &found->second;
+}
+
+PictureInfo read_picture_info(std::span<const std::uint8_t> file, const std::string& where) {
+    switch (format_of(file, where)) {
+        case PictureFormat::jpeg:
+            return read_jpeg_info(file, where);
+        case PictureFormat::webp:
+            return read_webp_info(file, where);
+        case PictureFormat::png:
+            break;
+    }
+    PngInfo png = read_png_info(file, where);
+    return {
+        .format = PictureFormat::png, .lossless = true, .width = png.width, .height = png.height, .text = std::move(png.text)};
+}
+
+Image decode_picture(std::span<const std::uint8_t> file, const std::string& where) {
+    switch (format_of(file, where)) {
+        case PictureFormat::jpeg:
+            return decode_jpeg(file, where);
+        case PictureFormat::webp:
+            return decode_webp(file, where);
+        case PictureFormat::png:
+            break;
+    }
+    return decode_png(file, where);
+}
+
+}  // namespace t2i

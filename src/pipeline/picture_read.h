@@ -1,0 +1,35 @@
+// Picture files in memory, whatever their format: what they say about themselves, and their pixels.
+//
+//     const auto file = read_file(path);
+//     const PictureInfo info = read_picture_info(file, path);              // any of PNG, JPEG, WebP, by its first bytes
+//     if (const std::string* text = info.parameters()) read_parameters(*text, path);
+//     if (info.lossless) compare(decode_picture(file, path), again);       // else the pixels are near what was drawn, no more
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "t2i/picture.h"
+
+namespace t2i {
+
+struct PictureInfo {
+    PictureFormat format = PictureFormat::png;
+    bool lossless = true;                                   // its pixels are the very ones that it was made of
+    std::uint32_t width = 0, height = 0;                    // pixels
+    std::vector<std::pair<std::string, std::string>> text;  // keyword, UTF-8 value; EXIF's user comment is "parameters", too
+    // How t2i made it; null where the file does not say. Lives as long as this.
+    [[nodiscard]] const std::string* parameters() const;
+};
+
+// By the file's first bytes; its name does not count. Throws Error{input}: another format, damaged, cut short; `where` names the
+// file. Of JPEG and WebP the headers are checked, not the pixels. From any thread.
+[[nodiscard]] PictureInfo read_picture_info(std::span<const std::uint8_t> file, const std::string& where);
+
+// The pixels as 8-bit RGB, up to longest_read_side; alpha is dropped. Throws Error{input}, for damage anywhere. From any thread.
+[[nodiscard]] Image decode_picture(std::span<const std::uint8_t> file, const std::string& where);
+
+}  // namespace t2i
