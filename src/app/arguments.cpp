@@ -4,20 +4,27 @@
 #include <cstdio>
 #include <iostream>
 
+#include "app/hints.h"
 #include "core/nearest.h"
+#include "sampling/sampler.h"
 #include "t2i/error.h"
 
 namespace t2i::app {
 
 namespace {
 
-std::vector<std::string> flag_names(const CLI::App& app) {
-    std::vector<std::string> names;
-    for (const CLI::Option* option : app.get_options()) {
-        for (const auto& name : option->get_lnames()) names.push_back("--" + name);
-        for (const auto& name : option->get_snames()) names.push_back("-" + name);
+std::string hint_for(const std::string& name, const CLI::App& app) {
+    const auto near = nearest_flag(name, app);
+    return near.empty() ? "" : "; did you mean " + near + "?";
+}
+
+// -steps is -s with the value "teps" to a parser, and never meant so.
+void reject_single_dashes(const CLI::App& app, const std::vector<std::string>& arguments) {
+    for (const auto& argument : arguments) {
+        const std::string name = argument.substr(0, argument.find('='));
+        if (name.size() > 2 && name[0] == '-' && name[1] != '-' && app.get_option_no_throw("-" + name))
+            throw Error(ErrorCode::invalid_argument, "unknown flag " + name + "; did you mean -" + name + "?");
     }
-    return names;
 }
 
 // The first argument that no flag took, as an error; nothing when all were.
@@ -25,10 +32,14 @@ void reject_extras(const CLI::App& app) {
     const auto extras = app.remaining();
     if (extras.empty()) return;
     const std::string& first = extras.front();
-    if (!first.starts_with("-")) throw Error(ErrorCode::invalid_argument, "unexpected argument \"" + first + "\"");
+    if (!first.starts_with("-")) {
+        const CLI::Option* prompt = app.get_option_no_throw("--prompt");
+        throw Error(ErrorCode::invalid_argument,
+                    "unexpected argument " + in_quotes(first) +
+                        (prompt && prompt->count() > 0 ? "; a prompt of several words needs quotation marks" : ""));
+    }
     const std::string name = first.substr(0, first.find('='));
-    const auto near = nearest_name(name, flag_names(app));
-    throw Error(ErrorCode::invalid_argument, "unknown flag " + name + (near.empty() ? "" : "; did you mean " + near + "?"));
+    throw Error(ErrorCode::invalid_argument, "unknown flag " + shortened(name, 80) + hint_for(name, app));
 }
 
 std::string one_line(std::string text) {
@@ -38,9 +49,14 @@ std::string one_line(std::string text) {
 
 }  // namespace
 
-bool parse(CLI::App& app, const std::vector<std::string>& arguments) {
+bool parse(CLI::App& app, const CommandLine& line) {
+    if (line.describe) {
+        line.describe(app);
+        return false;
+    }
+    reject_single_dashes(app, line.arguments);
     try {
-        std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // CLI11 takes them from the back
+        std::vector<std::string> reversed(line.arguments.rbegin(), line.arguments.rend());  // CLI11 takes them from the back
         app.parse(std::move(reversed));
     } catch (const CLI::CallForHelp&) {
         std::cout << app.help();
@@ -61,17 +77,29 @@ void print_warning(LogLevel /*level*/, const std::string& line) {
     std::fprintf(stderr, "t2i: warning: %s\n", line.c_str());
 }
 
+std::string sampler_choices(bool with_list) {
+    std::string text = "{";
+    for (const SamplerRow& row : samplers()) text += (text.size() == 1 ? "" : ",") + row.name;
+    return text + (with_list ? ",list}" : "}");
+}
+
 void add_model_flags(CLI::App& app, PipelineOptions& options) {
     options.log = print_warning;
-    app.add_option("-m,--model", options.model, "model folder in diffusers layout (default: the bundled model)");
-    auto* vae = app.add_option("--vae", options.vae, "another decoder: an AutoencoderKL or AutoencoderTiny folder");
-    app.add_option("--taesd", options.vae, "a TAESD decoder: a safetensors file or an AutoencoderTiny folder")->excludes(vae);
+    app.add_option("-m,--model", options.model, "model folder in diffusers layout (default: the bundled model)")
+        ->type_name("FOLDER");
+    auto* vae =
+        app.add_option("--vae", options.vae, "another decoder: an AutoencoderKL or AutoencoderTiny folder")->type_name("PATH");
+    app.add_option("--taesd", options.vae, "a TAESD decoder: a safetensors file or an AutoencoderTiny folder")
+        ->type_name("PATH")
+        ->excludes(vae);
     app.add_option(
            "--device", options.device,
            "auto, cuda, cuda:N, cpu, ref (slow, double precision), or emulated (the GPU's kernels without one, very slow)")
         ->capture_default_str();
     app.add_flag("--fast-math", options.fast_math, "on a GPU: quicker products and attention; last bits may depend on the batch");
-    app.add_option("--dtype", options.dtype, "auto, f32 or bf16")->capture_default_str();
+    app.add_option("--dtype", options.dtype, "what products are computed in")
+        ->type_name("{auto,f32,bf16}")
+        ->capture_default_str();
     app.add_option("--engine-batch", options.engine_batch,
                    "pictures made at a time (default: 1 on a CPU, up to 32 on a GPU); changes no picture")
         ->check(CLI::Range(1, 4096));

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
+#include "core/number_text.h"
 #include "t2i/error.h"
 
 namespace t2i::app {
@@ -24,14 +25,17 @@ void print_event(const nlohmann::ordered_json& event) {
 std::string summary_text(const batch::Status& s) {
     std::array<char, 64> rate{};
     std::snprintf(rate.data(), rate.size(), "%.2f", s.rate());
-    std::string text =
-        std::to_string(s.made) + " pictures made in " + batch::duration_text(s.seconds) + " (" + rate.data() + "/s)";
-    if (s.skipped > 0) text += ", " + std::to_string(s.skipped) + " were done already";
-    if (s.changed > 0) text += ", " + std::to_string(s.changed) + " made again because their request changed";
-    if (s.damaged > 0) text += ", " + std::to_string(s.damaged) + " made again because their file was gone or damaged";
-    if (s.cut > 0) text += ", " + std::to_string(s.cut) + " prompts were longer than the model takes and cut";
+    std::string text = counted(s.made, "picture") + " made in " + batch::duration_text(s.seconds) + " (" + rate.data() + "/s)";
+    if (s.skipped > 0) text += ", " + std::to_string(s.skipped) + (s.skipped == 1 ? " was" : " were") + " done already";
+    if (s.changed > 0)
+        text +=
+            ", " + std::to_string(s.changed) + " made again because " + (s.changed == 1 ? "its" : "their") + " request changed";
+    if (s.damaged > 0)
+        text += ", " + std::to_string(s.damaged) + " made again because " + (s.damaged == 1 ? "its" : "their") +
+                " file was gone or damaged";
+    if (s.cut > 0) text += ", " + counted(s.cut, "prompt was", "prompts were") + " longer than the model takes and cut";
     if (s.unknown > 0)
-        text += ", " + std::to_string(s.unknown) + " prompts had no word that the model has learnt (t2i inspect lists them)";
+        text += ", " + counted(s.unknown, "prompt") + " had no word that the model has learnt (t2i inspect lists them)";
     if (s.failed > 0) text += ", " + std::to_string(s.failed) + " failed (see failed.jsonl)";
     return text;
 }

@@ -15,6 +15,7 @@
 #include "app/bench_support.h"
 #include "backend/registry.h"
 #include "batch/runner.h"
+#include "core/number_text.h"
 #include "t2i/error.h"
 
 namespace t2i::app {
@@ -71,8 +72,7 @@ BenchRow time_denoiser(Engine& engine, const GenerateRequest& request, int n, in
     if (settings.guided) job.negative = engine.tokenize(request.negative_prompt, "negative_prompt").ids;
     std::vector<PictureJob> jobs(static_cast<std::size_t>(batch_size), job);
     for (std::size_t i = 0; i < jobs.size(); ++i) jobs[i].seed = i;
-    BenchRow row{"denoiser alone, " + std::to_string(settings.steps) + " steps, " + std::to_string(batch_size) + " in a batch",
-                 {}};
+    BenchRow row{"denoiser alone, " + counted(settings.steps, "step") + ", " + std::to_string(batch_size) + " in a batch", {}};
     for (int made = 0; made < n; made += batch_size) {
         const StageTimes before = engine.times();
         engine.make(settings, jobs, {.picture = [](std::size_t, Engine::Picture) {}, .progress = {}});

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "checkpoint/safetensors.h"
+#include "core/number_text.h"
 #include "generators/diffusion.h"
 #include "ops/memory.h"
 
@@ -46,9 +47,8 @@ BenchRow bench_loop(const ExecContext& ctx, std::unique_ptr<Denoiser> denoiser, 
     std::vector<std::uint64_t> seeds(static_cast<std::size_t>(bench.pictures));
     std::iota(seeds.begin(), seeds.end(), std::uint64_t{0});
 
-    BenchRow row{"denoise, " + std::to_string(bench.steps) + " steps" + (guided ? " with CFG, " : ", ") +
-                     std::to_string(bench.pictures) + (bench.pictures == 1 ? " picture" : " pictures"),
-                 {}};
+    BenchRow row{
+        "denoise, " + counted(bench.steps, "step") + (guided ? " with CFG, " : ", ") + counted(bench.pictures, "picture"), {}};
     for (int run = -bench.warm_ups; run < bench.runs; ++run) {
         const double flops = ctx.tracer->flops();
         const auto start = std::chrono::steady_clock::now();

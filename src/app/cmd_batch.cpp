@@ -10,6 +10,7 @@
 #include "app/command.h"
 #include "app/exit_code.h"
 #include "app/output_names.h"
+#include "app/picture_flags.h"
 #include "batch/dry_run.h"
 #include "batch/folder.h"
 #include "batch/runner.h"
@@ -25,14 +26,18 @@ struct Arguments {
     batch::BatchOptions batch;
     BatchReport::Options report;
     std::vector<std::string> inputs;
-    std::string engine_batch = "auto", input_format, format = "png", shard, log_format = "text";
+    PictureFlags picture;
+    std::string engine_batch = "auto", input_format, format = "files", shard, log_format = "text";
     long long seed = 42;
     bool verify = false, merge = false, dry_run = false, no_metadata = false;
 };
 
 constexpr const char* footer =
     "FILE: .txt (one prompt a line, or flags: --prompt \"…\" --seed 7 --steps 20), .jsonl, .csv, .tsv, or - for standard input.\n"
+    "Of .txt, blank lines and lines that begin with # are passed over.\n"
     "Names: prompt, negative_prompt, seed, steps, cfg_scale, width, height, sampler_name, scheduler, batch_size, id.\n"
+    "Files are named by --name; over 10,000 pictures they go to 256 sub-folders, 00 to ff, by a hash of the id.\n"
+    "Beside them: journal.jsonl (what is done), manifest.jsonl (each picture's file and parameters), failed.jsonl.\n"
     "The same command again goes on where it stopped. In a Slurm or Open MPI job each task makes its own share.\n"
     "Exit codes: 0 done, 2 usage, 3 input or output, 4 device or memory, 5 some lines failed (failed.jsonl), 130 interrupted.";
 
@@ -45,23 +50,29 @@ void add_defaults(CLI::App& app, Arguments& a) {
         ->capture_default_str();
     app.add_option("-W,--width", r.width, "pixels");
     app.add_option("-H,--height", r.height, "pixels");
-    app.add_option("--sampling-method", r.sampler, "sampler (t2i --sampling-method list)");
-    app.add_option("--scheduler", r.scheduler, "discrete, karras or flow");
+    app.add_option("--sampling-method", r.sampler, "sampler (t2i --sampling-method list)")->type_name(sampler_choices(false));
+    app.add_option("--scheduler", r.scheduler, "noise schedule")->type_name("{discrete,karras,flow}");
 }
 
 void add_flags(CLI::App& app, Arguments& a) {
-    app.add_option("FILE", a.inputs, "prompt file, or - for standard input; with --merge: folders to merge into --output");
-    app.add_option("-o,--output", a.batch.output.folder, "folder of the pictures; made when it is not there")->required();
+    app.add_option("FILE", a.inputs, "prompt file, or - for standard input; with --merge: folders to merge into --output")
+        ->type_name("PATH");
+    app.add_option("-o,--output", a.batch.output.folder, "folder of the pictures; made when it is not there")
+        ->type_name("FOLDER")
+        ->required();
     add_defaults(app, a);
     add_model_flags(app, a.model);
     app.remove_option(app.get_option("--engine-batch"));
     app.add_option("--engine-batch", a.engine_batch, "pictures made at a time: a number, or auto (measured); changes no picture")
         ->capture_default_str();
-    app.add_option("--text-cache", a.model.text_cache_folder, "folder where encoded prompts are kept for later runs");
-    app.add_option("--input-format", a.input_format, "txt, jsonl, csv or tsv (default: by the file's name; txt for -)");
-    app.add_option("--format", a.format, "png (a file each) or webdataset (tar shards)")
-        ->check(CLI::IsMember({"png", "webdataset"}))
+    app.add_option("--text-cache", a.model.text_cache_folder, "folder where encoded prompts are kept for later runs")
+        ->type_name("FOLDER");
+    app.add_option("--input-format", a.input_format, "of FILE (default: by its name; txt for -)")
+        ->type_name("{txt,jsonl,csv,tsv}");
+    app.add_option("--format", a.format, "a file each (png is an older word for that), or tar shards")
+        ->check(CLI::IsMember({"files", "webdataset", "png"}))
         ->capture_default_str();
+    a.picture.add_to(app, "of the pictures (default: png)");
     app.add_option("--tar-samples", a.batch.output.samples_per_tar, "pictures in a tar shard")
         ->check(CLI::Range(1, 1'000'000))
         ->capture_default_str();
@@ -73,12 +84,13 @@ void add_flags(CLI::App& app, Arguments& a) {
     app.add_flag("--dry-run", a.dry_run, "count, estimate time and disk, write nothing")->excludes(verify)->excludes(merge);
     app.add_flag("--retry-failed", a.batch.retry_failed, "try again what failed in an earlier run");
     app.add_flag("--quick-check", a.batch.quick_check, "trust the size of finished files instead of reading them again");
-    app.add_flag("--no-metadata", a.no_metadata, "leave the parameters out of the PNGs");
+    app.add_flag("--no-metadata", a.no_metadata, "leave the parameters out of the files");
     app.add_flag("-q,--quiet", a.report.quiet, "print failures and errors only");
     app.add_option("--log-format", a.log_format, "text or json (lines on standard error)")
         ->check(CLI::IsMember({"text", "json"}))
         ->capture_default_str();
-    app.add_option("--metrics-file", a.report.metrics_file, "Prometheus' text format, rewritten every 5 seconds");
+    app.add_option("--metrics-file", a.report.metrics_file, "Prometheus' text format, rewritten every 5 seconds")
+        ->type_name("FILE");
 }
 
 int engine_batch(const std::string& text) {
@@ -90,8 +102,14 @@ int engine_batch(const std::string& text) {
     return value;
 }
 
+std::string mib_text(double bytes) {
+    const double mib = bytes / (1 << 20);
+    std::array<char, 64> text{};
+    std::snprintf(text.data(), text.size(), mib < 100 ? "%.1f MiB" : "%.0f MiB", mib);
+    return text.data();
+}
+
 void print_estimate(const batch::Estimate& e, bool json) {
-    const double mib = e.disk_bytes / (1 << 20), free_mib = e.free_bytes / (1 << 20);
     if (json) {
         std::printf(
             "{\"lines\":%lld,\"bad_lines\":%lld,\"pictures\":%lld,\"done\":%lld,\"failed_before\":%lld,\"to_make\":%lld,"
@@ -106,7 +124,7 @@ void print_estimate(const batch::Estimate& e, bool json) {
     std::printf("pictures  %lld: %lld done, %lld failed before, %lld to make\n", static_cast<long long>(e.pictures),
                 static_cast<long long>(e.done), static_cast<long long>(e.failed_before), static_cast<long long>(e.to_make));
     std::printf("time      about %s, one at a time\n", batch::duration_text(e.seconds).c_str());
-    std::printf("disk      about %.1f MiB of %.0f MiB free\n", mib, free_mib);
+    std::printf("disk      about %s of %s free\n", mib_text(e.disk_bytes).c_str(), mib_text(e.free_bytes).c_str());
 }
 
 int verify(const Arguments& a) {
@@ -120,8 +138,8 @@ int verify(const Arguments& a) {
 
 int merge(const Arguments& a) {
     const auto r = batch::merge_folders(a.batch.output.folder, a.inputs);
-    std::printf("%lld journals merged: %lld pictures, %lld failed\n", static_cast<long long>(r.journals),
-                static_cast<long long>(r.pictures), static_cast<long long>(r.failed));
+    std::printf("%s merged: %s, %lld failed\n", counted(r.journals, "journal").c_str(), counted(r.pictures, "picture").c_str(),
+                static_cast<long long>(r.failed));
     return 0;
 }
 
@@ -133,6 +151,7 @@ void complete(Arguments& a) {
     b.input = a.inputs.front();
     b.format = a.input_format.empty() ? batch::format_of(b.input) : batch::format_named(a.input_format);
     b.output.webdataset = a.format == "webdataset";
+    b.output.encoding = a.picture.encoding(a.picture.format().value_or(PictureFormat::png));
     batch::check_name_template(b.output.name);
     b.engine_batch = engine_batch(a.engine_batch);
     b.picks_seed = a.seed < 0;
@@ -149,13 +168,13 @@ void complete(Arguments& a) {
 
 }  // namespace
 
-int run_batch(const std::vector<std::string>& arguments) {
+int run_batch(const CommandLine& line) {
     Arguments a;
     CLI::App app{"Makes a picture of every line of a prompt file, resumably, on one machine or many.", "t2i batch"};
     app.footer(footer);
     app.set_config("--config", "", "a TOML file with these flags; the command line wins");
     add_flags(app, a);
-    if (!parse(app, arguments)) return 0;
+    if (!parse(app, line)) return 0;
     while (a.batch.output.folder.size() > 1 && a.batch.output.folder.ends_with('/')) a.batch.output.folder.pop_back();
     if (a.verify) return verify(a);
     if (a.merge) return merge(a);
@@ -167,10 +186,13 @@ int run_batch(const std::vector<std::string>& arguments) {
     Engine engine(a.model);
     BatchReport reporter(a.report);
     if (a.dry_run) {
-        print_estimate(batch::dry_run(engine, a.batch,
-                                      [&](std::int64_t line, const std::string& reason) { reporter.failed(line, {}, reason); }),
-                       a.report.json);
-        return 0;
+        const auto bad = [&](std::int64_t number, const std::string& reason) { reporter.failed(number, {}, reason); };
+        const batch::Estimate estimate = batch::dry_run(engine, a.batch, bad);
+        print_estimate(estimate, a.report.json);
+        if (estimate.disk_bytes > estimate.free_bytes)
+            reporter.warning("the pictures take more room than the disk has: about " + mib_text(estimate.disk_bytes) + " of " +
+                             mib_text(estimate.free_bytes) + " free");
+        return estimate.has_failures() ? static_cast<int>(ExitCode::partial) : 0;  // as the run itself would
     }
     std::string about = engine.info().name + " on " + engine.info().runs_on;
     if (!a.batch.shard.is_whole())

@@ -16,6 +16,7 @@
 #include "app/trace_flag.h"
 #include "backend/registry.h"
 #include "core/files.h"
+#include "core/number_text.h"
 #include "core/rng.h"
 #include "models/registry.h"
 #include "ops/memory.h"
@@ -70,7 +71,7 @@ BenchReport bench_pictures(Arguments& a) {
         decode.flops = t.decode_flops * share;
         whole.flops = text.flops + denoise.flops + decode.flops;
     }
-    denoise.what = "denoise, " + std::to_string(a.request.steps.value_or(pipeline.info().steps)) + " steps" +
+    denoise.what = "denoise, " + counted(a.request.steps.value_or(pipeline.info().steps), "step") +
                    (a.request.cfg_scale.value_or(pipeline.info().cfg_scale) > 1 ? " with CFG" : "");
     if (a.request.count > 1) whole.what = "whole picture, one of " + std::to_string(a.request.count);
     const auto backend =
@@ -125,8 +126,8 @@ BenchRow bench_step(const ExecContext& ctx, const Denoiser& denoiser, const Rand
     BenchRow step{shape.name + ", one CFG step", {}, ctx.tracer->flops() - flops};
     // On a backend with a queue the step is launched as the pipeline does it: recorded once.
     const auto recording = ctx.backend.record([&] { run->predict(ctx, 0, latents, out); });
-    if (shape.classes == 0) step.what += ", " + std::to_string(a.text_tokens) + " text tokens";
-    if (a.request.count > 1) step.what += ", " + std::to_string(a.request.count) + " pictures";
+    if (shape.classes == 0) step.what += ", " + counted(a.text_tokens, "text token");
+    if (a.request.count > 1) step.what += ", " + counted(a.request.count, "picture");
     for (int i = -a.warm_ups; i < a.runs; ++i) {
         const auto start = std::chrono::steady_clock::now();
         {
@@ -177,7 +178,7 @@ BenchReport bench_random(const Arguments& a) {
 
 }  // namespace
 
-int run_bench(const std::vector<std::string>& arguments) {
+int run_bench(const CommandLine& line) {
     Arguments a;
     CLI::App app{"Times stages and whole pictures (median, p10, p90, fraction of the matrix peak measured in the same run).",
                  "t2i bench"};
@@ -199,8 +200,10 @@ int run_bench(const std::vector<std::string>& arguments) {
         ->capture_default_str()
         ->needs(random);
     app.add_option("--weights", a.weights, "with --random: a folder for the weights; those of an earlier run are read again")
+        ->type_name("FOLDER")
         ->needs(random);
     app.add_option("--save-latents", a.latents, "with --random and --steps: write the latents to this safetensors file")
+        ->type_name("FILE")
         ->needs(random)
         ->needs(steps);
     app.add_option("--op", a.op,
@@ -209,9 +212,9 @@ int run_bench(const std::vector<std::string>& arguments) {
     app.add_option("--batch", a.batch, "time a prompt file of so many pictures end to end, against the denoiser's own rate")
         ->check(CLI::Range(1, 100'000))
         ->excludes(random);
-    app.add_option("--json", a.json, "write the figures to this file too");
+    app.add_option("--json", a.json, "write the figures to this file too")->type_name("FILE");
     a.trace.add_to(app);
-    if (!parse(app, arguments)) return 0;
+    if (!parse(app, line)) return 0;
 
     if (!a.json.empty()) check_output_folder(a.json);
     a.tracer = a.trace.tracer();

@@ -73,12 +73,12 @@ std::string problem_of(std::size_t index, const CudaReport* report) {
 
 }  // namespace
 
-int run_doctor(const std::vector<std::string>& arguments) {
+int run_doctor(const CommandLine& line) {
     std::string device = "auto";
     CLI::App app{"Prints what this machine has for t2i, what would run where, and what is missing.", "t2i doctor"};
     app.add_option("--device", device, "exit with 4 unless this works: auto, cuda, cuda:N, cpu, emulated or ref")
         ->capture_default_str();
-    if (!parse(app, arguments)) return 0;
+    if (!parse(app, line)) return 0;
     const DeviceName wanted = parse_device(device);
 
     Advice advice;
@@ -97,7 +97,7 @@ int run_doctor(const std::vector<std::string>& arguments) {
     }
     const std::string reason = cuda_unavailable_reason();
     print("auto", reason.empty() ? "runs on cuda" : "runs on cpu; not on cuda: " + reason);
-    for (const auto& line : advice) print("advice", line);
+    for (const auto& what : advice) print("advice", what);
     if (wanted.kind != "cuda") return 0;
     const std::string problem = problem_of(static_cast<std::size_t>(wanted.gpu), report ? &*report : nullptr);
     if (!problem.empty()) throw Error(ErrorCode::resource, problem, "--device " + device);

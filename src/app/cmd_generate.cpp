@@ -11,8 +11,12 @@
 #include "app/arguments.h"
 #include "app/command.h"
 #include "app/output_names.h"
+#include "app/picture_flags.h"
 #include "app/progress_bar.h"
 #include "app/trace_flag.h"
+#include "core/folders.h"
+#include "pipeline/picture_encode.h"
+#include "pipeline/picture_format.h"
 #include "pipeline/picture_writer.h"
 #include "pipeline/pipeline_access.h"
 #include "sampling/sampler.h"
@@ -37,34 +41,46 @@ struct Arguments {
     GenerateRequest request;
     long long seed = 42;
     std::string output = "out.png";
+    PictureFlags picture;
     bool quiet = false, verbose = false, no_metadata = false;
     TraceFlag trace;
 };
 
-constexpr const char* footer =
-    "Other commands: t2i batch FILE -o DIR (a prompt file), t2i inspect PATH (a model folder, a safetensors file or a PNG),\n"
-    "t2i verify PNG (makes the picture again and compares), t2i bench, t2i doctor (what is on this machine and what is "
-    "missing).\n"
-    "Each has --help. Exit codes: 0 done, 2 usage, 3 input or output, 4 device or memory, 130 interrupted.";
+// The commands stand in the table that holds this one, too.
+std::string footer() {
+    return "--output: several pictures of a plain name are name_0.png, name_1.png and so on, those in a folder 000.png, "
+           "001.png.\n"
+           "The last folder is made when it is not there. In the last part of a name %d or %03d is the picture's number, %% a "
+           "percent "
+           "sign.\n"
+           "Files that exist are replaced, also by the numbered names of -b.\n"
+           "\nCommands (t2i help COMMAND, or t2i COMMAND --help):\n" +
+           list_of_commands() + "\nExit codes: 0 done, 2 usage, 3 input or output, 4 device or memory, 130 interrupted.";
+}
 
 void add_flags(CLI::App& app, Arguments& a) {
     app.add_option("-p,--prompt", a.request.prompt, "what to draw (UTF-8); of a class-conditional model a class's name or number")
         ->required();
     app.add_option("-n,--negative-prompt", a.request.negative_prompt,
                    "what to stay away from; of a class-conditional model another class (default: none)");
-    app.add_option("-o,--output", a.output, "a PNG path, out_%03d.png, or a folder ending in '/'")->capture_default_str();
+    app.add_option("-o,--output", a.output, "a name that ends in " + known_extensions() + ", or a folder (see below)")
+        ->type_name("PATH")
+        ->capture_default_str();
+    a.picture.add_to(app, "of pictures in a folder (default: png); a file's name says its own");
     app.add_option("--steps", a.request.steps, "denoising steps (default: the model's)");
     app.add_option("--cfg-scale", a.request.cfg_scale, "guidance; 1 turns it off (default: the model's)");
     app.add_option("-s,--seed", a.seed, "picture i has seed + i; below 0 picks one and prints it")->capture_default_str();
     app.add_option("-W,--width", a.request.width, "pixels (default: the model's)");
     app.add_option("-H,--height", a.request.height, "pixels (default: the model's)");
     app.add_option("-b,--batch-count", a.request.count, "pictures")->capture_default_str();
-    app.add_option("--sampling-method", a.request.sampler, "sampler, or list (default: the model's)");
-    app.add_option("--scheduler", a.request.scheduler, "discrete, karras or flow (default: the model's)");
+    app.add_option("--sampling-method", a.request.sampler, "sampler, or list (default: the model's)")
+        ->type_name(sampler_choices(true));
+    app.add_option("--scheduler", a.request.scheduler, "noise schedule (default: the model's)")
+        ->type_name("{discrete,karras,flow}");
     add_model_flags(app, a.model);
     auto* quiet = app.add_flag("-q,--quiet", a.quiet, "print errors only");
     app.add_flag("-v,--verbose", a.verbose, "print times by stage")->excludes(quiet);
-    app.add_flag("--no-metadata", a.no_metadata, "leave the parameters out of the PNG");
+    app.add_flag("--no-metadata", a.no_metadata, "leave the parameters out of the file");
     a.trace.add_to(app);
 }
 
@@ -79,7 +95,7 @@ void print_times(const Pipeline& pipeline) {
                  t.decode_flops / t.decode_ms * 1e-6);
 }
 
-void make_pictures(Pipeline& pipeline, const Arguments& a, const std::vector<std::string>& names, Tracer* tracer) {
+void make_pictures(Pipeline& pipeline, const Arguments& a, const OutputNames& names, Tracer* tracer) {
     ProgressBar bar(!a.quiet && ::isatty(STDERR_FILENO) == 1);
     std::mutex screen;  // the bar and the names of written files share it
     const auto written = [&](const std::string& path) {
@@ -88,10 +104,12 @@ void make_pictures(Pipeline& pipeline, const Arguments& a, const std::vector<std
         std::printf("%s\n", path.c_str());
         std::fflush(stdout);
     };
+    const PictureEncoding encoding = a.picture.encoding(names.format());
     PictureWriter writer(written, tracer);
     const auto save = [&](int index, Image image) {
         if (a.no_metadata) image.parameters.clear();
-        writer.write(names[static_cast<std::size_t>(index)], std::move(image));
+        if (!names.folder().empty()) make_folder(names.folder());  // not before there is something to put into it
+        writer.write(names.path(index), std::move(image), encoding);
     };
     const auto step = [&](const Progress& progress) {
         const std::lock_guard lock(screen);
@@ -118,18 +136,21 @@ void make_pictures(Pipeline& pipeline, const Arguments& a, const std::vector<std
 
 }  // namespace
 
-int run_generate(const std::vector<std::string>& arguments) {
+int run_generate(const CommandLine& line) {
     Arguments a;
     CLI::App app{"t2i: text to image. Without a GPU or Python, from a model folder in diffusers layout.", "t2i"};
     app.footer(footer);
     app.set_version_flag("--version", "t2i " T2I_VERSION);
     app.set_config("--config", "", "a TOML file with these flags; the command line wins");
     add_flags(app, a);
-    for (std::size_t i = 0; i + 1 < arguments.size(); ++i)
-        if (arguments[i] == "--sampling-method" && arguments[i + 1] == "list") return list_samplers(), 0;
-    if (!parse(app, arguments)) return 0;
+    const auto& words = line.arguments;
+    for (std::size_t i = 0; i + 1 < words.size(); ++i)
+        if (words[i] == "--sampling-method" && words[i + 1] == "list") return list_samplers(), 0;
+    if (!parse(app, line)) return 0;
 
-    const auto names = output_names(a.output, std::max(a.request.count, 1));
+    const OutputNames names(a.output, a.request.count, a.picture.format());
+    static_cast<void>(a.picture.encoding(names.format()));
+    if (!a.no_metadata) check_prompt_fits(names.format(), a.request.prompt, a.request.negative_prompt);
     if (a.seed < 0) {
         a.request.seed = std::random_device{}();
         std::fprintf(stderr, "seed %llu\n", static_cast<unsigned long long>(a.request.seed));

@@ -1,4 +1,4 @@
-// t2i inspect PATH: what a model folder, a component folder, a safetensors file or a PNG holds.
+// t2i inspect PATH: what a model folder, a component folder, a safetensors file or a picture holds.
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -10,7 +10,8 @@
 #include "core/files.h"
 #include "core/nearest.h"
 #include "generators/model_folder.h"
-#include "pipeline/png_read.h"
+#include "pipeline/picture_format.h"
+#include "pipeline/picture_read.h"
 #include "t2i/error.h"
 
 namespace t2i::app {
@@ -116,24 +117,23 @@ void inspect_checkpoint(const CheckpointReader& reader) {
     print_sums("total", "", sum(reader));
 }
 
-void inspect_png(const std::string& path, std::span<const std::uint8_t> bytes) {
-    const PngInfo info = read_png_info(bytes, path);
-    for (const auto& [keyword, text] : info.text)
-        if (keyword == "parameters") {
-            std::printf("%s\n", text.c_str());
-            return;
-        }
-    std::printf("%ux%u PNG without a parameters chunk\n", info.width, info.height);
+void inspect_picture(const std::string& path, std::span<const std::uint8_t> bytes) {
+    const PictureInfo info = read_picture_info(bytes, path);
+    if (const std::string* text = info.parameters()) {
+        std::printf("%s\n", text->c_str());
+        return;
+    }
+    std::printf("%ux%u %s without parameters\n", info.width, info.height, row_of(info.format).name);
     for (const auto& [keyword, text] : info.text) std::printf("%s: %s\n", keyword.c_str(), text.c_str());
 }
 
 }  // namespace
 
-int run_inspect(const std::vector<std::string>& arguments) {
+int run_inspect(const CommandLine& line) {
     std::string path;
-    CLI::App app{"Prints what a model folder, a component folder, a safetensors file or a PNG holds.", "t2i inspect"};
-    app.add_option("path", path, "what to look at (default: the bundled model)");
-    if (!parse(app, arguments)) return 0;
+    CLI::App app{"Prints what a model folder, a component folder, a safetensors file or a picture holds.", "t2i inspect"};
+    app.add_option("PATH", path, "what to look at (default: the bundled model)");
+    if (!parse(app, line)) return 0;
     if (path.empty()) path = bundled_model();
 
     std::error_code ec;
@@ -145,7 +145,7 @@ int run_inspect(const std::vector<std::string>& arguments) {
     } else if (fs::path(path).extension() == ".safetensors") {
         inspect_checkpoint(*open_checkpoint(path));
     } else {
-        inspect_png(path, read_file(path));
+        inspect_picture(path, read_file(path));
     }
     return 0;
 }

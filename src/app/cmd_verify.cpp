@@ -1,4 +1,4 @@
-// t2i verify PNG…: makes pictures again from their parameters and compares.
+// t2i verify PICTURE…: makes pictures again from their parameters and compares.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -6,8 +6,10 @@
 #include "app/arguments.h"
 #include "app/command.h"
 #include "core/files.h"
+#include "core/number_text.h"
 #include "pipeline/parameters.h"
-#include "pipeline/png_read.h"
+#include "pipeline/picture_format.h"
+#include "pipeline/picture_read.h"
 #include "t2i/error.h"
 
 namespace t2i::app {
@@ -39,16 +41,23 @@ Difference compare(const Image& a, const Image& b) {
 }
 
 Parameters parameters_of(const std::vector<std::uint8_t>& file, const std::string& path) {
-    for (const auto& [keyword, text] : read_png_info(file, path).text)
-        if (keyword == "parameters") return read_parameters(text, path);
-    throw Error(ErrorCode::input, "has no parameters chunk, so nothing says how it was made", path);
+    const PictureInfo info = read_picture_info(file, path);
+    const std::string* text = info.parameters();
+    if (!text) throw Error(ErrorCode::input, "has no parameters, so nothing says how it was made", path);
+    if (!info.lossless)
+        throw Error(
+            ErrorCode::input,
+            std::string("is a ") + row_of(info.format).name +
+                " that is not lossless, so its pixels are not those that were drawn; only PNG and lossless WebP can be compared",
+            path);
+    return read_parameters(*text, path);
 }
 
 // Throws Error{input} when it cannot be made again here.
 Difference verify(Pipeline& pipeline, const std::string& path) {
     const auto file = read_file(path);
-    const Image before = decode_png(file, path);
     const Parameters p = parameters_of(file, path);
+    const Image before = decode_picture(file, path);
     const ModelInfo& info = pipeline.info();
     if (p.hash != pipeline.model_hash())
         throw Error(ErrorCode::input,
@@ -74,18 +83,18 @@ Difference verify(Pipeline& pipeline, const std::string& path) {
 
 }  // namespace
 
-int run_verify(const std::vector<std::string>& arguments) {
+int run_verify(const CommandLine& line) {
     PipelineOptions model;
     std::vector<std::string> paths;
     int tolerance = 0;
-    CLI::App app{"Makes pictures again from the parameters in their PNGs and compares.", "t2i verify"};
+    CLI::App app{"Makes pictures again from the parameters in their files and compares.", "t2i verify"};
     app.footer(footer);
-    app.add_option("PNG", paths, "pictures that t2i made")->required();
+    app.add_option("PICTURE", paths, "PNG or lossless WebP files that t2i made")->required();
     app.add_option("--tolerance", tolerance, "levels of 255 that still count as the same")
         ->check(CLI::Range(0, 255))
         ->capture_default_str();
     add_model_flags(app, model);
-    if (!parse(app, arguments)) return 0;
+    if (!parse(app, line)) return 0;
     if (model.model.empty()) model.model = bundled_model();
 
     Pipeline pipeline = Pipeline::load(model);
@@ -100,9 +109,9 @@ int run_verify(const std::vector<std::string>& arguments) {
         different += d.levels > tolerance ? 1 : 0;
     }
     if (different > 0)
-        throw Error(ErrorCode::input, std::to_string(different) + " of " + std::to_string(paths.size()) +
-                                          (paths.size() == 1 ? " picture is" : " pictures are") +
-                                          " not what the parameters make on " + pipeline.info().runs_on);
+        throw Error(ErrorCode::input,
+                    std::to_string(different) + " of " + counted(static_cast<std::int64_t>(paths.size()), "picture") +
+                        (different == 1 ? " is" : " are") + " not what the parameters make on " + pipeline.info().runs_on);
     return 0;
 }
 

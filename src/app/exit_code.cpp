@@ -4,9 +4,13 @@
 #include <array>
 #include <string_view>
 
+#include "core/nearest.h"
+
 namespace t2i::app {
 
 namespace {
+
+constexpr std::size_t longest_path_bytes = 200;  // of a path in a message
 
 struct Row {
     std::string_view field, flag;
@@ -32,12 +36,27 @@ constexpr std::array rows{
     Row{"sampler", "--sampling-method"},
     Row{"scheduler", "--scheduler"},
     Row{"format", "--input-format"},
+    Row{"quality", "--quality"},
     Row{"name", "--name"},
     Row{"shard", "--shard"},
     Row{"op", "--op"},
 };
 
+constexpr std::array meanings{
+    ExitCodeRow{ExitCode::done, "done"},
+    ExitCodeRow{ExitCode::internal, "a fault of the program itself: please report it"},
+    ExitCodeRow{ExitCode::usage, "a flag's name, syntax or range"},
+    ExitCodeRow{ExitCode::input, "something that cannot be read or written, or is not what it should be"},
+    ExitCodeRow{ExitCode::resource, "a device that is missing, no memory, no threads"},
+    ExitCodeRow{ExitCode::partial, "some lines of a prompt file have no picture; failed.jsonl says why"},
+    ExitCodeRow{ExitCode::interrupted, "interrupted"},
+};
+
 }  // namespace
+
+std::span<const ExitCodeRow> exit_codes() {
+    return meanings;
+}
 
 ExitCode exit_code(ErrorCode code) {
     switch (code) {
@@ -61,7 +80,8 @@ std::string flag_of(const std::string& field) {
 }
 
 std::string in_flags(const Error& error) {
-    return error.field().empty() ? error.what() : flag_of(error.field()) + ": " + error.message();
+    if (!error.field().empty()) return flag_of(error.field()) + ": " + error.message();
+    return error.where().empty() ? error.message() : shortened(error.where(), longest_path_bytes) + ": " + error.message();
 }
 
 }  // namespace t2i::app

@@ -1,6 +1,7 @@
 // From errors of the library to what a user of the program sees: exit codes, and flags where the library speaks of fields.
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "t2i/error.h"
@@ -18,6 +19,12 @@ enum class ExitCode {
     interrupted = 130,
 };
 [[nodiscard]] ExitCode exit_code(ErrorCode code);
+
+struct ExitCodeRow {
+    ExitCode code;
+    const char* meaning;
+};
+[[nodiscard]] std::span<const ExitCodeRow> exit_codes();
 
 // "--cfg-scale" of "cfg_scale"; a field that no flag sets stays as it is.
 [[nodiscard]] std::string flag_of(const std::string& field);

@@ -1,9 +1,10 @@
 // The program: finds the command, runs it, and turns exceptions into one line and an exit code.
-#include <array>
 #include <cstdio>
 #include <exception>
 #include <new>
-#include <string_view>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "app/command.h"
 #include "app/exit_code.h"
@@ -11,23 +12,12 @@
 
 namespace {
 
-struct Row {
-    std::string_view name;
-    t2i::app::Run run;
-};
-// The first one is what a bare `t2i --prompt …` means.
-constexpr std::array commands{Row{"generate", t2i::app::run_generate}, Row{"inspect", t2i::app::run_inspect},
-                              Row{"bench", t2i::app::run_bench},       Row{"doctor", t2i::app::run_doctor},
-                              Row{"batch", t2i::app::run_batch},       Row{"verify", t2i::app::run_verify}};
-
 int run(std::vector<std::string> arguments) {
-    if (!arguments.empty())
-        for (const Row& row : commands)
-            if (arguments.front() == row.name) {
-                arguments.erase(arguments.begin());
-                return row.run(arguments);
-            }
-    return commands.front().run(arguments);
+    using namespace t2i::app;
+    if (arguments.empty() || arguments.front().starts_with("-")) return commands().front().run({std::move(arguments)});
+    const Command& command = command_named(arguments.front());
+    arguments.erase(arguments.begin());
+    return command.run({std::move(arguments)});
 }
 
 }  // namespace
@@ -46,9 +36,9 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "t2i: internal error, please report it: %s\n", error.what());
     }
     // Results that could not be delivered (a full disk, a closed pipe) are an error too.
-    if (std::fflush(stdout) != 0 && code == 0) {
+    if (const bool was_lost = std::ferror(stdout) != 0; std::fflush(stdout) != 0 || was_lost) {
         std::fprintf(stderr, "t2i: error: standard output cannot be written\n");
-        code = static_cast<int>(t2i::app::ExitCode::input);
+        if (code == 0) code = static_cast<int>(t2i::app::ExitCode::input);
     }
     return code;
 }

@@ -1,13 +1,12 @@
 #include "app/output_names.h"
 
-#include <unistd.h>
-
 #include <cctype>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <filesystem>
 
+#include "core/files.h"
+#include "core/folders.h"
+#include "core/nearest.h"
+#include "pipeline/picture_format.h"
 #include "t2i/error.h"
 
 namespace t2i::app {
@@ -16,56 +15,103 @@ namespace fs = std::filesystem;
 
 namespace {
 
+Error output_error(const std::string& message) {
+    return {ErrorCode::invalid_argument, message, "--output"};
+}
+
 std::string padded(int value, std::size_t width) {
     std::string digits = std::to_string(value);
     return digits.size() >= width ? digits : std::string(width - digits.size(), '0') + digits;
 }
 
-// A pattern's only conversion: its place, length, and the width of the number (%d: 0, %03d: 3).
-struct Conversion {
-    std::size_t at, length, width;
-};
+// What is written to as it is, without a name of ours: a device, a pipe. Also /dev/stdout where that is a file just now.
+bool is_special(const std::string& path) {
+    std::error_code ec;
+    const fs::file_status status = fs::status(path, ec);
+    return path == "-" || path == "/dev/stdout" || path == "/dev/stderr" || path.starts_with("/dev/fd/") ||
+           (fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status));
+}
 
-Conversion find_conversion(const std::string& pattern) {
-    const auto at = pattern.find('%');
-    std::size_t i = at + 1, width = 0;
-    while (i < pattern.size() && std::isdigit(static_cast<unsigned char>(pattern[i])) && width < 10)
-        width = width * 10 + static_cast<std::size_t>(pattern[i++] - '0');
-    if (i >= pattern.size() || pattern[i] != 'd' || width > 9 || pattern.find('%', i) != std::string::npos)
-        throw Error(ErrorCode::invalid_argument, "only one %d or %0Nd may stand in a file name: \"" + pattern + "\"", "--output");
-    return {at, i + 1 - at, width};
+PictureFormat format_of_name(const std::string& name, std::optional<PictureFormat> wanted) {
+    const std::string extension = fs::path(name).extension().string();
+    const auto format = format_of_extension(extension);
+    if (!format)
+        throw output_error(
+            (extension.size() < 2 ? in_quotes(name) + " names no format" : "no format is called " + in_quotes(extension)) +
+            "; a file ends in " + known_extensions() + ", a folder in /");
+    if (wanted && *wanted != *format)
+        throw output_error(in_quotes(name) + " is a " + row_of(*format).name + ", --image-format says " + row_of(*wanted).name);
+    return *format;
 }
 
 }  // namespace
 
 void check_output_folder(const std::string& path) {
-    const fs::path file(path), folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
-    if (std::error_code ec; !fs::is_directory(folder, ec))
-        throw Error(ErrorCode::input, "output folder does not exist", folder.string());
-    if (::access(folder.c_str(), W_OK | X_OK) != 0)
-        throw Error(ErrorCode::input, std::string("output folder cannot be written: ") + std::strerror(errno), folder.string());
+    const fs::path folder = fs::path(path).parent_path();
+    const std::string name = folder.empty() ? "." : folder.string();
+    if (std::error_code ec; !fs::is_directory(name, ec)) throw Error(ErrorCode::input, "output folder does not exist", name);
+    check_folder(name);
 }
 
-std::vector<std::string> output_names(const std::string& pattern, int count) {
-    if (pattern.empty()) throw Error(ErrorCode::invalid_argument, "the name is empty", "--output");
-    std::vector<std::string> names;
-    if (pattern.back() == '/') {
-        for (int i = 0; i < count; ++i) names.push_back(pattern + padded(i, 3) + ".png");
-    } else if (pattern.find('%') != std::string::npos) {
-        const auto c = find_conversion(pattern);
-        for (int i = 0; i < count; ++i)
-            names.push_back(pattern.substr(0, c.at) + padded(i, c.width) + pattern.substr(c.at + c.length));
-    } else if (count == 1) {
-        if (std::error_code ec; fs::is_directory(pattern, ec))
-            throw Error(ErrorCode::invalid_argument, "is a folder; end it in '/' to put pictures into it", pattern);
-        names.push_back(pattern);
-    } else {
-        const fs::path p(pattern);
-        for (int i = 0; i < count; ++i)
-            names.push_back((p.parent_path() / (p.stem().string() + "_" + std::to_string(i) + p.extension().string())).string());
+// Sets the text before and after the number, if there is a place for one.
+void OutputNames::read_file_name(const std::string& name) {
+    std::string* part = &start_;
+    for (std::size_t i = 0; i < name.size(); ++i) {
+        if (name[i] != '%') {
+            *part += name[i];
+            continue;
+        }
+        std::size_t at = i + 1, width = 0;
+        if (at < name.size() && name[at] == '%') {
+            *part += '%';
+            i = at;
+            continue;
+        }
+        while (at < name.size() && std::isdigit(static_cast<unsigned char>(name[at])) && width < 10)
+            width = width * 10 + static_cast<std::size_t>(name[at++] - '0');
+        if (is_numbered_ || at >= name.size() || name[at] != 'd' || width > 9)
+            throw output_error("only one %d or %0Nd may stand in a file's name, and a percent sign is written %%: " +
+                               in_quotes(name));
+        is_numbered_ = true;
+        digits_ = width;
+        part = &end_;
+        i = at;
     }
-    check_output_folder(names.front());
-    return names;
+}
+
+OutputNames::OutputNames(const std::string& output, int count, std::optional<PictureFormat> format) {
+    if (output.empty()) throw output_error("the name is empty");
+    format_ = format.value_or(PictureFormat::png);
+    if (std::error_code ec; output.ends_with('/') || fs::is_directory(output, ec)) {
+        check_folder(output);
+        folder_ = output;
+        start_ = output + (output.ends_with('/') ? "" : "/");
+        end_ = extension_of(format_);
+        digits_ = 3;
+        is_numbered_ = true;
+        return;
+    }
+    if (is_special(output)) {
+        if (count > 1) throw output_error(in_quotes(output) + " takes one picture, not " + std::to_string(count));
+        start_ = output;
+        return;
+    }
+    const std::size_t name_at = output.rfind('/') + 1;  // npos + 1 is 0
+    read_file_name(output.substr(name_at));
+    format_ = format_of_name(start_ + end_, format);
+    if (!is_numbered_ && count > 1) {
+        const std::string extension = fs::path(start_).extension().string();
+        start_.resize(start_.size() - extension.size());
+        start_ += "_";
+        end_ = extension;
+        is_numbered_ = true;
+    }
+    start_ = output.substr(0, name_at) + start_;
+    check_output_folder(output);
+}
+
+std::string OutputNames::path(int i) const {
+    return is_numbered_ ? start_ + padded(i, digits_) + end_ : start_;
 }
 
 }  // namespace t2i::app

@@ -7,7 +7,8 @@
 namespace t2i::app {
 
 void TraceFlag::add_to(CLI::App& app) {
-    app.add_option("--trace", path_, "write where the time went to this file, for chrome://tracing or ui.perfetto.dev");
+    app.add_option("--trace", path_, "write where the time went to this file, for chrome://tracing or ui.perfetto.dev")
+        ->type_name("FILE");
 }
 
 Tracer* TraceFlag::tracer() {

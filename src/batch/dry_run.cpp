@@ -6,7 +6,8 @@
 
 #include "batch/folder.h"
 #include "batch/request_fields.h"
-#include "pipeline/png_encode.h"
+#include "core/folders.h"
+#include "pipeline/picture_encode.h"
 
 namespace t2i::batch {
 
@@ -23,11 +24,11 @@ double work_of(const ResolvedRequest& r) {
 struct Sample {
     double step_work_s = 0;  // seconds for one unit of work_of()
     double pixel_s = 0;      // everything else, for one pixel
-    double pixel_bytes = 0;  // of a PNG
+    double pixel_bytes = 0;  // of its file
 };
 
 // One picture, as a run would make it; the one before warms up.
-Sample measure(Engine& engine, const Picture& picture) {
+Sample measure(Engine& engine, const Picture& picture, const PictureEncoding& encoding) {
     const ResolvedRequest& r = picture.settings->resolved;
     const PictureJob job{picture.text->prompt_ids, picture.text->negative_ids, picture.seed};
     Sample sample;
@@ -36,7 +37,7 @@ Sample measure(Engine& engine, const Picture& picture) {
         const auto begin = Clock::now();
         std::size_t bytes = 0;
         const auto hand_out = [&](std::size_t, Engine::Picture made) {
-            bytes = encode_png(r.width, r.height, made.rgb, {}).size();
+            bytes = encode_picture(r.width, r.height, made.rgb, {}, encoding).size();
         };
         engine.make(r, std::span(&job, 1), {.picture = hand_out, .progress = {}});
         engine.flush();
@@ -52,6 +53,7 @@ Sample measure(Engine& engine, const Picture& picture) {
 
 Estimate dry_run(Engine& engine, const BatchOptions& options, const std::function<void(std::int64_t, const std::string&)>& bad) {
     const std::string& folder = options.output.folder;
+    check_folder(folder);
     JournalIndex index;
     if (std::error_code ec; fs::is_directory(folder, ec)) index.read(folder, {});
     const ModelIdentity identity(engine, options.vae);
@@ -70,6 +72,11 @@ Estimate dry_run(Engine& engine, const BatchOptions& options, const std::functio
             if (error.code() != ErrorCode::invalid_argument && error.code() != ErrorCode::input) throw;
             entry.problem = problem_of(error);
         }
+        std::erase_if(preparation.pictures, [&](Picture& picture) {
+            const std::string problem = choose_file(options.output, options.metadata, picture);
+            if (!problem.empty()) entry.problem = problem;
+            return !problem.empty();
+        });
         if (!entry.problem.empty() && options.shard.owns_line(entry.line)) {
             ++found.bad_lines;
             bad(entry.line, entry.problem);
@@ -86,7 +93,7 @@ Estimate dry_run(Engine& engine, const BatchOptions& options, const std::functio
     }
     found.pictures = found.done + found.failed_before + found.to_make;
     if (first) {
-        const Sample sample = measure(engine, *first);
+        const Sample sample = measure(engine, *first, options.output.encoding);
         found.seconds = sample.step_work_s * work + sample.pixel_s * pixels;
         found.disk_bytes = sample.pixel_bytes * pixels;
     }

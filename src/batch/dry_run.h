@@ -18,6 +18,8 @@ struct Estimate {
     double seconds = 0;     // for those, from one picture that was timed; 0: nothing to make
     double disk_bytes = 0;  // for those, from the size of that picture
     double free_bytes = 0;  // where the output folder is, or would be
+    // The run would end with pictures missing.
+    [[nodiscard]] bool has_failures() const { return bad_lines + failed_before > 0; }
 };
 
 // bad: called for each bad line. Throws Error{input} as a run would for a file that cannot be read.

@@ -11,6 +11,8 @@
 #include "batch/outputs.h"
 #include "batch/request_id.h"
 #include "core/nearest.h"
+#include "core/number_text.h"
+#include "pipeline/picture_format.h"
 #include "t2i/error.h"
 
 namespace t2i::batch {
@@ -315,7 +317,7 @@ VerifyResult verify_folder(const std::string& folder,
     JournalIndex index;
     index.read(folder, [&](const std::string& path, const JournalDamage& damage) {
         if (damage.cut_short) problem(path, "its last line is cut short");
-        if (damage.bad_lines > 0) problem(path, std::to_string(damage.bad_lines) + " damaged lines");
+        if (damage.bad_lines > 0) problem(path, counted(static_cast<std::int64_t>(damage.bad_lines), "damaged line"));
     });
     if (index.paths().empty()) throw Error(ErrorCode::input, "holds no journal", folder);
     VerifyResult result;
@@ -341,7 +343,8 @@ VerifyResult verify_folder(const std::string& folder,
             ++result.unknown;
             continue;
         }
-        if (at->path().extension() != ".png" && at->path().extension() != ".tar") continue;
+        const std::string extension = at->path().extension().string();
+        if (!format_of_extension(extension) && extension != ".tar") continue;
         if (files.look_up(hash64(fs::relative(at->path(), folder).generic_string()))) continue;
         problem(at->path().string(), "in no journal");
         ++result.unknown;

@@ -11,6 +11,7 @@
 #include "core/files.h"
 #include "core/nearest.h"
 #include "core/number_text.h"
+#include "pipeline/picture_format.h"
 #include "t2i/error.h"
 #include "text/unicode.h"
 
@@ -115,8 +116,8 @@ class FolderOutputs : public Outputs {
     std::set<std::string> known_;
 };
 
-// Samples of three members: KEY.png, KEY.json (all parameters), KEY.txt (the prompt). The open archive stands among the
-// unfinished files and grows by whole samples; closing it is a rename.
+// Samples of three members: KEY.png (or .jpg, .webp), KEY.json (all parameters), KEY.txt (the prompt). The open archive stands
+// among the unfinished files and grows by whole samples; closing it is a rename.
 class TarOutputs : public Outputs {
   public:
     TarOutputs(OutputOptions options, std::string unfinished, std::string suffix)
@@ -172,7 +173,8 @@ class TarOutputs : public Outputs {
         for (Written& w : group) {
             w.record.file = name_;
             w.record.offset = begin + bytes.size() + tar_block_bytes;
-            member(w.picture.id + ".png", {reinterpret_cast<const char*>(w.png.data()), w.png.size()});
+            member(w.picture.id + extension_of(options_.encoding.format),
+                   {reinterpret_cast<const char*>(w.png.data()), w.png.size()});
             member(w.picture.id + ".json", w.manifest);
             member(w.picture.id + ".txt", w.picture.text->prompt);
             w.record.tar_end = begin + bytes.size();
@@ -278,7 +280,8 @@ void close_left_tars(const std::string& folder, const JournalIndex& index, std::
 
 std::string file_of(const OutputOptions& options, const Picture& picture) {
     const auto values = name_fields(picture);
-    std::string name = fill(options.name, [&](const std::string& field) { return values.at(field); }) + ".png";
+    std::string name =
+        fill(options.name, [&](const std::string& field) { return values.at(field); }) + extension_of(options.encoding.format);
     if (fs::path(name).filename().string().size() > file_name_limit)
         throw Error(ErrorCode::input,
                     "its file's name would have over " + std::to_string(file_name_limit) + " bytes: " + in_quotes(name));

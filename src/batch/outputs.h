@@ -10,6 +10,7 @@
 #include "batch/journal.h"
 #include "batch/prepare.h"
 #include "batch/shards.h"
+#include "t2i/picture.h"
 
 namespace t2i::batch {
 
@@ -34,10 +35,11 @@ class Outputs {
 
 struct OutputOptions {
     std::string folder;
-    std::string name = "{id}";  // template of a file's name, without ".png"
+    std::string name = "{id}";  // template of a file's name, without the extension
     bool webdataset = false;
     int samples_per_tar = 1000;
-    bool sub_folders = false;  // more than most_flat_files are expected
+    PictureEncoding encoding{};  // passes check_encoding()
+    bool sub_folders = false;    // more than most_flat_files are expected
 };
 
 constexpr std::size_t most_flat_files = 10'000;

@@ -6,6 +6,9 @@
 
 #include "batch/folder.h"
 #include "batch/request_fields.h"
+#include "core/folders.h"
+#include "core/number_text.h"
+#include "pipeline/picture_encode.h"
 
 namespace t2i::batch {
 
@@ -41,7 +44,8 @@ Runner::Runner(Engine& engine, BatchOptions options, Reporter& reporter, const I
             reporter_.warning(path + ": its last line is cut short; that picture is made again");
         }
         if (damage.bad_lines > 0)
-            reporter_.warning(path + ": " + std::to_string(damage.bad_lines) + " damaged lines; their pictures are made again");
+            reporter_.warning(path + ": " + counted(static_cast<std::int64_t>(damage.bad_lines), "damaged line") +
+                              "; pictures that no other line names are made again");
     });
     manifest_ = std::make_unique<AppendFile>(folder_ + "/manifest" + suffix + ".jsonl");
     manifest_->cut_to(index_.manifest_end(journal).value_or(0));
@@ -62,9 +66,7 @@ std::string Runner::open_folder() {
     static_cast<void>(engine_.resolve(options_.defaults));
     std::string folder = options_.output.folder;
     while (folder.size() > 1 && folder.ends_with('/')) folder.pop_back();
-    std::error_code ec;
-    fs::create_directory(folder, ec);
-    if (ec) throw Error(ErrorCode::input, "output folder cannot be made: " + ec.message(), folder);
+    make_folder(folder);
     options_.output.folder = folder;
     return folder;
 }
@@ -125,6 +127,16 @@ void Runner::compact_manifest() {
     manifest_.reset();
     last_.manifest_end = keep_last_lines(path, unfinished_folder(folder_, options_.shard) + "/manifest.jsonl");
     journal_->append(journal_line(last_));  // the journal vouches for so many bytes of it
+}
+
+std::string choose_file(const OutputOptions& options, bool metadata, Picture& picture) {
+    try {
+        if (!options.webdataset) picture.file = file_of(options, picture);
+        if (metadata) check_prompt_fits(options.encoding.format, picture.text->prompt, picture.text->negative_prompt);
+    } catch (const Error& error) {
+        return error.what();
+    }
+    return {};
 }
 
 PrepareOptions prepare_options(const BatchOptions& options) {
@@ -196,12 +208,10 @@ void Runner::hand_on(Picture picture) {
         const std::lock_guard lock(mutex_);
         output.sub_folders = sub_folders_ || status_.asked > static_cast<std::int64_t>(most_flat_files);
     }
-    try {
-        if (!output.webdataset) picture.file = file_of(output, picture);
-    } catch (const Error& error) {
+    if (const std::string problem = choose_file(output, options_.metadata, picture); !problem.empty()) {
         JournalRecord record;
         record.id = picture.id;
-        record.failed = error.what();
+        record.failed = problem;
         return reject(picture.line, record, excerpt(picture.text->prompt), false);
     }
     submit(std::move(picture));

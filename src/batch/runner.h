@@ -41,6 +41,10 @@ struct BatchOptions {
 // What the lines of a file are prepared with: the same for a run and for its estimate.
 [[nodiscard]] PrepareOptions prepare_options(const BatchOptions& options);
 
+// Sets picture.file, unless all go into tar shards. Returns why there can be no such file, "" where there can: a name that is too
+// long, a prompt that the format's metadata does not hold.
+[[nodiscard]] std::string choose_file(const OutputOptions& options, bool metadata, Picture& picture);
+
 // A request that failed, or a picture that is done.
 struct Finished {
     Written written;  // record.failed: why there is no picture

@@ -6,7 +6,7 @@
 #include "batch/folder.h"
 #include "batch/runner.h"
 #include "pipeline/parameters.h"
-#include "pipeline/png_encode.h"
+#include "pipeline/picture_encode.h"
 
 namespace t2i::batch {
 
@@ -34,8 +34,9 @@ void Runner::write_picture(MadePicture made) {
     Finished finished;
     Written& w = finished.written;
     w.png =
-        encode_png(r.width, r.height, made.pixels.rgb,
-                   options_.metadata ? parameters_text(r, engine_.info(), engine_.model_hash(), picture.seed) : std::string());
+        encode_picture(r.width, r.height, made.pixels.rgb,
+                       options_.metadata ? parameters_text(r, engine_.info(), engine_.model_hash(), picture.seed) : std::string(),
+                       options_.output.encoding);
     w.record = {.id = picture.id,
                 .request = picture.request,
                 .failed = {},

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "core/nearest.h"
+#include "core/number_text.h"
 #include "t2i/error.h"
 
 namespace t2i {
@@ -97,7 +98,7 @@ void WeightStore::finish() const {
     }
     if (left == 0) return;
     throw Error(ErrorCode::input,
-                std::to_string(left) + (left == 1 ? " tensor does" : " tensors do") + " not belong to this model: " + names +
+                counted(static_cast<std::int64_t>(left), "tensor does", "tensors do") + " not belong to this model: " + names +
                     (left > named ? ", …" : ""),
                 where_);
 }

@@ -50,6 +50,15 @@ std::string nearest_name(std::string_view name, std::span<const std::string> can
     return names.empty() ? std::string() : names.front();
 }
 
+std::string shortened(std::string_view text, std::size_t limit) {
+    if (text.size() <= limit) return std::string(text);
+    const auto is_inside = [&](std::size_t at) { return (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80U; };
+    std::size_t head = limit / 2, tail = text.size() - limit / 2;
+    while (head > 0 && is_inside(head)) --head;
+    while (tail < text.size() && is_inside(tail)) ++tail;
+    return std::string(text.substr(0, head)) + "…" + std::string(text.substr(tail));
+}
+
 std::string in_quotes(std::string_view name) {
     std::string text = "\"";
     const bool is_long = name.size() > max_quoted_bytes;

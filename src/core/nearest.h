@@ -19,6 +19,9 @@ namespace t2i {
 [[nodiscard]] std::vector<std::string> nearest_names(std::string_view name, std::span<const std::string> candidates,
                                                      std::size_t count);
 
+// The text, or where it has more than `limit` bytes its start and its end with "…" between them, cut between characters of UTF-8.
+[[nodiscard]] std::string shortened(std::string_view text, std::size_t limit);
+
 // Quotes a name that came from a file: control characters become '?', and the middle of a very long one "…",
 // so that a message stays one readable line.
 [[nodiscard]] std::string in_quotes(std::string_view name);

@@ -13,6 +13,9 @@ namespace t2i {
 // Shortest decimal that reads back as the same double: "4", "2.5".
 [[nodiscard]] std::string number_text(double x);
 
+// "1 picture", "2 pictures"; plural: where it is not the word with an s.
+[[nodiscard]] std::string counted(std::int64_t count, std::string_view one, std::string_view plural = {});
+
 // Lower-case hexadecimal digits, with zeros before: 255 in 4 digits is "00ff". At most 16; the last ones of a longer number.
 [[nodiscard]] std::string hex_text(std::uint64_t value, std::size_t digits = 16);
 

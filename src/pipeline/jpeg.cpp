@@ -59,7 +59,10 @@ std::vector<std::uint8_t> exif_segment(const std::string& text) {
                                           " characters of them");
     const auto exif = exif_with_comment(text);
     const std::size_t length = 2 + exif_mark.size() + exif.size();
-    std::vector<std::uint8_t> out{0xFF, app1, static_cast<std::uint8_t>(length >> 8), static_cast<std::uint8_t>(length)};
+    std::vector<std::uint8_t> out;
+    out.reserve(2 + length);
+    for (const std::size_t byte : {std::size_t{0xFF}, std::size_t{app1}, length >> 8, length & 0xFF})
+        out.push_back(static_cast<std::uint8_t>(byte));
     out.insert(out.end(), exif_mark.begin(), exif_mark.end());
     out.insert(out.end(), exif.begin(), exif.end());
     return out;

@@ -132,6 +132,38 @@ TEST_CASE("C API: pictures are those of the C++ API, with progress, and a PNG ho
     }
 }
 
+TEST_CASE("C API: picture files of every format hold their parameters, and what a format lacks is refused") {
+    const std::vector<std::uint8_t> rgb(16 * 8 * 3, 100);
+    uint8_t* bytes = nullptr;
+    size_t size = 0;
+    const auto encode = [&](const char* format, int quality, t2i_error** e) {
+        return t2i_picture_encode(format, quality, 16, 8, rgb.data(), "红苹果\nSteps: 1", &bytes, &size, e);
+    };
+    for (const auto& [format, quality] : {std::pair{"png", 0}, {"png", T2I_LOSSLESS}, {"jpg", 0}, {"jpg", 75}, {"webp", 100}, {"webp", T2I_LOSSLESS}}) {
+        INFO(format << " " << quality);
+        error_of(T2I_OK, [&, f = format, q = quality](t2i_error** e) { return encode(f, q, e); });
+        char* text = nullptr;
+        error_of(T2I_OK, [&](t2i_error** e) { return t2i_picture_read_parameters(bytes, size, &text, e); });
+        CHECK(std::string(text) == "红苹果\nSteps: 1");
+        t2i_free(text);
+        t2i_free(bytes);
+    }
+    const auto refused = [&](const char* field, const char* format, int quality) {
+        const ErrorHandle error = error_of(T2I_INVALID_ARGUMENT, [&](t2i_error** e) { return encode(format, quality, e); });
+        CHECK(std::string(t2i_error_field(error.get())) == field);
+        CHECK(bytes == nullptr);
+    };
+    refused("format", "bmp", 0);
+    refused("format", nullptr, 0);
+    refused("quality", "png", 50);
+    refused("quality", "jpg", T2I_LOSSLESS);
+    refused("quality", "webp", 101);
+    refused("quality", "webp", -2);
+    char* text = nullptr;
+    error_of(T2I_INPUT, [&](t2i_error** e) { return t2i_picture_read_parameters(rgb.data(), rgb.size(), &text, e); });
+    CHECK(text == nullptr);
+}
+
 TEST_CASE("C API: an error names its category, the field or the file, and a message") {
     const PipelineHandle pipeline = load_tiny();
     t2i_request request = small_request();

@@ -145,7 +145,7 @@ TEST_CASE("batch: a journal whose last line is cut short is told, and that pictu
     INFO(again.err);
     CHECK(again.code == 0);
     CHECK(again.err.find("its last line is cut short") != std::string::npos);
-    CHECK(again.err.find("1 pictures made") != std::string::npos);
+    CHECK(again.err.find("1 picture made") != std::string::npos);
     CHECK(again.err.find("11 were done already") != std::string::npos);
     check_whole(out, expected);
 }
@@ -204,7 +204,7 @@ TEST_CASE("batch: a changed request under an old id, a lost file and a damaged o
     INFO(again.err);
     CHECK(again.code == 0);
     CHECK(again.err.find("3 pictures made") != std::string::npos);
-    CHECK(again.err.find("1 made again because their request changed") != std::string::npos);
+    CHECK(again.err.find("1 made again because its request changed") != std::string::npos);
     CHECK(again.err.find("2 made again because their file was gone or damaged") != std::string::npos);
     auto now = pictures_in(out);
     CHECK((now.at("a.png") != old.at("a.png")));

@@ -59,7 +59,7 @@ std::vector<std::uint8_t> little_endian_block(const std::string& comment, char t
 
 TEST_CASE("picture files: parameters and size come back from every format, and none where there were none") {
     for (const PictureEncoding& encoding : encodings)
-        for (const std::string text : {"a red apple\nNegative prompt: dog\nSteps: 3"s, "红苹果 🍎\nSteps: 3"s, ""s}) {
+        for (const std::string& text : {"a red apple\nNegative prompt: dog\nSteps: 3"s, "红苹果 🍎\nSteps: 3"s, ""s}) {
             const auto file = encode_picture(width, height, drawing(), text, encoding);
             const PictureInfo info = read_picture_info(file, "a");
             CHECK(info.format == encoding.format);

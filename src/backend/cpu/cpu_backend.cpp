@@ -10,6 +10,7 @@
 #include "backend/cpu/winograd.h"
 #include "backend/kernel_arguments.h"
 #include "backend/ref/arguments.h"
+#include "core/number_text.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "ops/composed.h"
 
@@ -25,9 +26,7 @@ class CpuBackend final : public Backend {
         : workers_(threads), matmuls_(workers_, bf16_), winograd_(workers_), attention_(workers_, bf16_) {}
 
     std::string_view name() const override { return "cpu"; }
-    std::string description() const override {
-        return "CPU, " + std::to_string(workers_.threads()) + (workers_.threads() == 1 ? " thread, " : " threads, ") + hardware();
-    }
+    std::string description() const override { return "CPU, " + counted(workers_.threads(), "thread") + ", " + hardware(); }
     std::string hardware() const override {
         return cpu::simd_target_name() + std::string(bf16_ == cpu::Bf16Kernel::amx      ? ", bf16 by AMX"
                                                      : bf16_ == cpu::Bf16Kernel::avx512 ? ", bf16 by AVX-512"
