@@ -12,7 +12,8 @@ int run_help(const CommandLine& line) {
     CLI::App app{"Prints the flags of a command.", "t2i help"};
     std::string names;
     for (const Command& command : commands()) names += (names.empty() ? "" : ",") + std::string(command.name);
-    app.add_option("COMMAND", name, "its name (default: " + name + ", with a list of the commands)")->type_name("{" + names + "}");
+    app.add_option("COMMAND", name, "its name (default: " + name + ", with a list of the commands)")
+        ->type_name("{" + names + "}");
     if (!parse(app, line)) return 0;
     command_named(name).run(
         {.arguments = {}, .describe = [](const CLI::App& described) { std::fputs(described.help().c_str(), stdout); }});

@@ -14,8 +14,8 @@ class OutputNames {
     // `output`: a name that ends in a known extension; one with %d or %0Nd in its last part, where %% is a percent sign; a
     // folder, which ends in '/' or is there; "-"; or what is there and neither file nor folder, such as /dev/null. format: of
     // --image-format; what has no extension is a PNG without it. Throws Error: invalid_argument (no extension or an unknown one,
-    // another than `format`, another % conversion, several pictures for one device), input (what is written to is not there or cannot be written; the last folder
-    // alone may be missing, see make_folder()).
+    // another than `format`, another % conversion, several pictures for one device), input (what is written to is not there or
+    // cannot be written; the last folder alone may be missing, see make_folder()).
     OutputNames(const std::string& output, int count, std::optional<PictureFormat> format);
 
     [[nodiscard]] PictureFormat format() const { return format_; }

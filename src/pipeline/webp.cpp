@@ -82,8 +82,8 @@ std::vector<std::uint8_t> encode_webp(int width, int height, std::span<const std
                     Field{"width"});
     Encoder encoder;
     encoder.config.quality = static_cast<float>(quality);
-    // Level 6 of 9: cwebp's -z without a number. Higher ones take much longer for little.
-    if (lossless && !WebPConfigLosslessPreset(&encoder.config, 6)) throw out_of_memory();
+    // Level 3 of 9: 30 ms for a 256x256 picture of the bundled model instead of 55 at cwebp's 6, whose files are 5 % smaller.
+    if (lossless && !WebPConfigLosslessPreset(&encoder.config, 3)) throw out_of_memory();
     encoder.picture.use_argb = lossless ? 1 : 0;
     encoder.picture.width = width;
     encoder.picture.height = height;

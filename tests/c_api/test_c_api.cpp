@@ -139,7 +139,8 @@ TEST_CASE("C API: picture files of every format hold their parameters, and what 
     const auto encode = [&](const char* format, int quality, t2i_error** e) {
         return t2i_picture_encode(format, quality, 16, 8, rgb.data(), "红苹果\nSteps: 1", &bytes, &size, e);
     };
-    for (const auto& [format, quality] : {std::pair{"png", 0}, {"png", T2I_LOSSLESS}, {"jpg", 0}, {"jpg", 75}, {"webp", 100}, {"webp", T2I_LOSSLESS}}) {
+    for (const auto& [format, quality] :
+         {std::pair{"png", 0}, {"png", T2I_LOSSLESS}, {"jpg", 0}, {"jpg", 75}, {"webp", 100}, {"webp", T2I_LOSSLESS}}) {
         INFO(format << " " << quality);
         error_of(T2I_OK, [&, f = format, q = quality](t2i_error** e) { return encode(f, q, e); });
         char* text = nullptr;

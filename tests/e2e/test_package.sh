@@ -34,8 +34,11 @@ test_packaging() {
     tar --zstd -xf "$scratch/a.tar.zst" -C "$scratch/unpacked"
     archive=$(echo "$scratch"/unpacked/t2i-*-linux-x86_64)
     [ -x "$archive/bin/t2i" ] || fail "no bin/t2i in the archive"
-    local licence
-    for licence in libsentencepiece0 libstdc++6 nlohmann-json3-dev; do
+    local licence text
+    for text in man/man1/t2i.1 bash-completion/completions/t2i zsh/site-functions/_t2i fish/vendor_completions.d/t2i.fish; do
+        [ -s "$archive/share/$text" ] || fail "no share/$text in the archive"
+    done
+    for licence in libsentencepiece0 libstdc++6 libwebp7 nlohmann-json3-dev; do
         [ -s "$archive/share/doc/t2i/licences/$licence" ] || fail "no licence of $licence"
     done
     python3 -c 'import json, sys; assert len(json.load(open(sys.argv[1]))["commit"]) == 40' "$archive/share/t2i/build.json" ||
@@ -66,6 +69,8 @@ make_bare_root() {
 test_bare_root() {
     env -i "$chroot" "$bare" /opt/t2i/bin/t2i -q -p "a red apple" --steps 4 -o /tmp/apple.png >/dev/null || fail "no picture in a bare root"
     is_png "$bare/tmp/apple.png" || fail "apple.png is no PNG"
+    env -i "$chroot" "$bare" /opt/t2i/bin/t2i -q -p "a red apple" --steps 1 -o /tmp/apple.webp --quality lossless >/dev/null &&
+        env -i "$chroot" "$bare" /opt/t2i/bin/t2i verify /tmp/apple.webp >/dev/null || fail "no WebP in a bare root"
     env -i "$chroot" "$bare" /opt/t2i/tests/test_unit >"$scratch/unit.log" || { tail -n 40 "$scratch/unit.log" >&2; fail "test_unit in a bare root"; }
     tail -n 3 "$scratch/unit.log"
 }

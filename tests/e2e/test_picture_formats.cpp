@@ -126,7 +126,8 @@ TEST_CASE("formats: a batch in another format, with its journal, manifest, resum
     REQUIRE(run.code == 0);
     for (const auto& [name, bytes] : pictures_in(folder / "png")) {
         const std::string other = out + "/" + fs::path(name).replace_extension(".webp").string();
-        CHECK(decode_picture(read_file(other), other).rgb == decode_picture({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, name).rgb);
+        CHECK(decode_picture(read_file(other), other).rgb ==
+              decode_picture({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, name).rgb);
         CHECK(*info_of(other).parameters() == *info_of((fs::path(folder / "png") / name).string()).parameters());
     }
     CHECK(pictures_in(out).empty());
@@ -154,7 +155,8 @@ TEST_CASE("formats: tar shards hold pictures of the format that was asked for") 
 
 TEST_CASE("formats: a prompt too long for a JPEG's metadata fails its line alone, in a dry run too") {
     const TempFolder folder;
-    const std::string file = write_file(folder / "a.jsonl", "{\"prompt\": \"a cat\"}\n{\"prompt\": \"" + std::string(40'000, 'x') + "\"}\n");
+    const std::string file =
+        write_file(folder / "a.jsonl", "{\"prompt\": \"a cat\"}\n{\"prompt\": \"" + std::string(40'000, 'x') + "\"}\n");
     const std::vector<std::string> jpg{"--image-format", "jpg"}, dry{"--image-format", "jpg", "--dry-run"};
     for (const auto& more : {dry, jpg}) {
         const Outcome run = run_batch(file, folder / "out", more);

@@ -80,13 +80,15 @@ TEST_CASE("words: a mistake in a flag or a command is one line with what was mea
         CHECK(std::count(run.err.begin(), run.err.end(), '\n') == 1);
         return run.err;
     };
-    CHECK(error_of({"-p", "cat", "--negative", "dog"}) == "t2i: error: unknown flag --negative; did you mean --negative-prompt?\n");
+    CHECK(error_of({"-p", "cat", "--negative", "dog"}) ==
+          "t2i: error: unknown flag --negative; did you mean --negative-prompt?\n");
     CHECK(error_of({"-p", "cat", "-P", "x"}) == "t2i: error: unknown flag -P; did you mean -p?\n");
     CHECK(error_of({"-p", "cat", "--cfg", "2"}) == "t2i: error: unknown flag --cfg; did you mean --cfg-scale?\n");
     CHECK(error_of({"-p", "cat", "-steps", "2"}) == "t2i: error: unknown flag -steps; did you mean --steps?\n");
     CHECK(error_of({"benhc"}) == "t2i: error: unknown command \"benhc\"; did you mean bench?\n");
     CHECK(contains(error_of({"a red apple"}), "-p"));
-    CHECK(contains(error_of({"-p", "a", "red", "apple"}), "unexpected argument \"red\"; a prompt of several words needs quotation marks"));
+    CHECK(contains(error_of({"-p", "a", "red", "apple"}),
+                   "unexpected argument \"red\"; a prompt of several words needs quotation marks"));
     CHECK(error_of({"-p", "cat", "--" + std::string(5000, 'x')}).size() < 200);
 }
 
@@ -158,8 +160,10 @@ TEST_CASE("words: a dry run warns when the disk is too small for the pictures, a
 
 TEST_CASE("words: names that standard output does not take end in exit code 3 and one line, and the pictures stay") {
     const TempFolder folder;
-    const std::string line = "t2i: error: standard output cannot be written\n", file = write_file(folder / "a.txt", "a cat\na dog\n");
-    const Outcome one = run_with_full_output({"-q", "-p", "a", "-m", tiny_model().string(), "--steps", "1", "-o", folder / "a.png"});
+    const std::string line = "t2i: error: standard output cannot be written\n",
+                      file = write_file(folder / "a.txt", "a cat\na dog\n");
+    const Outcome one =
+        run_with_full_output({"-q", "-p", "a", "-m", tiny_model().string(), "--steps", "1", "-o", folder / "a.png"});
     CHECK(one.code == 3);
     CHECK(one.err == line);
     CHECK(fs::exists(folder / "a.png"));
@@ -167,8 +171,12 @@ TEST_CASE("words: names that standard output does not take end in exit code 3 an
     CHECK(batch.code == 3);
     CHECK(batch.err == line);
     CHECK(pictures_in(folder / "out").size() == 2);
-    for (const std::vector<std::string>& arguments :
-         {std::vector<std::string>{"help"}, {"man"}, {"completion", "bash"}, {"--sampling-method", "list"}, {"inspect", folder / "a.png"}, {"--version"}}) {
+    for (const std::vector<std::string>& arguments : {std::vector<std::string>{"help"},
+                                                      {"man"},
+                                                      {"completion", "bash"},
+                                                      {"--sampling-method", "list"},
+                                                      {"inspect", folder / "a.png"},
+                                                      {"--version"}}) {
         const Outcome run = run_with_full_output(arguments);
         INFO(arguments.front());
         CHECK(run.code == 3);

@@ -108,9 +108,11 @@ TEST_CASE("output names: standard output, devices and pipes are written as they 
     const TempFolder folder;
     REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
     for (const std::string& special : {std::string("-"), std::string("/dev/null"), std::string("/dev/stdout"), folder / "pipe"}) {
+        if (special == "/dev/null" && !fs::exists(special)) continue;  // a bare root has no devices
         const OutputNames one(special, 1, std::nullopt);
         CHECK(one.path(0) == special);
-        CHECK(contains(message_of(ErrorCode::invalid_argument, [&] { (void)OutputNames(special, 2, std::nullopt); }), "one picture, not 2"));
+        CHECK(contains(message_of(ErrorCode::invalid_argument, [&] { (void)OutputNames(special, 2, std::nullopt); }),
+                       "one picture, not 2"));
         CHECK(one.format() == PictureFormat::png);
         CHECK(OutputNames(special, 1, PictureFormat::jpeg).format() == PictureFormat::jpeg);
     }
