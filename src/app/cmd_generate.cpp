@@ -10,11 +10,13 @@
 
 #include "app/arguments.h"
 #include "app/command.h"
+#include "app/config_file.h"
 #include "app/output_names.h"
 #include "app/progress_bar.h"
 #include "app/trace_flag.h"
 #include "pipeline/picture_writer.h"
 #include "pipeline/pipeline_access.h"
+#include "pipeline/request.h"
 #include "sampling/sampler.h"
 #include "t2i/error.h"
 #include "t2i/version.h"
@@ -35,7 +37,7 @@ void on_signal(int number) {
 struct Arguments {
     PipelineOptions model;
     GenerateRequest request;
-    long long seed = 42;
+    Seed seed{.value = 42};
     std::string output = "out.png";
     bool quiet = false, verbose = false, no_metadata = false;
     TraceFlag trace;
@@ -53,12 +55,12 @@ void add_flags(CLI::App& app, Arguments& a) {
     app.add_option("-n,--negative-prompt", a.request.negative_prompt,
                    "what to stay away from; of a class-conditional model another class (default: none)");
     app.add_option("-o,--output", a.output, "a PNG path, out_%03d.png, or a folder ending in '/'")->capture_default_str();
-    app.add_option("--steps", a.request.steps, "denoising steps (default: the model's)");
-    app.add_option("--cfg-scale", a.request.cfg_scale, "guidance; 1 turns it off (default: the model's)");
-    app.add_option("-s,--seed", a.seed, "picture i has seed + i; below 0 picks one and prints it")->capture_default_str();
-    app.add_option("-W,--width", a.request.width, "pixels (default: the model's)");
-    app.add_option("-H,--height", a.request.height, "pixels (default: the model's)");
-    app.add_option("-b,--batch-count", a.request.count, "pictures")->capture_default_str();
+    add_whole(app, "--steps", a.request.steps, 1, most_steps, "denoising steps (default: the model's)");
+    add_real(app, "--cfg-scale", a.request.cfg_scale, "guidance; 1 turns it off (default: the model's)");
+    add_seed(app, "-s,--seed", a.seed, "picture i has seed + i; below 0 picks one and prints it");
+    add_whole(app, "-W,--width", a.request.width, 1, longest_side, "pixels (default: the model's)");
+    add_whole(app, "-H,--height", a.request.height, 1, longest_side, "pixels (default: the model's)");
+    add_whole(app, "-b,--batch-count", a.request.count, 1, most_pictures, "pictures");
     app.add_option("--sampling-method", a.request.sampler, "sampler, or list (default: the model's)");
     app.add_option("--scheduler", a.request.scheduler, "discrete, karras or flow (default: the model's)");
     add_model_flags(app, a.model);
@@ -123,18 +125,18 @@ int run_generate(const std::vector<std::string>& arguments) {
     CLI::App app{"t2i: text to image. Without a GPU or Python, from a model folder in diffusers layout.", "t2i"};
     app.footer(footer);
     app.set_version_flag("--version", "t2i " T2I_VERSION);
-    app.set_config("--config", "", "a TOML file with these flags; the command line wins");
+    add_config_flag(app);
     add_flags(app, a);
     for (std::size_t i = 0; i + 1 < arguments.size(); ++i)
         if (arguments[i] == "--sampling-method" && arguments[i + 1] == "list") return list_samplers(), 0;
     if (!parse(app, arguments)) return 0;
 
-    const auto names = output_names(a.output, std::max(a.request.count, 1));
-    if (a.seed < 0) {
+    const auto names = output_names(a.output, a.request.count);
+    if (a.seed.picks) {
         a.request.seed = std::random_device{}();
         std::fprintf(stderr, "seed %llu\n", static_cast<unsigned long long>(a.request.seed));
     } else {
-        a.request.seed = static_cast<std::uint64_t>(a.seed);
+        a.request.seed = a.seed.value;
     }
     if (a.model.model.empty()) a.model.model = bundled_model();
     Tracer* const tracer = a.trace.tracer();

@@ -81,9 +81,7 @@ int run_verify(const std::vector<std::string>& arguments) {
     CLI::App app{"Makes pictures again from the parameters in their PNGs and compares.", "t2i verify"};
     app.footer(footer);
     app.add_option("PNG", paths, "pictures that t2i made")->required();
-    app.add_option("--tolerance", tolerance, "levels of 255 that still count as the same")
-        ->check(CLI::Range(0, 255))
-        ->capture_default_str();
+    add_whole(app, "--tolerance", tolerance, 0, 255, "levels of 255 that still count as the same");
     add_model_flags(app, model);
     if (!parse(app, arguments)) return 0;
     if (model.model.empty()) model.model = bundled_model();

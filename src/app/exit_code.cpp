@@ -32,6 +32,8 @@ constexpr std::array rows{
     Row{"sampler", "--sampling-method"},
     Row{"scheduler", "--scheduler"},
     Row{"format", "--input-format"},
+    Row{"encoding", "--encoding"},
+    Row{"prompt_column", "--prompt-column"},
     Row{"name", "--name"},
     Row{"shard", "--shard"},
     Row{"op", "--op"},

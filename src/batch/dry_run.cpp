@@ -59,8 +59,7 @@ Estimate dry_run(Engine& engine, const BatchOptions& options, const std::functio
     Estimate found;
     double work = 0, pixels = 0;
     std::optional<Picture> first;
-    const auto file =
-        read_prompts(open_source(options.input), options.format, options.input == "-" ? "standard input" : options.input);
+    const auto file = open_prompts(options.input, options.prompts);
     for (PromptEntry entry; file->next(entry);) {
         ++found.lines;
         Preparation preparation;
@@ -84,6 +83,7 @@ Estimate dry_run(Engine& engine, const BatchOptions& options, const std::functio
             if (!first) first = picture;
         }
     }
+    found.notes = file->notes();
     found.pictures = found.done + found.failed_before + found.to_make;
     if (first) {
         const Sample sample = measure(engine, *first);

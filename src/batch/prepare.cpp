@@ -128,7 +128,8 @@ Preparation Preparer::prepare(const PromptEntry& entry) {
                                                              .negative_prompt = request.negative_prompt,
                                                              .prompt_ids = {},
                                                              .negative_ids = {},
-                                                             .cut = {}});
+                                                             .cut = {},
+                                                             .extra = line.extra});
         const bool picks = line.picks_seed || (!line.seed && options_.picks_seed);
         Picture picture;
         picture.id = id;

@@ -26,8 +26,8 @@
 namespace t2i::batch {
 
 struct BatchOptions {
-    std::string input;  // a path, or "-"
-    PromptFormat format = PromptFormat::text;
+    std::string input;      // a path, or "-"
+    PromptOptions prompts;  // how it is read
     OutputOptions output;
     GenerateRequest defaults;  // of lines that leave a field unset
     bool picks_seed = false;   // the run's seed is below 0

@@ -49,6 +49,8 @@ class RequestRules {
     [[nodiscard]] virtual std::string default_sampler() const { return {}; }
 };
 
+constexpr int most_steps = 1000;  // of any model: as many as the schedules were trained with
+
 // For rules. All throw Error{invalid_argument} naming the field.
 void check_setting_range(const char* field, double value, double low, double high);
 // Guidance of a request: what it says, or else the model's own. Sets the plan's cfg_scale and guided.

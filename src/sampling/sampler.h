@@ -81,6 +81,11 @@ struct SamplerRow {
 // algorithm. On a flow-matching config "euler" means flow_euler, and a sampler without a flow form throws Error{invalid_argument}
 // saying which ones fit.
 void override_sampler(ScheduleConfig& config, const std::string& name);
+// Other programs' names for a sampler and the schedule that belongs to it, as ours: "DPM++ 2M Karras" (AUTOMATIC1111) becomes
+// "dpm++2m" and "karras", "Euler a", "k_euler_a" and "EulerAncestralDiscreteScheduler" become "euler_a"; a schedule "Automatic"
+// is the model's own, "". Names that nobody has stay as they are, for those who look them up to refuse. Throws
+// Error{invalid_argument} about the field sampler when its name asks for another schedule than `scheduler` does.
+void translate_sampler(std::string& sampler, std::string& scheduler);
 // Applies GenerateRequest::scheduler (discrete, karras, flow) to a config; throws Error{invalid_argument} for another name.
 void override_scheduler(ScheduleConfig& config, const std::string& name);
 
