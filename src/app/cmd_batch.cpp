@@ -17,7 +17,6 @@
 #include "batch/runner.h"
 #include "core/number_text.h"
 #include "pipeline/request.h"
-#include "sampling/sampler.h"
 #include "t2i/error.h"
 
 namespace t2i::app {
@@ -139,7 +138,6 @@ void complete(Arguments& a) {
                     "FILE");
     b.input = a.inputs.front();
     if (!a.input_format.empty()) b.prompts.format = batch::format_named(a.input_format);
-    translate_sampler(b.defaults.sampler, b.defaults.scheduler);
     b.output.webdataset = a.format == "webdataset";
     batch::check_name_template(b.output.name);
     b.engine_batch = engine_batch(a.engine_batch);

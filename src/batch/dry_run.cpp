@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <optional>
 
 #include "batch/folder.h"
@@ -81,9 +82,11 @@ Estimate dry_run(Engine& engine, const BatchOptions& options, const std::functio
             work += work_of(r);
             pixels += static_cast<double>(r.width) * r.height;
             if (!first) first = picture;
+            if (!r.plan->remark.empty() && std::ranges::count(found.notes, r.plan->remark) == 0)
+                found.notes.push_back(r.plan->remark);
         }
     }
-    found.notes = file->notes();
+    std::ranges::move(file->notes(), std::back_inserter(found.notes));
     found.pictures = found.done + found.failed_before + found.to_make;
     if (first) {
         const Sample sample = measure(engine, *first);

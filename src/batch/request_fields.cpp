@@ -11,7 +11,6 @@
 #include "core/number_text.h"
 #include "generators/generator.h"
 #include "pipeline/request.h"
-#include "sampling/sampler.h"
 #include "text/unicode.h"
 
 namespace t2i::batch {
@@ -221,7 +220,6 @@ RequestLine RequestBuilder::finish() {
             std::to_string(most_pictures) + "]");
     line_.request.count = static_cast<int>(batch_size_ * n_iter_);
     if (!line_.extra.empty()) line_.extra += '}';
-    translate_sampler(line_.request.sampler, line_.request.scheduler);
     return std::move(line_);
 }
 

@@ -163,6 +163,10 @@ void Runner::read_entry(PromptEntry& entry, Preparer& preparer) {
             entry.text = excerpt(entry.request->request.prompt);
         }
     }
+    if (!found.pictures.empty())
+        if (const auto& remark = found.pictures.front().settings->resolved.plan->remark;
+            !remark.empty() && remarks_.insert(remark).second)
+            warn(remark);
     const bool is_bad = !entry.problem.empty();
     // Every shard reads every line; one of them reports a bad one.
     const bool reports = is_bad && options_.shard.owns_line(entry.line);

@@ -8,6 +8,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -104,9 +105,10 @@ class Runner {
 
     BoundedQueue<MadePicture> made_;
     BoundedQueue<Finished> finished_;
-    int in_a_row_ = 0;           // pictures that could not be made for want of memory, one after the other
-    std::int64_t replaced_ = 0;  // pictures of this run that take an earlier one's place
-    JournalRecord last_;         // that was committed
+    std::set<std::string> remarks_;  // of plans, each said once; the reader's
+    int in_a_row_ = 0;               // pictures that could not be made for want of memory, one after the other
+    std::int64_t replaced_ = 0;      // pictures of this run that take an earlier one's place
+    JournalRecord last_;             // that was committed
 
     mutable std::mutex mutex_;           // of the next three
     std::vector<std::string> warnings_;  // for the committer, which reports

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "core/files.h"
+#include "core/nearest.h"
 #include "generators/denoise.h"
 #include "sampling/sampler.h"
 #include "t2i/error.h"
@@ -23,7 +24,12 @@ class DiffusionRules final : public RequestRules {
         set_guidance(*plan, request, defaults_.cfg_scale);
         ScheduleConfig config = schedule_;
         std::string sampler = request.sampler, scheduler = request.scheduler;
-        translate_sampler(sampler, scheduler);
+        if (translate_sampler(sampler, scheduler) && config.prediction == Prediction::flow) {
+            // AUTOMATIC1111 has no other name for the sampler.
+            plan->remark =
+                "a model that predicts a flow keeps its own schedule: of " + in_quotes(request.sampler) + " the sampler counts";
+            scheduler.clear();
+        }
         if (!sampler.empty()) override_sampler(config, sampler);
         if (!scheduler.empty()) override_scheduler(config, scheduler);
         const SamplerRow& row = sampler_for(config);

@@ -29,6 +29,7 @@ struct GenerationPlan {
     double cfg_scale = 1.0;              // of classifier-free guidance
     bool guided = false;                 // the model reads [negative…, positive…]: twice as many rows as pictures
     std::vector<SettingField> fields{};  // in the order of the `parameters` chunk
+    std::string remark{};                // for a person: what of the request is done otherwise; may be empty
     std::string key{};                   // equal keys: pictures of these plans may be made in one batch
     std::any own{};                      // what the generator itself keeps; nobody else looks
 

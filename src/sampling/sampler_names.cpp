@@ -52,7 +52,7 @@ std::string own_name(const std::string& name) {
 
 }  // namespace
 
-void translate_sampler(std::string& sampler, std::string& scheduler) {
+bool translate_sampler(std::string& sampler, std::string& scheduler) {
     const std::string schedule = plain(scheduler);
     if (schedule == "karras" || schedule == "discrete" || schedule == "flow") scheduler = schedule;
     else if (schedule == "automatic") scheduler.clear();
@@ -61,18 +61,19 @@ void translate_sampler(std::string& sampler, std::string& scheduler) {
     std::string name = plain(sampler);
     if (const std::string own = own_name(name); !own.empty()) {
         sampler = own;
-        return;
+        return false;
     }
-    if (!name.ends_with(karras)) return;
+    if (!name.ends_with(karras)) return false;
     name.resize(name.size() - karras.size());
     const std::string own = own_name(name);
-    if (own.empty()) return;
+    if (own.empty()) return false;
     if (!scheduler.empty() && scheduler != karras)
         throw Error(ErrorCode::invalid_argument,
                     in_quotes(sampler) + " asks for the schedule karras, and the scheduler is " + in_quotes(scheduler),
                     Field{"sampler"});
     sampler = own;
     scheduler = karras;
+    return true;
 }
 
 }  // namespace t2i

@@ -53,15 +53,14 @@ TEST_CASE("prompt file: an unquoted prompt goes up to the next flag, quotation m
     CHECK(prompt_of("--prompt=\"a cat\" --seed 3") == "a cat");
     CHECK(prompt_of("--seed 3 --prompt a cat") == "a cat");
     CHECK(parse_text_line("--prompt a cat's toy --seed 010").seed == 10U);
-    CHECK(parse_text_line("--prompt x --sampler_name DPM++ 2M Karras --steps 3").request.sampler == "dpm++2m");
+    CHECK(parse_text_line("--prompt x --sampler_name DPM++ 2M Karras --steps 3").request.sampler == "DPM++ 2M Karras");
 }
 
 TEST_CASE("prompt file: AUTOMATIC1111's names and options") {
     const RequestLine wiki = parse_text_line(
         "--prompt \"photo of sunset\" --negative_prompt \"orange, pink\" --sampler_name \"DPM++ 2M Karras\" --steps 10 "
         "--batch_size 2 --cfg_scale 3 --seed 9");
-    CHECK(wiki.request.sampler == "dpm++2m");
-    CHECK(wiki.request.scheduler == "karras");
+    CHECK(wiki.request.sampler == "DPM++ 2M Karras");
     CHECK(wiki.request.count == 2);
     CHECK(parse_text_line("--prompt x --n_iter 3 --batch_size 2").request.count == 6);
     CHECK(parse_text_line("--prompt x --n_iter 3").request.count == 3);
@@ -75,7 +74,6 @@ TEST_CASE("prompt file: AUTOMATIC1111's names and options") {
     CHECK(problem_of("--prompt x --subseed_strength 0 --subseed 7").empty());
     CHECK(problem_of("--prompt x --n_iter 400 --batch_size 400") ==
           "batch_size times n_iter, 160000, is out of range [1, 100000]");
-    CHECK(problem_of("--prompt x --sampler_name \"DPM++ 2M Karras\" --scheduler discrete").find("karras") != std::string::npos);
 }
 
 TEST_CASE("prompt file: flag lines that are wrong say so") {

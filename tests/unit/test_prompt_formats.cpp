@@ -265,8 +265,7 @@ TEST_CASE("prompt files: a pasted infotext is one job, and lines around it are t
         CHECK(line.request.prompt == "a cat,\nin a hat");
         CHECK(line.request.negative_prompt == "blurry, dark");
         CHECK(line.request.steps == 20);
-        CHECK(line.request.sampler == "dpm++2m");
-        CHECK(line.request.scheduler == "karras");
+        CHECK(line.request.sampler == "DPM++ 2M Karras");
         CHECK(line.request.cfg_scale == 7.5);
         CHECK(line.seed == 10U);
         CHECK(line.request.width == 512);
