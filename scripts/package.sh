@@ -16,7 +16,7 @@ readonly oldest_glibc=2.36
 # What stays the machine's own: the C library, and what belongs to the GPU's driver and toolkit.
 readonly from_machine='^(linux-vdso|ld-linux|lib(c|m|mvec|dl|rt|pthread|util|resolv|anl|BrokenLocale|nss_[a-z]+)\.so|libcuda|libnvidia|libcublas|libcudnn|libnvrtc|libnvJitLink)'
 # Compiled in: header-only, so that no library brings their licence along.
-readonly compiled_in=(nlohmann-json3-dev libcli11-dev libstb-dev libhwy-dev catch2)
+readonly compiled_in=(nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libstb-dev libhwy-dev catch2)
 
 fail() { echo "t2i: $1" >&2; exit "${2:-3}"; }
 

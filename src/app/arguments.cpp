@@ -1,7 +1,9 @@
 #include "app/arguments.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <functional>
 #include <iostream>
 
 #include "app/hints.h"
@@ -47,7 +49,55 @@ std::string one_line(std::string text) {
     return text;
 }
 
+// read: takes the value's text and returns what is wrong with it, if anything.
+CLI::Option* add_number(CLI::App& app, const std::string& names, const char* type, const std::string& help,
+                        const std::string& shown, std::function<std::string(const std::string&)> read) {
+    const std::string name = names.substr(names.find_last_of(',') + 1);
+    const std::function<void(const std::string&)> take = [name, read = std::move(read)](const std::string& text) {
+        if (const std::string problem = read(text); !problem.empty()) throw CLI::ValidationError(name, problem);
+    };
+    return app.add_option_function<std::string>(names, take, help)->type_name(type)->default_str(shown);
+}
+
 }  // namespace
+
+CLI::Option* add_whole(CLI::App& app, const std::string& names, int& value, int least, int most, const std::string& help,
+                       const std::string& shown) {
+    return add_number(app, names, "INT", help, shown, [&value, least, most](const std::string& text) {
+        std::int64_t number = value;
+        const std::string problem = read_whole(text, least, most, number);
+        value = static_cast<int>(number);
+        return problem;
+    });
+}
+
+CLI::Option* add_whole(CLI::App& app, const std::string& names, int& value, int least, int most, const std::string& help) {
+    return add_whole(app, names, value, least, most, help, std::to_string(value));
+}
+
+CLI::Option* add_whole(CLI::App& app, const std::string& names, std::optional<int>& value, int least, int most,
+                       const std::string& help) {
+    return add_number(app, names, "INT", help, {}, [&value, least, most](const std::string& text) {
+        std::int64_t number = 0;
+        const std::string problem = read_whole(text, least, most, number);
+        if (problem.empty()) value = static_cast<int>(number);
+        return problem;
+    });
+}
+
+CLI::Option* add_real(CLI::App& app, const std::string& names, std::optional<double>& value, const std::string& help) {
+    return add_number(app, names, "FLOAT", help, {}, [&value](const std::string& text) -> std::string {
+        const auto number = parse_number<double>(text);
+        if (!number || !std::isfinite(*number)) return in_quotes(text) + " is not a number";
+        value = number;
+        return {};
+    });
+}
+
+CLI::Option* add_seed(CLI::App& app, const std::string& names, Seed& seed, const std::string& help) {
+    return add_number(app, names, "INT", help, std::to_string(seed.value),
+                      [&seed](const std::string& text) { return read_seed(text, seed); });
+}
 
 bool parse(CLI::App& app, const CommandLine& line) {
     if (line.describe) {
@@ -100,10 +150,9 @@ void add_model_flags(CLI::App& app, PipelineOptions& options) {
     app.add_option("--dtype", options.dtype, "what products are computed in")
         ->type_name("{auto,f32,bf16}")
         ->capture_default_str();
-    app.add_option("--engine-batch", options.engine_batch,
-                   "pictures made at a time (default: 1 on a CPU, up to 32 on a GPU); changes no picture")
-        ->check(CLI::Range(1, 4096));
-    app.add_option("-t,--threads", options.threads, "CPU threads (default: one per core)")->check(CLI::Range(1, 1024));
+    add_whole(app, "--engine-batch", options.engine_batch, 1, 4096,
+              "pictures made at a time (default: 1 on a CPU, up to 32 on a GPU); changes no picture", "");
+    add_whole(app, "-t,--threads", options.threads, 1, 1024, "CPU threads (default: one per core)", "");
 }
 
 }  // namespace t2i::app

@@ -8,13 +8,16 @@
 #include "app/arguments.h"
 #include "app/batch_report.h"
 #include "app/command.h"
+#include "app/config_file.h"
 #include "app/exit_code.h"
 #include "app/output_names.h"
 #include "app/picture_flags.h"
 #include "batch/dry_run.h"
+#include "batch/encoding.h"
 #include "batch/folder.h"
 #include "batch/runner.h"
 #include "core/number_text.h"
+#include "pipeline/request.h"
 #include "t2i/error.h"
 
 namespace t2i::app {
@@ -28,14 +31,15 @@ struct Arguments {
     std::vector<std::string> inputs;
     PictureFlags picture;
     std::string engine_batch = "auto", input_format, format = "files", shard, log_format = "text";
-    long long seed = 42;
+    Seed seed{.value = 42};
     bool verify = false, merge = false, dry_run = false, no_metadata = false;
 };
 
 constexpr const char* footer =
-    "FILE: .txt (one prompt a line, or flags: --prompt \"…\" --seed 7 --steps 20), .jsonl, .csv, .tsv, or - for standard input.\n"
-    "Of .txt, blank lines and lines that begin with # are passed over.\n"
-    "Names: prompt, negative_prompt, seed, steps, cfg_scale, width, height, sampler_name, scheduler, batch_size, id.\n"
+    "FILE: .txt (one prompt a line, or flags: --prompt \"…\" --seed 7 --steps 20; a pasted infotext), .jsonl, .json, .csv, .tsv,\n"
+    "packed with gzip or not, or - for standard input. Of .txt, blank lines and lines that begin with # are passed over.\n"
+    "Names: prompt, negative_prompt, seed, steps, cfg_scale, width, height, sampler_name, scheduler, batch_size, n_iter, id;\n"
+    "other columns go into the manifest.\n"
     "Files are named by --name; over 10,000 pictures they go to 256 sub-folders, 00 to ff, by a hash of the id.\n"
     "Beside them: journal.jsonl (what is done), manifest.jsonl (each picture's file and parameters), failed.jsonl.\n"
     "The same command again goes on where it stopped. In a Slurm or Open MPI job each task makes its own share.\n"
@@ -44,12 +48,11 @@ constexpr const char* footer =
 void add_defaults(CLI::App& app, Arguments& a) {
     GenerateRequest& r = a.batch.defaults;
     app.add_option("-n,--negative-prompt", r.negative_prompt, "of lines without one");
-    app.add_option("--steps", r.steps, "of lines without their own (default: the model's; also the flags below)");
-    app.add_option("--cfg-scale", r.cfg_scale, "guidance; 1 turns it off");
-    app.add_option("-s,--seed", a.seed, "of lines without their own; below 0: one that follows from the id")
-        ->capture_default_str();
-    app.add_option("-W,--width", r.width, "pixels");
-    app.add_option("-H,--height", r.height, "pixels");
+    add_whole(app, "--steps", r.steps, 1, most_steps, "of lines without their own (default: the model's; also the flags below)");
+    add_real(app, "--cfg-scale", r.cfg_scale, "guidance; 1 turns it off");
+    add_seed(app, "-s,--seed", a.seed, "of lines without their own; below 0: one that follows from the id");
+    add_whole(app, "-W,--width", r.width, 1, longest_side, "pixels");
+    add_whole(app, "-H,--height", r.height, 1, longest_side, "pixels");
     app.add_option("--sampling-method", r.sampler, "sampler (t2i --sampling-method list)")->type_name(sampler_choices(false));
     app.add_option("--scheduler", r.scheduler, "noise schedule")->type_name("{discrete,karras,flow}");
 }
@@ -67,15 +70,15 @@ void add_flags(CLI::App& app, Arguments& a) {
         ->capture_default_str();
     app.add_option("--text-cache", a.model.text_cache_folder, "folder where encoded prompts are kept for later runs")
         ->type_name("FOLDER");
-    app.add_option("--input-format", a.input_format, "of FILE (default: by its name; txt for -)")
-        ->type_name("{txt,jsonl,csv,tsv}");
+    app.add_option("--input-format", a.input_format, "of FILE (default: by its name and content)")
+        ->type_name("{txt,jsonl,json,csv,tsv}");
+    app.add_option("--encoding", a.batch.prompts.encoding, "of FILE, such as gbk (default: by its byte-order mark, else UTF-8)");
+    app.add_option("--prompt-column", a.batch.prompts.prompt_column, "column or key that holds the prompt (default: prompt)");
     app.add_option("--format", a.format, "a file each (png is an older word for that), or tar shards")
         ->check(CLI::IsMember({"files", "webdataset", "png"}))
         ->capture_default_str();
     a.picture.add_to(app, "of the pictures (default: png)");
-    app.add_option("--tar-samples", a.batch.output.samples_per_tar, "pictures in a tar shard")
-        ->check(CLI::Range(1, 1'000'000))
-        ->capture_default_str();
+    add_whole(app, "--tar-samples", a.batch.output.samples_per_tar, 1, 1'000'000, "pictures in a tar shard");
     app.add_option("--name", a.batch.output.name, "file names: {id} {seed} {prompt} {number} {width} {height} {steps} {sampler}")
         ->capture_default_str();
     app.add_option("--shard", a.shard, "I/N: make part I of N, from 0 (default: from Slurm's or Open MPI's variables)");
@@ -95,11 +98,11 @@ void add_flags(CLI::App& app, Arguments& a) {
 
 int engine_batch(const std::string& text) {
     if (text == "auto") return 0;
-    const int value = parse_number<int>(text).value_or(0);
-    if (value < 1 || value > 4096)
+    std::int64_t value = 0;
+    if (!read_whole(text, 1, 4096, value).empty())
         throw Error(ErrorCode::invalid_argument, "\"" + text + "\" is neither auto nor a number from 1 to 4096",
                     "--engine-batch");
-    return value;
+    return static_cast<int>(value);
 }
 
 std::string mib_text(double bytes) {
@@ -149,13 +152,13 @@ void complete(Arguments& a) {
         throw Error(ErrorCode::invalid_argument, a.inputs.empty() ? "no prompt file given" : "more than one prompt file given",
                     "FILE");
     b.input = a.inputs.front();
-    b.format = a.input_format.empty() ? batch::format_of(b.input) : batch::format_named(a.input_format);
+    if (!a.input_format.empty()) b.prompts.format = batch::format_named(a.input_format);
     b.output.webdataset = a.format == "webdataset";
     b.output.encoding = a.picture.encoding(a.picture.format().value_or(PictureFormat::png));
     batch::check_name_template(b.output.name);
     b.engine_batch = engine_batch(a.engine_batch);
-    b.picks_seed = a.seed < 0;
-    b.defaults.seed = a.seed < 0 ? 0 : static_cast<std::uint64_t>(a.seed);
+    b.picks_seed = a.seed.picks;
+    b.defaults.seed = a.seed.value;
     b.metadata = !a.no_metadata;
     b.vae = a.model.vae;
     b.shard = a.shard.empty() ? batch::shard_from_environment([](const char* name) -> const char* { return std::getenv(name); })
@@ -166,21 +169,29 @@ void complete(Arguments& a) {
     if (a.model.model.empty()) a.model.model = bundled_model();
 }
 
+// What is wrong with the whole file is found out before a model is loaded. A pipe can be opened only once.
+void check_prompt_file(const batch::BatchOptions& options) {
+    if (!options.prompts.encoding.empty()) batch::check_encoding(options.prompts.encoding);
+    const auto kind = std::filesystem::status(options.input).type();
+    if (options.input == "-" || kind == std::filesystem::file_type::fifo || kind == std::filesystem::file_type::character) return;
+    batch::PromptEntry first;
+    static_cast<void>(batch::open_prompts(options.input, options.prompts)->next(first));
+}
+
 }  // namespace
 
 int run_batch(const CommandLine& line) {
     Arguments a;
     CLI::App app{"Makes a picture of every line of a prompt file, resumably, on one machine or many.", "t2i batch"};
     app.footer(footer);
-    app.set_config("--config", "", "a TOML file with these flags; the command line wins");
+    add_config_flag(app);
     add_flags(app, a);
     if (!parse(app, line)) return 0;
     while (a.batch.output.folder.size() > 1 && a.batch.output.folder.ends_with('/')) a.batch.output.folder.pop_back();
     if (a.verify) return verify(a);
     if (a.merge) return merge(a);
     complete(a);
-    // Found out before a model is loaded. A pipe can be opened only once.
-    if (!std::filesystem::is_fifo(a.batch.input)) static_cast<void>(batch::open_source(a.batch.input));
+    check_prompt_file(a.batch);
 
     const batch::Interrupt interrupt;
     Engine engine(a.model);
@@ -188,6 +199,7 @@ int run_batch(const CommandLine& line) {
     if (a.dry_run) {
         const auto bad = [&](std::int64_t number, const std::string& reason) { reporter.failed(number, {}, reason); };
         const batch::Estimate estimate = batch::dry_run(engine, a.batch, bad);
+        for (const auto& note : estimate.notes) reporter.warning(note);
         print_estimate(estimate, a.report.json);
         if (estimate.disk_bytes > estimate.free_bytes)
             reporter.warning("the pictures take more room than the disk has: about " + mib_text(estimate.disk_bytes) + " of " +

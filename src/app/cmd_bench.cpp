@@ -22,6 +22,7 @@
 #include "ops/memory.h"
 #include "pipeline/pipeline_access.h"
 #include "pipeline/png_encode.h"
+#include "pipeline/request.h"
 #include "t2i/error.h"
 #include "workloads/bench_ops.h"
 
@@ -185,20 +186,16 @@ int run_bench(const CommandLine& line) {
     add_model_flags(app, a.model);
     app.add_option("-p,--prompt", a.request.prompt,
                    "prompt of the timed pictures (default: a red apple, or a model's first class)");
-    auto* steps = app.add_option("--steps", a.request.steps, "denoising steps (default: the model's)");
-    app.add_option("--cfg-scale", a.request.cfg_scale, "guidance (default: the model's)");
-    app.add_option("-b,--batch-count", a.request.count, "pictures a run; times are per picture, with --random per step of all")
-        ->check(CLI::Range(1, 4096))
-        ->capture_default_str();
-    app.add_option("--runs", a.runs, "timed runs")->check(CLI::Range(1, 10000))->capture_default_str();
-    app.add_option("--warm-ups", a.warm_ups, "runs before them")->check(CLI::Range(0, 1000))->capture_default_str();
+    auto* steps = add_whole(app, "--steps", a.request.steps, 1, most_steps, "denoising steps (default: the model's)");
+    add_real(app, "--cfg-scale", a.request.cfg_scale, "guidance (default: the model's)");
+    add_whole(app, "-b,--batch-count", a.request.count, 1, 4096,
+              "pictures a run; times are per picture, with --random per step of all");
+    add_whole(app, "--runs", a.runs, 1, 10'000, "timed runs");
+    add_whole(app, "--warm-ups", a.warm_ups, 0, 1000, "runs before them");
     auto* random = app.add_option(
         "--random", a.random,
         "time a random model of this shape (" + random_model_names() + "): one CFG step, or with --steps the whole loop");
-    app.add_option("--text-tokens", a.text_tokens, "with --random pixart-…")
-        ->check(CLI::Range(1, 4096))
-        ->capture_default_str()
-        ->needs(random);
+    add_whole(app, "--text-tokens", a.text_tokens, 1, 4096, "with --random pixart-…")->needs(random);
     app.add_option("--weights", a.weights, "with --random: a folder for the weights; those of an earlier run are read again")
         ->type_name("FOLDER")
         ->needs(random);
@@ -209,8 +206,8 @@ int run_bench(const CommandLine& line) {
     app.add_option("--op", a.op,
                    "time one operation against its bound of FLOP or bytes: linear, attention, conv2d, group_norm …, or all")
         ->excludes(random);
-    app.add_option("--batch", a.batch, "time a prompt file of so many pictures end to end, against the denoiser's own rate")
-        ->check(CLI::Range(1, 100'000))
+    add_whole(app, "--batch", a.batch, 1, most_pictures,
+              "time a prompt file of so many pictures end to end, against the denoiser's own rate", "")
         ->excludes(random);
     app.add_option("--json", a.json, "write the figures to this file too")->type_name("FILE");
     a.trace.add_to(app);

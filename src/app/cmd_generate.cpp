@@ -10,6 +10,7 @@
 
 #include "app/arguments.h"
 #include "app/command.h"
+#include "app/config_file.h"
 #include "app/output_names.h"
 #include "app/picture_flags.h"
 #include "app/progress_bar.h"
@@ -19,6 +20,7 @@
 #include "pipeline/picture_format.h"
 #include "pipeline/picture_writer.h"
 #include "pipeline/pipeline_access.h"
+#include "pipeline/request.h"
 #include "sampling/sampler.h"
 #include "t2i/error.h"
 #include "t2i/version.h"
@@ -39,7 +41,7 @@ void on_signal(int number) {
 struct Arguments {
     PipelineOptions model;
     GenerateRequest request;
-    long long seed = 42;
+    Seed seed{.value = 42};
     std::string output = "out.png";
     PictureFlags picture;
     bool quiet = false, verbose = false, no_metadata = false;
@@ -67,12 +69,12 @@ void add_flags(CLI::App& app, Arguments& a) {
         ->type_name("PATH")
         ->capture_default_str();
     a.picture.add_to(app, "of pictures in a folder (default: png); a file's name says its own");
-    app.add_option("--steps", a.request.steps, "denoising steps (default: the model's)");
-    app.add_option("--cfg-scale", a.request.cfg_scale, "guidance; 1 turns it off (default: the model's)");
-    app.add_option("-s,--seed", a.seed, "picture i has seed + i; below 0 picks one and prints it")->capture_default_str();
-    app.add_option("-W,--width", a.request.width, "pixels (default: the model's)");
-    app.add_option("-H,--height", a.request.height, "pixels (default: the model's)");
-    app.add_option("-b,--batch-count", a.request.count, "pictures")->capture_default_str();
+    add_whole(app, "--steps", a.request.steps, 1, most_steps, "denoising steps (default: the model's)");
+    add_real(app, "--cfg-scale", a.request.cfg_scale, "guidance; 1 turns it off (default: the model's)");
+    add_seed(app, "-s,--seed", a.seed, "picture i has seed + i; below 0 picks one and prints it");
+    add_whole(app, "-W,--width", a.request.width, 1, longest_side, "pixels (default: the model's)");
+    add_whole(app, "-H,--height", a.request.height, 1, longest_side, "pixels (default: the model's)");
+    add_whole(app, "-b,--batch-count", a.request.count, 1, most_pictures, "pictures");
     app.add_option("--sampling-method", a.request.sampler, "sampler, or list (default: the model's)")
         ->type_name(sampler_choices(true));
     app.add_option("--scheduler", a.request.scheduler, "noise schedule (default: the model's)")
@@ -141,7 +143,7 @@ int run_generate(const CommandLine& line) {
     CLI::App app{"t2i: text to image. Without a GPU or Python, from a model folder in diffusers layout.", "t2i"};
     app.footer(footer);
     app.set_version_flag("--version", "t2i " T2I_VERSION);
-    app.set_config("--config", "", "a TOML file with these flags; the command line wins");
+    add_config_flag(app);
     add_flags(app, a);
     const auto& words = line.arguments;
     for (std::size_t i = 0; i + 1 < words.size(); ++i)
@@ -151,11 +153,11 @@ int run_generate(const CommandLine& line) {
     const OutputNames names(a.output, a.request.count, a.picture.format());
     static_cast<void>(a.picture.encoding(names.format()));
     if (!a.no_metadata) check_prompt_fits(names.format(), a.request.prompt, a.request.negative_prompt);
-    if (a.seed < 0) {
+    if (a.seed.picks) {
         a.request.seed = std::random_device{}();
         std::fprintf(stderr, "seed %llu\n", static_cast<unsigned long long>(a.request.seed));
     } else {
-        a.request.seed = static_cast<std::uint64_t>(a.seed);
+        a.request.seed = a.seed.value;
     }
     if (a.model.model.empty()) a.model.model = bundled_model();
     Tracer* const tracer = a.trace.tracer();

@@ -90,9 +90,7 @@ int run_verify(const CommandLine& line) {
     CLI::App app{"Makes pictures again from the parameters in their files and compares.", "t2i verify"};
     app.footer(footer);
     app.add_option("PICTURE", paths, "PNG or lossless WebP files that t2i made")->required();
-    app.add_option("--tolerance", tolerance, "levels of 255 that still count as the same")
-        ->check(CLI::Range(0, 255))
-        ->capture_default_str();
+    add_whole(app, "--tolerance", tolerance, 0, 255, "levels of 255 that still count as the same");
     add_model_flags(app, model);
     if (!parse(app, line)) return 0;
     if (model.model.empty()) model.model = bundled_model();

@@ -37,6 +37,8 @@ constexpr std::array rows{
     Row{"scheduler", "--scheduler"},
     Row{"format", "--input-format"},
     Row{"quality", "--quality"},
+    Row{"encoding", "--encoding"},
+    Row{"prompt_column", "--prompt-column"},
     Row{"name", "--name"},
     Row{"shard", "--shard"},
     Row{"op", "--op"},

@@ -1,12 +1,12 @@
 #include "backend/registry.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cuda_module.h"
 #include "backend/emulated/emulated_backend.h"
 #include "backend/ref/ref_backend.h"
+#include "core/number_text.h"
 #include "t2i/error.h"
 
 namespace t2i {
@@ -32,9 +32,8 @@ DeviceName parse_device(std::string_view name) {
     if (kind == "cuda") {
         DeviceName device{.kind = "cuda"};
         if (is_plain) return device;
-        const char *begin = name.data() + kind.size() + 1, *end = name.data() + name.size();
-        const auto [stop, error] = std::from_chars(begin, end, device.gpu);
-        if (error != std::errc() || stop != end || device.gpu < 0)
+        device.gpu = parse_number<int>(name.substr(kind.size() + 1)).value_or(-1);
+        if (device.gpu < 0)
             throw Error(ErrorCode::invalid_argument, "\"" + std::string(name) + "\" is not cuda or cuda:N with N = 0, 1, …",
                         Field{"device"});
         return device;

@@ -21,7 +21,8 @@ class FileSource : public ByteSource {
     FileSource(int fd, bool owned, std::string name, int stop_fd, std::function<void(bool)> idle)
         : fd_(fd), owned_(owned), name_(std::move(name)), stop_fd_(stop_fd), idle_(std::move(idle)) {
         struct stat about{};
-        if (::fstat(fd_, &about) == 0 && S_ISREG(about.st_mode)) size_ = static_cast<std::uint64_t>(about.st_size);
+        is_live_ = ::fstat(fd_, &about) != 0 || !S_ISREG(about.st_mode);
+        if (!is_live_) size_ = static_cast<std::uint64_t>(about.st_size);
     }
     ~FileSource() override {
         if (owned_) ::close(fd_);
@@ -39,6 +40,7 @@ class FileSource : public ByteSource {
         }
     }
     std::uint64_t size_bytes() const override { return size_; }
+    bool is_live() const override { return is_live_; }
 
   private:
     // False: stopped.
@@ -62,6 +64,7 @@ class FileSource : public ByteSource {
     int stop_fd_;
     std::function<void(bool)> idle_;
     std::uint64_t size_ = 0;
+    bool is_live_ = false;
 };
 
 class MemorySource : public ByteSource {
@@ -81,6 +84,29 @@ class MemorySource : public ByteSource {
 };
 
 }  // namespace
+
+bool StartedSource::more() {
+    constexpr std::size_t block_bytes = std::size_t{16} << 10;
+    if (ended_) return false;
+    const std::size_t before = start_.size();
+    start_.resize(before + block_bytes);
+    const std::size_t n = source_->read(std::span(start_).subspan(before));
+    start_.resize(before + n);
+    ended_ = n == 0;
+    return !ended_;
+}
+
+std::size_t StartedSource::read(std::span<char> to) {
+    if (at_ == start_.size()) {
+        start_ = {};
+        at_ = 0;
+        return ended_ ? 0 : source_->read(to);
+    }
+    const std::size_t n = std::min(to.size(), start_.size() - at_);
+    std::copy_n(start_.begin() + static_cast<std::ptrdiff_t>(at_), n, to.begin());
+    at_ += n;
+    return n;
+}
 
 std::unique_ptr<ByteSource> open_source(const std::string& path, int stop_fd, std::function<void(bool)> idle) {
     if (path == "-") return std::make_unique<FileSource>(STDIN_FILENO, false, "standard input", stop_fd, std::move(idle));

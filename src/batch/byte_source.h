@@ -17,6 +17,37 @@ class ByteSource {
     virtual std::size_t read(std::span<char> to) = 0;
     // Bytes in all; 0 where that is not known.
     [[nodiscard]] virtual std::uint64_t size_bytes() const { return 0; }
+    // Whether somebody may still be writing it: a pipe, a terminal.
+    [[nodiscard]] virtual bool is_live() const { return false; }
+};
+
+// A source whose beginning can be looked at before it is read.
+class StartedSource : public ByteSource {
+  public:
+    explicit StartedSource(std::unique_ptr<ByteSource> source) : source_(std::move(source)) {}
+    // The beginning, as far as more() has brought it; nothing was read of it yet.
+    [[nodiscard]] std::string_view start() const { return std::string_view(start_).substr(at_); }
+    // Adds some bytes to start(); false at the end. Before the first read().
+    bool more();
+    [[nodiscard]] bool ended() const { return ended_; }
+    // Takes bytes off start(), which has as many: nobody reads them.
+    void skip(std::size_t bytes) {
+        at_ += bytes;
+        skipped_ += bytes;
+    }
+    std::size_t read(std::span<char> to) override;
+    [[nodiscard]] std::uint64_t size_bytes() const override {
+        const std::uint64_t size = source_->size_bytes();
+        return size == 0 ? 0 : size - skipped_;
+    }
+    [[nodiscard]] bool is_live() const override { return source_->is_live(); }
+
+  private:
+    std::unique_ptr<ByteSource> source_;
+    std::string start_;
+    std::size_t at_ = 0;  // first byte of start_ that is neither read nor skipped
+    std::uint64_t skipped_ = 0;
+    bool ended_ = false;
 };
 
 // "-" is standard input, read as it comes. stop_fd: the source ends when that becomes readable (below 0: never).

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <optional>
 
 #include "batch/folder.h"
@@ -61,8 +62,7 @@ Estimate dry_run(Engine& engine, const BatchOptions& options, const std::functio
     Estimate found;
     double work = 0, pixels = 0;
     std::optional<Picture> first;
-    const auto file =
-        read_prompts(open_source(options.input), options.format, options.input == "-" ? "standard input" : options.input);
+    const auto file = open_prompts(options.input, options.prompts);
     for (PromptEntry entry; file->next(entry);) {
         ++found.lines;
         Preparation preparation;
@@ -89,8 +89,11 @@ Estimate dry_run(Engine& engine, const BatchOptions& options, const std::functio
             work += work_of(r);
             pixels += static_cast<double>(r.width) * r.height;
             if (!first) first = picture;
+            if (!r.plan->remark.empty() && std::ranges::count(found.notes, r.plan->remark) == 0)
+                found.notes.push_back(r.plan->remark);
         }
     }
+    std::ranges::move(file->notes(), std::back_inserter(found.notes));
     found.pictures = found.done + found.failed_before + found.to_make;
     if (first) {
         const Sample sample = measure(engine, *first, options.output.encoding);

@@ -15,9 +15,10 @@ struct Estimate {
     std::int64_t done = 0;           // of them, by an earlier run
     std::int64_t failed_before = 0;  // of them, and not tried again
     std::int64_t to_make = 0;
-    double seconds = 0;     // for those, from one picture that was timed; 0: nothing to make
-    double disk_bytes = 0;  // for those, from the size of that picture
-    double free_bytes = 0;  // where the output folder is, or would be
+    double seconds = 0;                // for those, from one picture that was timed; 0: nothing to make
+    double disk_bytes = 0;             // for those, from the size of that picture
+    double free_bytes = 0;             // where the output folder is, or would be
+    std::vector<std::string> notes{};  // of how the file was read
     // The run would end with pictures missing.
     [[nodiscard]] bool has_failures() const { return bad_lines + failed_before > 0; }
 };

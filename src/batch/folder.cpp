@@ -85,9 +85,9 @@ void bring_file(const fs::path& from, const fs::path& to) {
 
 }  // namespace
 
-bool holds_more_than(const std::string& path, PromptFormat format, std::size_t pictures) {
+bool holds_more_than(const std::string& path, const PromptOptions& options, std::size_t pictures) {
     if (!fs::is_regular_file(path)) return false;  // a pipe can be read only once
-    const auto file = read_prompts(open_source(path), format, path);
+    const auto file = open_prompts(path, options);
     PromptEntry entry;
     std::size_t found = 0;
     while (found <= pictures && file->next(entry))
@@ -106,6 +106,7 @@ std::string manifest_parameters(const Picture& p, const ModelInfo& info, const s
     j["device"] = info.device;
     j["dtype"] = info.dtype;
     if (!p.text->cut.empty()) j["prompt_cut"] = p.text->cut;
+    if (!p.text->extra.empty()) j["extra"] = nlohmann::ordered_json::parse(p.text->extra);
     return j.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 

@@ -13,7 +13,7 @@
 namespace t2i::batch {
 
 // True when the lines of a file ask for more than so many pictures. Reads no further than it must.
-[[nodiscard]] bool holds_more_than(const std::string& path, PromptFormat format, std::size_t pictures);
+[[nodiscard]] bool holds_more_than(const std::string& path, const PromptOptions& options, std::size_t pictures);
 
 // All parameters of a picture as a JSON object.
 [[nodiscard]] std::string manifest_parameters(const Picture& picture, const ModelInfo& info, const std::string& model_hash);

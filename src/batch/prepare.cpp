@@ -10,6 +10,7 @@
 #include "core/files.h"
 #include "core/nearest.h"
 #include "generators/model_folder.h"
+#include "sampling/sampler.h"
 #include "t2i/error.h"
 
 namespace t2i::batch {
@@ -21,13 +22,28 @@ constexpr std::size_t most_settings = 256;
 // A tar member's name has at most 100 bytes (ustar), and ".json" follows.
 constexpr std::size_t webdataset_id_limit = 90;
 
+// Whether the sampler's name says a schedule, too ("DPM++ 2M Karras"); it becomes ours.
+bool takes_schedule_off(std::string& sampler) {
+    std::string schedule;
+    return translate_sampler(sampler, schedule);
+}
+
+// A schedule and a sampler that names one are taken from the line or from the run, not one from each.
+void add_sampler(GenerateRequest& request, const GenerateRequest& defaults) {
+    if (request.sampler.empty()) {
+        request.sampler = defaults.sampler;
+        if (!request.scheduler.empty()) takes_schedule_off(request.sampler);
+    }
+    std::string sampler = request.sampler;
+    if (request.scheduler.empty() && !takes_schedule_off(sampler)) request.scheduler = defaults.scheduler;
+}
+
 GenerateRequest with_defaults(GenerateRequest request, const GenerateRequest& defaults) {
     if (!request.steps) request.steps = defaults.steps;
     if (!request.cfg_scale) request.cfg_scale = defaults.cfg_scale;
     if (!request.width) request.width = defaults.width;
     if (!request.height) request.height = defaults.height;
-    if (request.sampler.empty()) request.sampler = defaults.sampler;
-    if (request.scheduler.empty()) request.scheduler = defaults.scheduler;
+    add_sampler(request, defaults);
     if (request.negative_prompt.empty()) request.negative_prompt = defaults.negative_prompt;
     return request;
 }
@@ -128,7 +144,8 @@ Preparation Preparer::prepare(const PromptEntry& entry) {
                                                              .negative_prompt = request.negative_prompt,
                                                              .prompt_ids = {},
                                                              .negative_ids = {},
-                                                             .cut = {}});
+                                                             .cut = {},
+                                                             .extra = line.extra});
         const bool picks = line.picks_seed || (!line.seed && options_.picks_seed);
         Picture picture;
         picture.id = id;

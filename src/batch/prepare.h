@@ -27,6 +27,7 @@ struct RequestText {
     std::string prompt, negative_prompt;
     std::vector<std::int32_t> prompt_ids, negative_ids;
     std::string cut;       // what did not fit of the prompt
+    std::string extra;     // RequestLine::extra
     bool unknown = false;  // the model says what words it has learnt, and the prompt has none
 };
 
@@ -40,7 +41,9 @@ struct Picture {
     int number = 0;         // within its line
     std::string file;       // below the output folder; set by who knows the names
     std::string replaces;   // the file of an earlier run's picture that this one takes the place of; may be empty
-    [[nodiscard]] std::size_t bytes() const { return 512 + (text->prompt.size() + text->negative_prompt.size()) * 2; }
+    [[nodiscard]] std::size_t bytes() const {
+        return 512 + (text->prompt.size() + text->negative_prompt.size()) * 2 + text->extra.size();
+    }
     // Rows of text that the model reads for it.
     [[nodiscard]] std::size_t tokens() const { return std::max(text->prompt_ids.size(), text->negative_ids.size()); }
 };

@@ -1,13 +1,11 @@
 #include "batch/prompt_file.h"
 
 #include <algorithm>
-#include <set>
-#include <vector>
 
-#include "batch/csv_rows.h"
-#include "batch/line_reader.h"
-#include "batch/request_fields.h"
-#include "checkpoint/json_events.h"
+#include "batch/encoding.h"
+#include "batch/gzip_source.h"
+#include "batch/prompt_readers.h"
+#include "core/nearest.h"
 #include "t2i/error.h"
 #include "text/unicode.h"
 
@@ -15,219 +13,98 @@ namespace t2i::batch {
 
 namespace {
 
-constexpr std::string_view utf8_mark = "\xEF\xBB\xBF";
-
-void reject_utf16(std::string_view start, const std::string& name) {
-    if (start.starts_with("\xFF\xFE") || start.starts_with("\xFE\xFF"))
-        throw Error(ErrorCode::input, "is UTF-16; save it as UTF-8", name);
+std::string lines_text(std::int64_t n) {
+    return std::to_string(n) + (n == 1 ? " line" : " lines");
 }
 
-std::string too_long_problem() {
-    return "line is over " + std::to_string(line_limit_bytes >> 20) + " MiB";
+std::unique_ptr<StartedSource> unpacked(std::unique_ptr<ByteSource> source, const std::string& name) {
+    auto started = std::make_unique<StartedSource>(std::move(source));
+    while (started->start().size() < gzip_mark.size() && gzip_mark.starts_with(started->start()) && started->more()) {
+    }
+    if (!started->start().starts_with(gzip_mark)) return started;
+    return std::make_unique<StartedSource>(unpack_gzip(std::move(started), name));
 }
 
-// Sets `line`'s fields one at a time and notices what is given twice.
-class FieldSetter {
-  public:
-    explicit FieldSetter(RequestLine& line) : line_(line) {}
-    void set(std::string_view name, std::string_view value, ValueKind kind) {
-        const std::string field = field_name(name);
-        if (!seen_.insert(field).second) throw Error(ErrorCode::input, field + " is given twice");
-        set_field(line_, field, value, kind);
+// As UTF-8 without a mark; `encoding` becomes what it was decoded from, empty for UTF-8.
+std::unique_ptr<StartedSource> decoded(std::unique_ptr<StartedSource> source, std::string& encoding) {
+    if (!encoding.empty()) check_encoding(encoding);
+    if (const EncodingMark mark = find_encoding_mark(*source); mark.bytes > 0) {
+        source->skip(mark.bytes);
+        encoding = mark.encoding == "UTF-8" ? std::string() : mark.encoding;
     }
-    void finish() const {
-        if (!seen_.contains("prompt")) throw Error(ErrorCode::input, "has no prompt");
+    if (encoding.empty()) {
+        // Text has none, UTF-16 of European languages every second byte.
+        constexpr std::size_t looked_at = 256;
+        if (source->start().substr(0, looked_at).find('\0') != std::string_view::npos)
+            throw Error(ErrorCode::input, "the file holds NUL bytes: if it is UTF-16, say so (utf-16le)", Field{"encoding"});
+        return source;
     }
-
-  private:
-    RequestLine& line_;
-    std::set<std::string> seen_;
-};
-
-struct Word {
-    std::string text;
-    bool is_flag;  // two dashes and a name, not quoted
-};
-
-bool begins_flag(std::string_view word) {
-    return word.size() > 2 && word.starts_with("--") && ((word[2] | 32) >= 'a' && (word[2] | 32) <= 'z');
+    return std::make_unique<StartedSource>(decode(std::move(source), encoding));
 }
-
-// Words as Python's shlex.split (POSIX mode) finds them, which AUTOMATIC1111 reads flag lines with.
-std::vector<Word> split_words(std::string_view line) {
-    constexpr std::string_view spaces = " \t\r\n";
-    std::vector<Word> words;
-    for (std::size_t i = 0; i < line.size();) {
-        if (spaces.find(line[i]) != std::string_view::npos) {
-            ++i;
-            continue;
-        }
-        Word word{{}, begins_flag(line.substr(i))};
-        char quote = 0;
-        for (; i < line.size() && (quote || spaces.find(line[i]) == std::string_view::npos); ++i) {
-            const char c = line[i];
-            if (quote == 0 && (c == '"' || c == '\'')) quote = c;
-            else if (c == quote) quote = 0;
-            else if (c != '\\' || quote == '\'') word.text += c;
-            else if (++i == line.size()) throw Error(ErrorCode::input, "ends in a backslash");
-            else if (quote == '"' && line[i] != '"' && line[i] != '\\') word.text += {'\\', line[i]};
-            else word.text += line[i];
-        }
-        if (quote) throw Error(ErrorCode::input, std::string("a quotation mark (") + quote + ") is not closed");
-        words.push_back(std::move(word));
-    }
-    return words;
-}
-
-bool has_flags(std::string_view line) {
-    for (std::size_t at = 0; (at = line.find("--", at)) != std::string_view::npos; ++at)
-        if ((at == 0 || line[at - 1] == ' ' || line[at - 1] == '\t') && begins_flag(line.substr(at))) return true;
-    return false;
-}
-
-// A flat object of texts and numbers; null leaves a field unset.
-class RequestEvents : public JsonEvents {
-  public:
-    explicit RequestEvents(FieldSetter& fields) : JsonEvents({}, "request"), fields_(fields) {}
-    bool start_object(std::size_t) override {
-        if (inside_) unexpected("an object");
-        return inside_ = true;
-    }
-    bool key(std::string& name) override {
-        key_ = name;
-        return true;
-    }
-    bool null() override { return inside_ || value("null", ValueKind::number); }
-    bool string(std::string& text) override { return value(text, ValueKind::text); }
-    bool number_integer(std::int64_t n) override { return value(std::to_string(n), ValueKind::number); }
-    bool number_unsigned(std::uint64_t n) override { return value(std::to_string(n), ValueKind::number); }
-    bool number_float(double, const std::string& text) override { return value(text, ValueKind::number); }
-
-  protected:
-    std::string place() const override { return inside_ ? "at " + excerpt(key_, 40) : "in place of an object"; }
-
-  private:
-    bool value(std::string_view text, ValueKind kind) {
-        if (!inside_) unexpected("a value");
-        fields_.set(key_, text, kind);
-        return true;
-    }
-    FieldSetter& fields_;
-    std::string key_;
-    bool inside_ = false;
-};
-
-std::string_view without_line_end(std::string_view line) {
-    if (line.ends_with('\n')) line.remove_suffix(1);
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    return line;
-}
-
-// A line a request: text and JSON.
-class LineFile : public PromptFile {
-  public:
-    LineFile(std::unique_ptr<ByteSource> source, bool json, std::string name)
-        : lines_(std::move(source)), json_(json), name_(std::move(name)) {}
-
-    bool next(PromptEntry& entry) override {
-        while (lines_.next(line_)) {
-            std::string_view text = without_line_end(line_);
-            if (lines_.number() == 1) {
-                reject_utf16(text, name_);
-                if (text.starts_with(utf8_mark)) text.remove_prefix(utf8_mark.size());
-            }
-            entry = {.line = lines_.number(), .request = {}, .problem = {}, .text = {}};
-            try {
-                if (lines_.too_long()) throw Error(ErrorCode::input, too_long_problem());
-                check_utf8(text, "line");
-                text = strip_right(strip_left(text));
-                if (text.empty() || (!json_ && text.front() == '#')) continue;
-                entry.request = json_ ? parse_json_line(text) : parse_text_line(text);
-            } catch (const Error& error) {
-                entry.problem = error.what();
-                entry.text = excerpt(text);
-            }
-            return true;
-        }
-        return false;
-    }
-    std::uint64_t bytes_read() const override { return lines_.bytes_read(); }
-    std::uint64_t size_bytes() const override { return lines_.size_bytes(); }
-
-  private:
-    LineReader lines_;
-    bool json_;
-    std::string name_, line_;
-};
-
-// A header of field names, then a row a request.
-class TableFile : public PromptFile {
-  public:
-    TableFile(std::unique_ptr<ByteSource> source, char delimiter, std::string name)
-        : rows_(std::move(source), delimiter), name_(std::move(name)) {}
-
-    bool next(PromptEntry& entry) override {
-        if (columns_.empty() && !read_header()) return false;
-        while (rows_.next(row_)) {
-            if (row_.problem.empty() && std::ranges::all_of(row_.cells, &std::string::empty)) continue;
-            entry = {.line = row_.line, .request = {}, .problem = {}, .text = {}};
-            try {
-                if (!row_.problem.empty()) throw Error(ErrorCode::input, row_.problem);
-                entry.request = request_of(row_.cells);
-            } catch (const Error& error) {
-                entry.problem = error.what();
-                entry.text = row_.cells.empty() ? std::string() : excerpt(row_.cells.front());
-            }
-            return true;
-        }
-        return false;
-    }
-    std::uint64_t bytes_read() const override { return rows_.bytes_read(); }
-    std::uint64_t size_bytes() const override { return rows_.size_bytes(); }
-
-  private:
-    bool read_header() {
-        if (!rows_.next(row_)) return false;
-        const std::string where = name_ + ", line " + std::to_string(row_.line);
-        if (!row_.problem.empty()) throw Error(ErrorCode::input, row_.problem, where);
-        reject_utf16(row_.cells.front(), name_);
-        if (row_.cells.front().starts_with(utf8_mark)) row_.cells.front().erase(0, utf8_mark.size());
-        for (const auto& cell : row_.cells) {
-            try {
-                columns_.push_back(field_name(strip_right(strip_left(checked(cell)))));
-            } catch (const Error& error) {
-                throw Error(ErrorCode::input, std::string("header: ") + error.what(), where);
-            }
-            if (std::ranges::count(columns_, columns_.back()) > 1)
-                throw Error(ErrorCode::input, "header: " + columns_.back() + " stands there twice", where);
-        }
-        if (std::ranges::find(columns_, "prompt") == columns_.end())
-            throw Error(ErrorCode::input, "the header names no prompt column", where);
-        return true;
-    }
-    static const std::string& checked(const std::string& cell) {
-        check_utf8(cell, "name");
-        return cell;
-    }
-    RequestLine request_of(const std::vector<std::string>& cells) const {
-        if (cells.size() > columns_.size())
-            throw Error(ErrorCode::input,
-                        "has " + std::to_string(cells.size()) + " cells; the header names " + std::to_string(columns_.size()));
-        RequestLine line;
-        FieldSetter fields(line);
-        for (std::size_t i = 0; i < cells.size(); ++i)
-            if (!cells[i].empty()) fields.set(columns_[i], cells[i], ValueKind::untyped);  // an empty cell leaves its field unset
-        fields.finish();
-        return line;
-    }
-
-    CsvRows rows_;
-    CsvRow row_;
-    std::string name_;
-    std::vector<std::string> columns_;
-};
 
 }  // namespace
+
+std::string ReaderOptions::field_of(std::string_view column) const {
+    if (!prompt_column.empty() && column == prompt_column) return "prompt";
+    std::string field = field_name(column);
+    return field == "prompt" && !prompt_column.empty() ? std::string() : field;
+}
+
+std::vector<std::string> ReaderNotes::lines() const {
+    std::vector<std::string> all;
+    std::string names;
+    for (const auto& [option, n] : passed_over) names += (names.empty() ? "" : ", ") + option + " (" + lines_text(n) + ")";
+    if (!names.empty()) all.push_back("options that say nothing here were passed over: " + names);
+    if (infotexts > 0)
+        all.push_back(std::to_string(infotexts) + (infotexts == 1 ? " infotext" : " infotexts") +
+                      ": prompts, steps, sampler, schedule, CFG scale, seed and size were read, the rest passed over");
+    if (not_utf8 > 0)
+        all.push_back(lines_text(not_utf8) + " not in UTF-8: the file may be in another encoding, such as gbk or windows-1252");
+    return all;
+}
+
+void check_line(std::string_view text, const ReaderOptions& options, ReaderNotes& notes) {
+    try {
+        check_utf8(text, "line");
+    } catch (const Error&) {
+        if (!options.encoding.empty()) throw Error(ErrorCode::input, "line is not " + options.encoding);
+        ++notes.not_utf8;
+        throw;
+    }
+}
+
+void set_problem(PromptEntry& entry, const Error& error, std::string_view text) {
+    entry.request.reset();
+    entry.problem = problem_of(error);
+    entry.text = excerpt(text);
+}
+
+std::unique_ptr<PromptFile> read_prompts(std::unique_ptr<ByteSource> source, const PromptOptions& options,
+                                         const std::string& name) {
+    ReaderOptions reader{.name = name, .encoding = options.encoding, .prompt_column = options.prompt_column};
+    auto text = decoded(unpacked(std::move(source), name), reader.encoding);
+    refuse_binary(*text, name);
+    const PromptFormat format = options.format ? *options.format : choose_format(*text, name, options.prompt_column);
+    switch (format) {
+        case PromptFormat::json_lines:
+            return read_json_lines(std::move(text), std::move(reader));
+        case PromptFormat::json:
+            return read_json(std::move(text), std::move(reader));
+        case PromptFormat::csv:
+        case PromptFormat::tsv:
+            return read_table(std::move(text), format == PromptFormat::tsv, std::move(reader));
+        case PromptFormat::text:
+            break;
+    }
+    if (!options.prompt_column.empty())
+        throw Error(ErrorCode::invalid_argument, in_quotes(name) + " is text, which has no columns", Field{"prompt_column"});
+    return read_text(std::move(text), std::move(reader));
+}
+
+std::unique_ptr<PromptFile> open_prompts(const std::string& path, const PromptOptions& options, int stop_fd,
+                                         std::function<void(bool)> idle) {
+    return read_prompts(open_source(path, stop_fd, std::move(idle)), options, path == "-" ? "standard input" : path);
+}
 
 std::string excerpt(std::string_view line, std::size_t most) {
     std::string text;
@@ -247,70 +124,6 @@ std::string excerpt(std::string_view line, std::size_t most) {
         }
     }
     return line.size() > most ? text + "…" : text;
-}
-
-RequestLine parse_text_line(std::string_view text) {
-    RequestLine line;
-    FieldSetter fields(line);
-    if (!has_flags(text)) {
-        fields.set("prompt", text, ValueKind::text);
-        return line;
-    }
-    const auto words = split_words(text);
-    for (std::size_t i = 0; i < words.size();) {
-        if (!words[i].is_flag)
-            throw Error(ErrorCode::input, "a word without a flag before it: \"" + excerpt(words[i].text, 40) + "\"");
-        const std::string flag = words[i++].text.substr(2);
-        const auto equals = flag.find('=');
-        const std::string field = field_name(flag.substr(0, equals));
-        std::string value;
-        if (equals != std::string::npos) {
-            value = flag.substr(equals + 1);
-        } else {
-            if (i == words.size()) throw Error(ErrorCode::input, "--" + flag + " has no value");
-            value = words[i++].text;
-        }
-        // AUTOMATIC1111 lets a prompt stand without quotation marks.
-        while ((field == "prompt" || field == "negative_prompt") && i < words.size() && !words[i].is_flag)
-            value += " " + words[i++].text;
-        fields.set(field, value, ValueKind::untyped);
-    }
-    fields.finish();
-    return line;
-}
-
-RequestLine parse_json_line(std::string_view text) {
-    RequestLine line;
-    FieldSetter fields(line);
-    RequestEvents events(fields);
-    parse_json_events(text, events);
-    fields.finish();
-    return line;
-}
-
-std::unique_ptr<PromptFile> read_prompts(std::unique_ptr<ByteSource> source, PromptFormat format, const std::string& name) {
-    switch (format) {
-        case PromptFormat::csv:
-            return std::make_unique<TableFile>(std::move(source), ',', name);
-        case PromptFormat::tsv:
-            return std::make_unique<TableFile>(std::move(source), '\t', name);
-        default:
-            return std::make_unique<LineFile>(std::move(source), format == PromptFormat::json_lines, name);
-    }
-}
-
-PromptFormat format_of(std::string_view path) {
-    if (path.ends_with(".jsonl") || path.ends_with(".ndjson")) return PromptFormat::json_lines;
-    if (path.ends_with(".csv")) return PromptFormat::csv;
-    return path.ends_with(".tsv") ? PromptFormat::tsv : PromptFormat::text;
-}
-
-PromptFormat format_named(const std::string& name) {
-    if (name == "txt") return PromptFormat::text;
-    if (name == "jsonl") return PromptFormat::json_lines;
-    if (name == "csv") return PromptFormat::csv;
-    if (name == "tsv") return PromptFormat::tsv;
-    throw Error(ErrorCode::invalid_argument, "unknown format \"" + name + "\" (txt, jsonl, csv, tsv)", Field{"format"});
 }
 
 }  // namespace t2i::batch

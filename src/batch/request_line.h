@@ -14,6 +14,8 @@ struct RequestLine {
     GenerateRequest request;            // unset fields take the run's; request.seed is not read
     std::optional<std::uint64_t> seed;  // unset: the run's
     bool picks_seed = false;            // a seed below 0: one that follows from the picture's id
+    // A JSON object of what else stands in the line, such as a table's other columns: for the manifest. Empty: nothing.
+    std::string extra;
 };
 
 // A line that was read: a request, or what is wrong with it.

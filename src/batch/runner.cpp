@@ -53,7 +53,7 @@ Runner::Runner(Engine& engine, BatchOptions options, Reporter& reporter, const I
     fs::remove(failures);
     outputs_ = open_outputs(options_.output, options_.shard, index_);
     sync_folder(folder_);
-    sub_folders_ = options_.input != "-" && holds_more_than(options_.input, options_.format, most_flat_files);
+    sub_folders_ = options_.input != "-" && holds_more_than(options_.input, options_.prompts, most_flat_files);
     scheduler_ =
         std::make_unique<Scheduler>(engine_, SchedulerOptions{.batch_size = options_.engine_batch,
                                                               .most_waiting_jobs = waiting_jobs,
@@ -152,14 +152,14 @@ PrepareOptions prepare_options(const BatchOptions& options) {
 void Runner::read() {
     Scheduler::Feed feed(*scheduler_);
     const auto idle = [&feed](bool is) { feed.set_idle(is); };
-    const auto file = read_prompts(open_source(options_.input, interrupt_.fd(), idle), options_.format,
-                                   options_.input == "-" ? "standard input" : options_.input);
+    const auto file = open_prompts(options_.input, options_.prompts, interrupt_.fd(), idle);
     Preparer preparer(engine_, index_, identity_, prepare_options(options_));
     PromptEntry entry;
     while (!interrupt_.requested() && !failed_ && file->next(entry)) {
         if (file->size_bytes() > 0) read_permille_ = static_cast<std::int64_t>(file->bytes_read() * 1000 / file->size_bytes());
         read_entry(entry, preparer);
     }
+    for (auto& note : file->notes()) warn(std::move(note));
     if (interrupt_.requested()) scheduler_->close();  // before the feed ends, which would start what waits
     else read_permille_ = 1000;
 }
@@ -175,6 +175,10 @@ void Runner::read_entry(PromptEntry& entry, Preparer& preparer) {
             entry.text = excerpt(entry.request->request.prompt);
         }
     }
+    if (!found.pictures.empty())
+        if (const auto& remark = found.pictures.front().settings->resolved.plan->remark;
+            !remark.empty() && remarks_.insert(remark).second)
+            warn(remark);
     const bool is_bad = !entry.problem.empty();
     // Every shard reads every line; one of them reports a bad one.
     const bool reports = is_bad && options_.shard.owns_line(entry.line);

@@ -8,6 +8,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -26,8 +27,8 @@
 namespace t2i::batch {
 
 struct BatchOptions {
-    std::string input;  // a path, or "-"
-    PromptFormat format = PromptFormat::text;
+    std::string input;      // a path, or "-"
+    PromptOptions prompts;  // how it is read
     OutputOptions output;
     GenerateRequest defaults;  // of lines that leave a field unset
     bool picks_seed = false;   // the run's seed is below 0
@@ -108,9 +109,10 @@ class Runner {
 
     BoundedQueue<MadePicture> made_;
     BoundedQueue<Finished> finished_;
-    int in_a_row_ = 0;           // pictures that could not be made for want of memory, one after the other
-    std::int64_t replaced_ = 0;  // pictures of this run that take an earlier one's place
-    JournalRecord last_;         // that was committed
+    std::set<std::string> remarks_;  // of plans, each said once; the reader's
+    int in_a_row_ = 0;               // pictures that could not be made for want of memory, one after the other
+    std::int64_t replaced_ = 0;      // pictures of this run that take an earlier one's place
+    JournalRecord last_;             // that was committed
 
     mutable std::mutex mutex_;           // of the next three
     std::vector<std::string> warnings_;  // for the committer, which reports

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <charconv>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -27,5 +28,31 @@ template <typename T>
     if (problem != std::errc{} || end != text.data() + text.size()) return std::nullopt;
     return value;
 }
+
+// The same of a whole number in another base, from 2 to 36.
+template <std::integral T>
+[[nodiscard]] std::optional<T> parse_number(std::string_view text, int base) {
+    T value{};
+    const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value, base);
+    if (problem != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+    return value;
+}
+
+// A whole decimal number as people and their tables write it, as plain digits: "42" of "42", "042", "42.0" (a spreadsheet,
+// pandas), "4.2e1" (JSON, R), with "-" before a negative one. Empty when the text is no whole number. The value is exact at any
+// size.
+[[nodiscard]] std::string whole_number(std::string_view text);
+
+// Reads a whole number, written as above, of [least, most] into `value`. Returns what is wrong with the text, in a few words that
+// a field's or flag's name can stand before: "\"x\" is not a whole number", "0 is out of range [1, 1000]"; empty: nothing.
+[[nodiscard]] std::string read_whole(std::string_view text, std::int64_t least, std::int64_t most, std::int64_t& value);
+
+// A seed: a number below 2^64; any whole number below 0 asks for one to be picked.
+struct Seed {
+    std::uint64_t value = 0;
+    bool picks = false;
+};
+// As read_whole().
+[[nodiscard]] std::string read_seed(std::string_view text, Seed& seed);
 
 }  // namespace t2i

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "core/files.h"
+#include "core/nearest.h"
 #include "generators/denoise.h"
 #include "sampling/sampler.h"
 #include "t2i/error.h"
@@ -19,16 +20,23 @@ class DiffusionRules final : public RequestRules {
     [[nodiscard]] std::shared_ptr<const GenerationPlan> plan(const GenerateRequest& request) const override {
         auto plan = std::make_shared<GenerationPlan>();
         plan->steps = request.steps.value_or(defaults_.steps);
-        check_setting_range("steps", plan->steps, 1, 1000);
+        check_setting_range("steps", plan->steps, 1, most_steps);
         set_guidance(*plan, request, defaults_.cfg_scale);
         ScheduleConfig config = schedule_;
-        if (!request.sampler.empty()) override_sampler(config, request.sampler);
-        if (!request.scheduler.empty()) override_scheduler(config, request.scheduler);
+        std::string sampler = request.sampler, scheduler = request.scheduler;
+        if (translate_sampler(sampler, scheduler) && config.prediction == Prediction::flow) {
+            // AUTOMATIC1111 has no other name for the sampler.
+            plan->remark =
+                "a model that predicts a flow keeps its own schedule: of " + in_quotes(request.sampler) + " the sampler counts";
+            scheduler.clear();
+        }
+        if (!sampler.empty()) override_sampler(config, sampler);
+        if (!scheduler.empty()) override_scheduler(config, scheduler);
         const SamplerRow& row = sampler_for(config);
         plan->own = row.make()->plan(config, plan->steps);
         plan->fields = {{.key = "steps", .label = "Steps", .value = std::int64_t{plan->steps}},
                         {.key = "sampler", .label = "Sampler", .value = row.name},
-                        {.key = "scheduler", .label = "Schedule type", .value = request.scheduler},
+                        {.key = "scheduler", .label = "Schedule type", .value = scheduler},
                         guidance_field(*plan)};
         for (const SettingField& field : plan->fields) plan->key += field.text() + "|";
         return plan;

@@ -29,6 +29,7 @@ struct GenerationPlan {
     double cfg_scale = 1.0;              // of classifier-free guidance
     bool guided = false;                 // the model reads [negative…, positive…]: twice as many rows as pictures
     std::vector<SettingField> fields{};  // in the order of the `parameters` chunk
+    std::string remark{};                // for a person: what of the request is done otherwise; may be empty
     std::string key{};                   // equal keys: pictures of these plans may be made in one batch
     std::any own{};                      // what the generator itself keeps; nobody else looks
 
@@ -48,6 +49,8 @@ class RequestRules {
     // Of a request that is silent; empty: there are no samplers.
     [[nodiscard]] virtual std::string default_sampler() const { return {}; }
 };
+
+constexpr int most_steps = 1000;  // of any model: as many as the schedules were trained with
 
 // For rules. All throw Error{invalid_argument} naming the field.
 void check_setting_range(const char* field, double value, double low, double high);

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -15,6 +14,7 @@
 #include "core/files.h"
 #include "core/json_options.h"
 #include "core/nearest.h"
+#include "core/number_text.h"
 #include "t2i/error.h"
 
 namespace t2i {
@@ -57,7 +57,7 @@ void read_t2i_json(ModelFolder& m) {
     const fs::path path = fs::path(m.path) / "t2i.json";
     if (!fs::exists(path)) return;
     const JsonOptions options = JsonOptions::read(path.string());
-    if (m.steps > 0) m.steps = static_cast<int>(options.integer("steps", m.steps, 1, 1000));
+    if (m.steps > 0) m.steps = static_cast<int>(options.integer("steps", m.steps, 1, most_steps));
     m.cfg_scale = options.number("cfg_scale", m.cfg_scale, 0.0, 100.0);
     m.max_prompt_tokens = static_cast<int>(options.integer("max_prompt_tokens", m.max_prompt_tokens, 2, 4096));
     if (const json* vocabulary = options.find("vocabulary")) m.vocabulary = read_vocabulary(*vocabulary, path.string());
@@ -77,13 +77,11 @@ void read_classes(const json& index, ModelFolder& m, const std::string& where) {
     if (it == index.end() || it->is_null()) return;
     if (!it->is_object()) throw Error(ErrorCode::input, "\"id2label\" is not an object", where);
     for (const auto& [key, names] : it->items()) {
-        ClassLabel label{};
-        const auto [end, problem] = std::from_chars(key.data(), key.data() + key.size(), label.id);
-        if (problem != std::errc{} || end != key.data() + key.size() || label.id < 0 || !names.is_string())
+        const auto id = parse_number<decltype(ClassLabel::id)>(key);
+        if (!id || *id < 0 || !names.is_string())
             throw Error(ErrorCode::input,
                         "\"id2label\" holds a bad entry " + in_quotes(key) + ": a number and a name are asked for", where);
-        label.names = names.get<std::string>();
-        m.classes.push_back(std::move(label));
+        m.classes.push_back({.id = *id, .names = names.get<std::string>()});
     }
 }
 

@@ -91,6 +91,7 @@ Job Pipeline::Impl::job_of(const ResolvedRequest& r, const OnWarning& warning) c
     job.settings = std::make_shared<const ResolvedRequest>(r);
     if (r.guided) job.negative = tokenize(r.negative_prompt, "negative_prompt", warning);
     job.prompt = tokenize(r.prompt, "prompt", warning);
+    if (warning && !r.plan->remark.empty()) warning(r.plan->remark);
     if (warning && !engine.knows_a_word(r.prompt))
         warning(engine.folder().name + " has learnt no word of this prompt; its vocabulary lists what it can draw");
     for (int i = 0; i < r.count; ++i) job.seeds.push_back(r.seed + static_cast<std::uint64_t>(i));

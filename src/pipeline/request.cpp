@@ -7,7 +7,7 @@ namespace t2i {
 namespace {
 
 void check_size(const char* field, int size, std::int64_t multiple) {
-    check_setting_range(field, size, static_cast<double>(multiple), 4096);
+    check_setting_range(field, size, static_cast<double>(multiple), longest_side);
     if (size % multiple != 0) {
         const auto below = size / multiple * multiple;
         throw Error(ErrorCode::invalid_argument,
@@ -27,7 +27,7 @@ ResolvedRequest resolve(const GenerateRequest& request, const RequestRules& rule
     r.count = request.count;
     r.width = request.width.value_or(sizes.side);
     r.height = request.height.value_or(sizes.side);
-    check_setting_range("count", r.count, 1, 100000);
+    check_setting_range("count", r.count, 1, most_pictures);
     check_size("width", r.width, sizes.multiple);
     check_size("height", r.height, sizes.multiple);
     GenerateRequest sized = request;

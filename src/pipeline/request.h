@@ -9,6 +9,9 @@
 
 namespace t2i {
 
+constexpr int most_pictures = 100'000;  // of one request
+constexpr int longest_side = 4096;      // pixels
+
 struct ResolvedRequest {
     std::string prompt, negative_prompt;
     std::uint64_t seed = 42;

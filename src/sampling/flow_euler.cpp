@@ -1,5 +1,9 @@
 // Euler's method on a flow-matching ODE, x_σ = (1 − σ)·x0 + σ·noise (Lipman et al. 2023, Esser et al. 2024);
-// diffusers: FlowMatchEulerDiscreteScheduler.
+// diffusers: FlowMatchEulerDiscreteScheduler. DDIM takes the same steps on such a model. The ancestral form goes further down and
+// adds fresh noise up to the next level; ComfyUI: sample_euler_ancestral_RF with eta 1.
+#include <algorithm>
+#include <cmath>
+
 #include "sampling/samplers.h"
 #include "sampling/schedule.h"
 #include "t2i/error.h"
@@ -26,32 +30,52 @@ std::vector<float> flow_grid(const ScheduleConfig& config, int steps) {
 
 class FlowEuler final : public Sampler {
   public:
+    explicit FlowEuler(bool is_ancestral) : is_ancestral_(is_ancestral) {}
+
     [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps) const override {
-        check_abilities(config, "flow_euler", {.flow_sigmas = true, .flow_prediction = true});
+        const char* name = is_ancestral_ ? "flow_euler_a" : "flow_euler";
+        check_abilities(config, name, {.flow_sigmas = true, .flow_prediction = true});
         if (config.prediction != Prediction::flow || !config.flow_sigmas) {
             throw Error(ErrorCode::invalid_argument,
-                        "the sampler flow_euler needs a model that predicts a flow and the flow schedule", Field{"sampler"});
+                        std::string("the sampler ") + name + " needs a model that predicts a flow and the flow schedule",
+                        Field{"sampler"});
         }
         check_steps(config, steps);
         const auto sigmas = flow_grid(config, steps);
         SamplerPlan plan;
         for (std::size_t i = 0; i + 1 < sigmas.size(); ++i) {
-            const double kept = static_cast<double>(sigmas[i + 1]) / static_cast<double>(sigmas[i]);
+            const auto from = static_cast<double>(sigmas[i]), to = static_cast<double>(sigmas[i + 1]);
+            const double down = is_ancestral_ ? to * to / from : to, kept = down / from;
             SamplerStep s{.timestep = sigmas[i] * static_cast<float>(config.train_steps)};
             set_data_prediction(s, Prediction::flow, 1.0 - static_cast<double>(sigmas[i]), sigmas[i]);
             // x' = x + (σ' − σ)·v with v = (x − x0)/σ
             s.from_x = kept;
             s.from_x0 = {1.0 - kept};
+            if (is_ancestral_) {
+                // x_down, scaled so that x0 has the next level's weight, and noise for the rest of its variance.
+                const double scale = (1.0 - to) / (1.0 - down);
+                s.from_x *= scale;
+                s.from_x0.front() *= scale;
+                s.from_noise = std::sqrt(std::max(to * to - scale * scale * down * down, 0.0));
+                s.draws_noise = true;
+            }
             plan.steps.push_back(std::move(s));
         }
         return plan;
     }
+
+  private:
+    bool is_ancestral_;
 };
 
 }  // namespace
 
 std::unique_ptr<Sampler> make_flow_euler() {
-    return std::make_unique<FlowEuler>();
+    return std::make_unique<FlowEuler>(false);
+}
+
+std::unique_ptr<Sampler> make_flow_euler_ancestral() {
+    return std::make_unique<FlowEuler>(true);
 }
 
 }  // namespace t2i

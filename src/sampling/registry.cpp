@@ -17,6 +17,7 @@ const std::vector<SamplerRow>& samplers() {
         {"euler", "EulerDiscreteScheduler", "Euler on the probability-flow ODE", make_euler},
         {"euler_a", "EulerAncestralDiscreteScheduler", "Euler with fresh noise every step", make_euler_ancestral},
         {"flow_euler", "FlowMatchEulerDiscreteScheduler", "Euler for flow-matching models", make_flow_euler},
+        {"flow_euler_a", "FlowMatchEulerAncestral", "the same with fresh noise every step", make_flow_euler_ancestral},
     };
     return rows;
 }
@@ -36,17 +37,28 @@ const SamplerRow& sampler_by_name(const std::string& name) {
                 Field{"sampler"});
 }
 
+namespace {
+
+// What a sampler is on a model that predicts a flow. With x_σ = (1 − σ)·x0 + σ·noise, DDIM's step without noise is Euler's.
+std::string flow_form(const std::string& name) {
+    if (name == "euler" || name == "ddim") return "flow_euler";
+    return name == "euler_a" ? "flow_euler_a" : name;
+}
+
+}  // namespace
+
 void override_sampler(ScheduleConfig& config, const std::string& name) {
     const bool is_flow_model = config.prediction == Prediction::flow;
-    const SamplerRow& row = sampler_by_name(is_flow_model && name == "euler" ? "flow_euler" : name);
-    const bool is_dpm = row.class_name == "DPMSolverMultistepScheduler", is_flow_euler = row.name == "flow_euler";
+    const SamplerRow& row = sampler_by_name(is_flow_model ? flow_form(name) : name);
+    const bool is_dpm = row.class_name == "DPMSolverMultistepScheduler", is_flow_euler = row.name.starts_with("flow_euler");
     if (is_flow_model && !is_dpm && !is_flow_euler) {
-        throw Error(ErrorCode::invalid_argument,
-                    "this model predicts a flow, which " + row.name + " cannot sample; use dpm++2m, dpm++2m_sde or euler",
-                    Field{"sampler"});
+        throw Error(
+            ErrorCode::invalid_argument,
+            "this model predicts a flow, which " + row.name + " cannot sample; use dpm++2m, dpm++2m_sde, euler, euler_a or ddim",
+            Field{"sampler"});
     }
     if (!is_flow_model && is_flow_euler) {
-        throw Error(ErrorCode::invalid_argument, "flow_euler is for flow-matching models, which this one is not; use euler",
+        throw Error(ErrorCode::invalid_argument, row.name + " is for flow-matching models, which this one is not; use euler",
                     Field{"sampler"});
     }
     config.class_name = row.class_name;

@@ -78,9 +78,14 @@ struct SamplerRow {
 // The row that a schedule config selects (its class and algorithm type).
 [[nodiscard]] const SamplerRow& sampler_for(const ScheduleConfig& config);
 // Applies GenerateRequest::sampler: the config keeps its betas, prediction and spacing and gets the row's class and
-// algorithm. On a flow-matching config "euler" means flow_euler, and a sampler without a flow form throws Error{invalid_argument}
-// saying which ones fit.
+// algorithm. On a flow-matching config "euler" and "ddim" mean flow_euler and "euler_a" flow_euler_a; a sampler without a flow
+// form throws Error{invalid_argument} saying which ones fit.
 void override_sampler(ScheduleConfig& config, const std::string& name);
+// Other programs' names for a sampler and the schedule that belongs to it, as ours: "DPM++ 2M Karras" (AUTOMATIC1111) becomes
+// "dpm++2m" and "karras", "Euler a", "k_euler_a" and "EulerAncestralDiscreteScheduler" become "euler_a"; a schedule "Automatic"
+// is the model's own, "". Names that nobody has stay as they are, for those who look them up to refuse. True when the schedule
+// came with the sampler's name. Throws Error{invalid_argument} about the field sampler when that is another than `scheduler`.
+bool translate_sampler(std::string& sampler, std::string& scheduler);
 // Applies GenerateRequest::scheduler (discrete, karras, flow) to a config; throws Error{invalid_argument} for another name.
 void override_scheduler(ScheduleConfig& config, const std::string& name);
 

@@ -14,5 +14,6 @@ namespace t2i {
 [[nodiscard]] std::unique_ptr<Sampler> make_euler();
 [[nodiscard]] std::unique_ptr<Sampler> make_euler_ancestral();
 [[nodiscard]] std::unique_ptr<Sampler> make_flow_euler();
+[[nodiscard]] std::unique_ptr<Sampler> make_flow_euler_ancestral();
 
 }  // namespace t2i

@@ -1,10 +1,10 @@
 #include "text/class_names.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "core/check.h"
 #include "core/nearest.h"
+#include "core/number_text.h"
 #include "t2i/error.h"
 #include "text/unicode.h"
 
@@ -47,10 +47,9 @@ std::int32_t ClassNames::find(std::string_view utf8, const Field& field) const {
     const std::string lower = lower_and_strip(name);
     if (const auto known = lower_.find(lower); known != lower_.end()) return known->second;
 
-    std::int64_t number = 0;
-    const auto [end, problem] = std::from_chars(name.data(), name.data() + name.size(), number);
-    if (end == name.data() + name.size() && name.data() != end) {
-        if (problem == std::errc{} && number >= 0 && number <= classes_) return static_cast<std::int32_t>(number);
+    if (const std::string digits = whole_number(name); !digits.empty()) {
+        const auto number = parse_number<std::int64_t>(digits);
+        if (number && *number >= 0 && *number <= classes_) return static_cast<std::int32_t>(*number);
         throw Error(ErrorCode::invalid_argument,
                     "class " + std::string(name) + " is out of range [0, " + std::to_string(classes_) + "]", field);
     }

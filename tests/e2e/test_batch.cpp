@@ -98,15 +98,15 @@ TEST_CASE("batch: bad lines of every kind are listed with their number and reaso
     add(R"({"prompt": ")" + std::string(1 << 20, 'a') + "\"}", "prompt has 1048576 bytes; at most 65536 are taken");
     add(R"({"prompt": ")" + std::string(5 << 20, 'a') + "\"}", "line is over 4 MiB");
     add(R"({"prompt": "a cat", "width": 65})", "width: 65 is not divisible by");
-    add(R"({"prompt": "a cat", "seed": 1.5})", "seed is not a whole number");
-    add(R"({"prompt": "a cat", "seed": "7"})", "seed must be a number");
+    add(R"({"prompt": "a cat", "seed": 1.5})", "seed: \"1.5\" is not a whole number");
+    add(R"({"prompt": "a cat", "seed": "x"})", "seed: \"x\" is not a whole number");
     add(R"({"prompt": 7})", "prompt must be a text");
     add(R"({"prompt": "a cat", "prompt": "a dog"})", "prompt is given twice");
     add(R"({"steps": 2})", "has no prompt");
     add(R"(["a cat"])", "unexpected an array");
     add(R"({"prompt": "a cat", "id": "../cat"})", "id begins with a dot");
     add(R"({"prompt": "a cat", "id": "a/cat"})", "id holds a slash");
-    add(R"({"prompt": "a cat", "batch_size": 0})", "batch_size 0 is out of range");
+    add(R"({"prompt": "a cat", "batch_size": 0})", "batch_size: 0 is out of range [1, 100000]");
     add(R"({"prompt": "the last cat", "id": "last"})", "");
     const fs::path out = folder / "out";
     const Outcome run = run_batch(write_file(folder / "bad.jsonl", lines), out.string());
@@ -140,7 +140,7 @@ TEST_CASE("batch: bad flag lines and bad CSV rows do not stop the rest, and a ba
     CHECK(lines == std::vector<int>{2, 3, 4, 5, 6});
 
     const std::string csv = write_file(
-        folder / "a.csv", "id,prompt,seed\na,a cat,1\nb,a \"cat\",2\nc,\"two\nlines\",3\nd,a dog,4,5,6\ne,a dog,x\nf,a fox,7\n");
+        folder / "a.csv", "id,prompt,seed\na,a cat,1\nb,\"a\" cat,2\nc,\"two\nlines\",3\nd,a dog,4,5,6\ne,a dog,x\nf,a fox,7\n");
     CHECK(run_batch(csv, folder / "csv").code == 5);
     CHECK(names_in(folder / "csv") == std::set<std::string>{"a.png", "c.png", "f.png"});
     lines.clear();

@@ -89,4 +89,26 @@ TEST_CASE("a prompt file says at its end how many prompts have no word that the 
     CHECK(run.err.find("2 prompts had no word that the model has learnt") != std::string::npos);
 }
 
+TEST_CASE("the bundled model draws the flag lines of AUTOMATIC1111's wiki, whatever their samplers") {
+    const TempFolder folder;
+    const std::string file =
+        write_file(folder / "a.txt",
+                   "--prompt \"photo of sunset\" --negative_prompt \"orange, pink\" --sampler_name \"DPM++ 2M Karras\" --steps 2 "
+                   "--batch_size 2 "
+                   "--cfg_scale 3 --seed 9\n--prompt \"photo of winter mountains\" --steps 2 --sampler_name \"DDIM\"\n"
+                   "--prompt \"x\" --sampler_name \"Euler a\"\n--prompt \"z\" --do_not_save_grid true\n");
+    const Outcome run = run_t2i({"batch", file, "-o", folder / "out", "--steps", "1"}, environment);
+    INFO(run.err);
+    CHECK(run.code == 0);
+    CHECK(std::count(run.out.begin(), run.out.end(), '\n') == 5);
+    CHECK(run.err.find("of \"DPM++ 2M Karras\" the sampler counts") != std::string::npos);
+    const std::string manifest = file_text(folder / "out/manifest.jsonl");
+    for (const char* sampler : {"dpm++2m", "flow_euler", "flow_euler_a"})
+        CHECK(manifest.find("\"sampler_name\":\"" + std::string(sampler) + "\"") != std::string::npos);
+    // Asked for by its own name, a schedule that the model has not is refused.
+    CHECK(
+        run_t2i({"-p", "x", "--scheduler", "karras", "--sampling-method", "dpm++2m", "-o", folder / "a.png"}, environment).code ==
+        2);
+}
+
 }  // namespace t2i::test

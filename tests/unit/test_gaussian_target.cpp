@@ -106,10 +106,11 @@ std::vector<Case> cases() {
     ScheduleConfig heun = velocity;
     heun.solver_type = "heun";
     return {
-        {"ddim", trailing, 3.0, 0.01},   {"ddim", noisy, 2.5, 0.02},         {"ddpm", trailing, 2.5, 0.02},
-        {"dpm++2m", scaled, 3.0, 0.005}, {"dpm++2m", heun, 3.0, 0.005},      {"dpm++2m", data, 3.0, 0.005},
-        {"dpm++2m", flow, 2.0, 0.005},   {"dpm++2m_sde", scaled, 3.0, 0.01}, {"euler", scaled, 3.0, 0.01},
-        {"euler", velocity, 3.0, 0.01},  {"euler_a", scaled, 2.5, 0.02},     {"flow_euler", flow, 3.0, 0.01},
+        {"ddim", trailing, 3.0, 0.01},     {"ddim", noisy, 2.5, 0.02},         {"ddpm", trailing, 2.5, 0.02},
+        {"dpm++2m", scaled, 3.0, 0.005},   {"dpm++2m", heun, 3.0, 0.005},      {"dpm++2m", data, 3.0, 0.005},
+        {"dpm++2m", flow, 2.0, 0.005},     {"dpm++2m_sde", scaled, 3.0, 0.01}, {"euler", scaled, 3.0, 0.01},
+        {"euler", velocity, 3.0, 0.01},    {"euler_a", scaled, 2.5, 0.02},     {"flow_euler", flow, 3.0, 0.01},
+        {"flow_euler_a", flow, 2.5, 0.02},
     };
 }
 

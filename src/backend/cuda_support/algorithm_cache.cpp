@@ -1,7 +1,6 @@
 #include "backend/cuda_support/algorithm_cache.h"
 
 #include <cctype>
-#include <charconv>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -23,10 +22,9 @@ constexpr int format_version = 1;
 constexpr std::uintmax_t max_file_bytes = 16U << 20;
 
 std::uint64_t from_hex(const std::string& text) {
-    std::uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
-    if (error != std::errc() || end != text.data() + text.size()) throw std::invalid_argument("not a hexadecimal number");
-    return value;
+    const auto value = parse_number<std::uint64_t>(text, 16);
+    if (!value) throw std::invalid_argument("not a hexadecimal number");
+    return *value;
 }
 
 std::map<std::string, AlgorithmCache::Entry> parse(std::istream& in) {

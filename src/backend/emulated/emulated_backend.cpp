@@ -1,7 +1,6 @@
 #include "backend/emulated/emulated_backend.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -12,6 +11,7 @@
 #include "backend/gpu/recording_state.h"
 #include "backend/kernel_arguments.h"
 #include "backend/ref/arguments.h"
+#include "core/number_text.h"
 #include "core/out_of_memory.h"
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/emulation/emulator.h"
@@ -115,10 +115,9 @@ emulation::Settings settings_of(std::string_view name) {
     const std::string_view order = name.substr(plain.size() + 1);
     // In one of the orders what is uninitialised is no NaN, which some functions drop, but a large number.
     if (order == "reverse") return {.order = Order::reverse, .fill = 0x7E};
-    std::uint64_t seed = 0;
-    const auto [end, problem] = std::from_chars(order.data(), order.data() + order.size(), seed);
-    if (problem != std::errc{} || end != order.data() + order.size()) throw refuse();
-    return {.order = Order::shuffled, .seed = seed};
+    const auto seed = parse_number<std::uint64_t>(order);
+    if (!seed) throw refuse();
+    return {.order = Order::shuffled, .seed = *seed};
 }
 
 class EmulatedBackend final : public cuda::DeviceOps {
