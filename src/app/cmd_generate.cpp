@@ -52,7 +52,8 @@ void add_flags(CLI::App& app, Arguments& a) {
         ->required();
     app.add_option("-n,--negative-prompt", a.request.negative_prompt,
                    "what to stay away from; of a class-conditional model another class (default: none)");
-    app.add_option("-o,--output", a.output, "a PNG path, out_%03d.png, or a folder ending in '/'")->capture_default_str();
+    app.add_option("-o,--output", a.output, "a PNG path, out_%03d.png, or a folder ending in '/'; existing files are replaced")
+        ->capture_default_str();
     app.add_option("--steps", a.request.steps, "denoising steps (default: the model's)");
     app.add_option("--cfg-scale", a.request.cfg_scale, "guidance; 1 turns it off (default: the model's)");
     app.add_option("-s,--seed", a.seed, "picture i has seed + i; below 0 picks one and prints it")->capture_default_str();

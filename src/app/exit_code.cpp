@@ -32,6 +32,8 @@ constexpr std::array rows{
     Row{"sampler", "--sampling-method"},
     Row{"scheduler", "--scheduler"},
     Row{"format", "--input-format"},
+    Row{"output_format", "--format"},
+    Row{"metadata", "--no-metadata"},
     Row{"name", "--name"},
     Row{"shard", "--shard"},
     Row{"op", "--op"},

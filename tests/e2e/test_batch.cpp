@@ -444,7 +444,7 @@ TEST_CASE("batch: a dry run counts and estimates, and writes nothing") {
     const std::string file = write_file(folder / "a.jsonl", prompt_lines(10) + "{}\n");
     const Outcome dry = run_batch(file, folder / "out", {"--dry-run", "--log-format", "json"});
     INFO(dry.err);
-    REQUIRE(dry.code == 0);
+    REQUIRE(dry.code == 5);  // as the run's
     const json found = json::parse(dry.out);
     CHECK(found["lines"] == 11);
     CHECK(found["bad_lines"] == 1);

@@ -103,7 +103,7 @@ TEST_CASE("the parameters chunk holds the request, and inspect prints it") {
     CHECK(inspect.out.find("Model: tiny-64, Device: cpu") != std::string::npos);
 
     REQUIRE(run_t2i(arguments({"-p", "a", "--no-metadata", "-o", out})).code == 0);
-    CHECK(run_t2i({"inspect", out}).out == "64x64 PNG without a parameters chunk\n");
+    CHECK(run_t2i({"inspect", out}).out == "64x64 picture without parameters\n");
 }
 
 TEST_CASE("inspect shows a model folder and a safetensors file") {
