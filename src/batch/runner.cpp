@@ -82,9 +82,11 @@ void Runner::open_manifest(const std::string& journal) {
         fs::create_directory(unfinished);
         const RebuiltManifest rebuilt = rebuild_manifest(journal, unfinished + "/manifest.jsonl");
         reporter_.warning(path + ": was cut or gone; written again from the journal" +
-                          (rebuilt.lost == 0 ? ""
-                                             : ", without " + std::to_string(rebuilt.lost) +
-                                                   " pictures of t2i 0.1.0, whose journal does not describe them"));
+                          (rebuilt.lost == 0
+                               ? ""
+                               : ", without " + std::to_string(rebuilt.lost) +
+                                     (rebuilt.lost == 1 ? " picture of t2i 0.1.0, whose journal does not describe it"
+                                                        : " pictures of t2i 0.1.0, whose journal does not describe them")));
         if (std::exchange(last->manifest_end, rebuilt.bytes) != rebuilt.bytes) journal_->append(journal_line(*last));
     }
     manifest_ = std::make_unique<AppendFile>(path);

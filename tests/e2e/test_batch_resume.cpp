@@ -10,6 +10,8 @@
 #include "pipeline/png_encode.h"
 #include "pipeline/png_read.h"
 #include "support/catch.h"
+#include "support/place.h"
+#include "t2i/version.h"
 #include "unit/expect_error.h"
 
 namespace t2i::test {
@@ -166,31 +168,33 @@ TEST_CASE("resume: another dtype, decoder, schedule or fast math leaves the pict
     fs::copy(model / "vae", folder / "vae", fs::copy_options::recursive);
     const std::string file = write_file(folder / "p.jsonl", request("a", "a cat"));
     const auto run = [&](const std::vector<std::string>& more) {
-        std::vector<std::string> all{"batch", file, "-o", out.string(), "-m", model.string(), "--steps", "1", "--device", "ref"};
+        std::vector<std::string> all{"batch", file, "-o", out.string(), "-m", model.string(), "--steps", "1"};
         all.insert(all.end(), more.begin(), more.end());
         return run_t2i(all);
     };
-    REQUIRE(run({"--dtype", "f32"}).code == 0);
+    const std::vector<std::string> first{"--device", "ref", "--dtype", "f32"};
+    REQUIRE(run(first).code == 0);
     const auto before = pictures_in(out);
-    const auto left = [&](const std::vector<std::string>& more, const std::string& why) {
+    const auto left = [&](const std::string& device, const std::string& dtype, std::vector<std::string> more,
+                          const std::string& why) {
+        more.insert(more.end(), {"--device", device, "--dtype", dtype});
         const Outcome found = run(more);
         INFO(found.err);
         CHECK(found.code == 5);
         CHECK(contains(found.err, "a.png was made with " + why));
         CHECK((pictures_in(out) == before));
     };
-    left({"--dtype", "bf16"}, "dtype f32, here bf16;");
-    left({"--dtype", "f32", "--vae", folder / "vae"}, "model_hash ");
-    left({"--dtype", "f32", "--vae", folder / "vae"}, "model_hash");
-    left({"--dtype", "f32", "--fast-math"}, "fast_math none, here true;");
-    left({"--dtype", "f32", "--device", "cpu"}, "device ref, here cpu;");
+    left("ref", "bf16", {}, "dtype f32, here bf16;");
+    left("ref", "f32", {"--vae", folder / "vae"}, "model_hash ");
+    left("ref", "f32", {"--fast-math"}, "fast_math none, here true;");
+    left("cpu", "f32", {}, "device ref, here cpu;");
     write_file((model / "notes.safetensors").string(), "lies beside");
-    CHECK(run({"--dtype", "f32"}).code == 0);
+    CHECK(run(first).code == 0);
     const std::string config = (model / "scheduler/scheduler_config.json").string();
     std::string text = file_text(config);
     REQUIRE(contains(text, "\"beta_end\": 0.02"));
     write_file(config, text.replace(text.find("\"beta_end\": 0.02"), 16, "\"beta_end\": 0.03"));
-    left({"--dtype", "f32"}, "model_hash ");
+    left("ref", "f32", {}, "model_hash ");
 }
 
 TEST_CASE("resume: a picture that somebody has changed since is left, a damaged one is made again") {
@@ -328,6 +332,72 @@ TEST_CASE("merge: a file that is in no journal stays, and the merge says so") {
     CHECK(merged.code == 3);
     CHECK(contains(merged.err, "a.png: is there, and another file than in "));
     CHECK(file_text(folder / "all/a.png") == "mine");
+}
+
+// Made by t2i 0.1.0 on a CPU with the tiny model, one step.
+TEST_CASE("0.1.0: its pictures are verified, its journals go on, and what they do not say is said") {
+    const TempFolder folder;
+    const fs::path out = folder / "out";
+    fs::copy(source_folder() / "tests/golden/v0.1.0/folder", out);
+    const auto before = pictures_in(out);
+    const std::string file = write_file(folder / "p.jsonl", file_text((source_folder() / "tests/golden/v0.1.0/prompts.jsonl").string())),
+                      more = write_file(folder / "more.jsonl", file_text(file) + request("c", "a plum"));
+    const auto run = [&](const std::string& lines, const std::vector<std::string>& flags) {
+        std::vector<std::string> all{"batch",    lines, "-o",      out.string(), "-m", tiny_model().string(),
+                                     "--device", "cpu", "--dtype", "f32"};
+        all.insert(all.end(), flags.begin(), flags.end());
+        return run_t2i(all);
+    };
+    // This machine may have another instruction set than the one that made them: then they are a level or two apart.
+    const Outcome verify = run_t2i({"verify", "-m", tiny_model().string(), out.string(), "--tolerance", "2"});
+    INFO(verify.out << verify.err);
+    CHECK(verify.code == 0);
+    CHECK(verifies(out));
+
+    const Outcome same = run(file, {"--steps", "1"});
+    INFO(same.err);
+    CHECK(same.code == 0);
+    CHECK(contains(same.err, "0 pictures made"));
+    CHECK(contains(same.err, "2 were done already (2 of them by t2i 0.1.0, which noted of a model its weights alone)"));
+    const Outcome other = run(file, {"--steps", "2"});
+    INFO(other.err);
+    CHECK(other.code == 5);
+    CHECK(contains(other.err,
+                   "line 1: a.png was made by t2i 0.1.0 from another request, or by another model, device or dtype; it is left"));
+    CHECK((pictures_in(out) == before));
+    const Outcome refused = run(file, {"--steps", "1", "--name", "{seed}-{id}"});
+    CHECK(refused.code == 2);
+    CHECK(contains(refused.err, "names such as \"b.png\""));
+
+    REQUIRE(run(more, {"--steps", "1"}).code == 0);
+    const auto journal = json_lines(out / "journal.jsonl");
+    REQUIRE(journal.size() == 3);
+    CHECK_FALSE(journal[1].contains("version"));
+    CHECK(journal[2]["version"] == T2I_VERSION);
+    CHECK(journal[2]["parameters"]["prompt"] == "a plum");
+    CHECK(verifies(out));
+    const auto manifest = json_lines(out / "manifest.jsonl");
+
+    // Their lines of the manifest are nowhere else.
+    const std::string text = text_of(out / "manifest.jsonl");
+    write_file((out / "manifest.jsonl").string(), text.substr(0, text.find('\n') + 1));
+    const Outcome rebuilt = run(more, {"--steps", "1"});
+    INFO(rebuilt.err);
+    CHECK(rebuilt.code == 0);
+    CHECK(contains(rebuilt.err,
+                   "written again from the journal, without 1 picture of t2i 0.1.0, whose journal does not describe it"));
+    CHECK((json_lines(out / "manifest.jsonl") == std::vector<json>{manifest[0], manifest[2]}));
+    CHECK(contains(run_t2i({"batch", "--verify", "-o", out.string()}).out, "has no line of 1 picture: \"b.png\""));
+
+    // Of another model they are left, too, and verify says so.
+    const fs::path model = folder / "model";
+    copy_tiny_model(model);
+    std::string weights = text_of(model / "vae/diffusion_pytorch_model.safetensors");
+    weights.back() = static_cast<char>(weights.back() ^ 1);
+    write_file((model / "vae/diffusion_pytorch_model.safetensors").string(), weights);
+    const Outcome another = run_t2i({"verify", "-m", model.string(), (out / "a.png").string()});
+    CHECK(another.code == 3);
+    CHECK(contains(another.out, "was made by \"tiny\" (hash 780ea55baf), this is \"model\" (hash "));
 }
 
 }  // namespace
