@@ -8,6 +8,7 @@
 #include "generators/model_folder.h"
 #include "generators/pipelines.h"
 #include "models/config.h"
+#include "models/registry.h"
 #include "ops/memory.h"
 #include "t2i/error.h"
 
