@@ -76,19 +76,21 @@ std::string ModelIdentity::manifest(const Picture& picture) const {
 
 std::string ModelIdentity::difference(const Picture& picture, const JournalRecord& record) const {
     if (record.parameters.empty()) return "was made by t2i 0.1.0 from another request, or by another model, device or dtype";
-    static constexpr std::array<const char*, 14> told{"prompt",   "negative_prompt", "seed",         "steps",     "cfg_scale",
-                                                      "width",    "height",          "sampler_name", "scheduler", "model_hash",
-                                                      "vae_hash", "device",          "dtype",        "fast_math"};
+    static constexpr std::array<std::string_view, 14> told{
+        "prompt",       "negative_prompt", "seed",       "steps",    "cfg_scale", "width", "height",
+        "sampler_name", "scheduler",       "model_hash", "vae_hash", "device",    "dtype", "fast_math"};
     const json then = json::parse(record.parameters), here = json::parse(manifest(picture));
-    const auto text = [](const json& all, const char* key) {
+    const auto text = [](const json& all, std::string_view key) {
         if (!all.contains(key)) return std::string("none");
-        return all[key].is_string() && std::string_view(key).ends_with("prompt") ? in_quotes(all[key].get<std::string>())
-               : all[key].is_string()                                            ? all[key].get<std::string>()
-                                                                                 : all[key].dump();
+        return all[key].is_string() && key.ends_with("prompt") ? in_quotes(all[key].get<std::string>())
+               : all[key].is_string()                          ? all[key].get<std::string>()
+                                                               : all[key].dump();
     };
     std::string words;
-    for (const char* key : told)
-        if (then.value(key, json()) != here.value(key, json()))
+    // A model's own decoder is no part of its hash where another one is used: that alone is told.
+    const bool same_decoder = then.value("vae_hash", json()) == here.value("vae_hash", json());
+    for (const std::string_view key : told)
+        if (then.value(key, json()) != here.value(key, json()) && (same_decoder || key != "model_hash"))
             words += (words.empty() ? "was made with " : "; ") + std::string(key) + " " + text(then, key) + ", here " +
                      text(here, key);
     return words.empty() ? "was made from another request" : words;
