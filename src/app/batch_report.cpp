@@ -88,7 +88,7 @@ void BatchReport::left(std::int64_t line, const std::string& id, const std::stri
     } else if (left_ <= most_left) {
         std::fprintf(stderr, "t2i: line %lld: %s\n", static_cast<long long>(line), reason.c_str());
     } else if (left_ == most_left + 1) {
-        std::fprintf(stderr, "t2i: more pictures are left as they are; failed.jsonl names them all\n");
+        std::fprintf(stderr, "t2i: more pictures are left as they are; --log-format json names them all\n");
     }
 }
 

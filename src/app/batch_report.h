@@ -23,7 +23,7 @@ class BatchReport final : public batch::Reporter {
 
     void warning(const std::string& line) override;
     void failed(std::int64_t line, const std::string& id, const std::string& reason) override;
-    // The first few; failed.jsonl names them all, and a dry run's are counted.
+    // The first few as text, all as JSON; failed.jsonl names them all, too.
     void left(std::int64_t line, const std::string& id, const std::string& reason) override;
     void finished(const std::string& path) override;
     // Draws, logs or writes metrics when it is time to.
