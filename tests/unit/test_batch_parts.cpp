@@ -121,6 +121,13 @@ TEST_CASE("journal: a record says how its picture was made, and one of 0.1.0 tha
     CHECK(read->parameters == record.parameters);  // in the same order, so that a manifest comes out as it was
     CHECK(manifest_line(*read) ==
           R"({"file_name":"a.png","sha256":")" + std::string(64, 'a') + "\"," + record.parameters.substr(1) + "\n");
+    const std::string line = journal_line(record);
+    const auto with = [&](const std::string& extra) {
+        std::string text = line;
+        return parse_journal_line(text.replace(text.find(R"("a":1)"), 5, "\"a\":" + extra));
+    };
+    CHECK(with(R"({"b":[1,{"c":null}]})"));
+    CHECK_FALSE(with(std::string(100'000, '[') + std::string(100'000, ']')));  // nor a deep stack
     CHECK(manifest_of("x/journal.3-of-4.jsonl") == "x/manifest.3-of-4.jsonl");
 }
 
