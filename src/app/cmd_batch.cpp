@@ -74,7 +74,9 @@ void add_flags(CLI::App& app, Arguments& a) {
     app.add_option("--shard", a.shard, "I/N: make part I of N, from 0 (default: from Slurm's or Open MPI's variables)");
     auto* verify = app.add_flag("--verify", a.verify, "compare every file, and the manifest, with the journal");
     auto* merge = app.add_flag("--merge", a.merge, "make one journal and manifest of all shards'")->excludes(verify);
-    app.add_flag("--dry-run", a.dry_run, "count, estimate time and disk, write nothing; exits as the run would")->excludes(verify)->excludes(merge);
+    app.add_flag("--dry-run", a.dry_run, "count, estimate time and disk, write nothing; exits as the run would")
+        ->excludes(verify)
+        ->excludes(merge);
     app.add_flag("--retry-failed", a.batch.retry_failed, "try again what failed in an earlier run");
     app.add_flag("--remake", a.batch.remake,
                  "make pictures again that an earlier run made from another request, model, dtype or flags, or that were changed "
