@@ -68,6 +68,8 @@ struct ModelInfo {
     std::string device, dtype;    // "cpu", "f32"
     std::string runs_on;          // one line: what computes, threads, dtype
     std::string hardware{};       // instruction set, or GPU and its libraries: same dtype and build make the same bits on it
+    std::string vae{};            // name of another decoder's folder or file; empty: the model's own
+    bool fast_math = false;       // as PipelineOptions has it
 };
 
 // Wall time by stage, milliseconds, and the work done there.
@@ -114,7 +116,8 @@ class T2I_API Pipeline {
     [[nodiscard]] const ModelInfo& info() const;
     // What the model says it can draw; empty where it says nothing.
     [[nodiscard]] std::vector<VocabularyEntry> vocabulary() const;
-    // Fingerprint of the weights, 10 hex digits. It is read while the first picture is made; this waits for it.
+    // Hash of what is read of the model's folder and changes pictures (weights, configs, tokenizer), 10 hex digits. The files are
+    // read while the first picture is made; this waits for it.
     [[nodiscard]] const std::string& model_hash() const;
 
     // Called after every step; returning false stops with Error{cancelled}.

@@ -7,9 +7,9 @@
 #include "t2i/export.h"
 
 #define T2I_VERSION_MAJOR 0
-#define T2I_VERSION_MINOR 1
+#define T2I_VERSION_MINOR 2
 #define T2I_VERSION_PATCH 0
-#define T2I_VERSION "0.1.0"
+#define T2I_VERSION "0.2.0"
 
 #ifdef __cplusplus
 extern "C" {

@@ -15,6 +15,7 @@ namespace t2i::app {
 namespace {
 
 constexpr std::chrono::milliseconds redraw_every{200};
+constexpr std::int64_t most_left = 20;  // lines about pictures that are left; there may be a whole folder of them
 constexpr std::chrono::seconds log_every{10}, metrics_every{5};
 
 // One event as a line of JSON; text that is no UTF-8 is shown with replacement characters.
@@ -22,11 +23,23 @@ void print_event(const nlohmann::ordered_json& event) {
     std::fprintf(stderr, "%s\n", event.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
 }
 
+std::string left_text(std::int64_t pictures) {
+    return std::to_string(pictures) +
+           (pictures == 1
+                ? " picture of an earlier run is another than its line asks for now and left as it is (--remake makes it "
+                  "again)"
+                : " pictures of earlier runs are others than their lines ask for now and left as they are (--remake "
+                  "makes them again)");
+}
+
 std::string summary_text(const batch::Status& s) {
     std::array<char, 64> rate{};
     std::snprintf(rate.data(), rate.size(), "%.2f", s.rate());
     std::string text = counted(s.made, "picture") + " made in " + batch::duration_text(s.seconds) + " (" + rate.data() + "/s)";
     if (s.skipped > 0) text += ", " + std::to_string(s.skipped) + (s.skipped == 1 ? " was" : " were") + " done already";
+    if (s.skipped_0_1 > 0)
+        text += " (" + std::to_string(s.skipped_0_1) + " of them by t2i 0.1.0, which noted of a model its weights alone)";
+    if (s.left > 0) text += ", " + left_text(s.left);
     if (s.changed > 0)
         text +=
             ", " + std::to_string(s.changed) + " made again because " + (s.changed == 1 ? "its" : "their") + " request changed";
@@ -71,6 +84,18 @@ void BatchReport::failed(std::int64_t line, const std::string& id, const std::st
     }
 }
 
+void BatchReport::left(std::int64_t line, const std::string& id, const std::string& reason) {
+    clear();
+    ++left_;
+    if (options_.json) {
+        print_event({{"event", "left"}, {"time", batch::utc_now()}, {"line", line}, {"id", id}, {"reason", reason}});
+    } else if (left_ <= most_left) {
+        std::fprintf(stderr, "t2i: line %lld: %s\n", static_cast<long long>(line), reason.c_str());
+    } else if (left_ == most_left + 1) {
+        std::fprintf(stderr, "t2i: more pictures are left as they are; --log-format json names them all\n");
+    }
+}
+
 void BatchReport::finished(const std::string& path) {
     if (!options_.list_files) return;
     clear();
@@ -102,6 +127,7 @@ void BatchReport::tick(const batch::Status& status) {
 void BatchReport::summary(const batch::Status& s, bool interrupted) {
     clear();
     if (!options_.metrics_file.empty()) write_metrics(s, true);
+    if (options_.quiet && s.left > 0 && !options_.json) std::fprintf(stderr, "t2i: %s\n", left_text(s.left).c_str());
     if (options_.quiet) return;
     if (options_.json) {
         std::fprintf(stderr, "%s\n", batch::status_json(s, interrupted ? "interrupted" : "end").c_str());

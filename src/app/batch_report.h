@@ -23,6 +23,8 @@ class BatchReport final : public batch::Reporter {
 
     void warning(const std::string& line) override;
     void failed(std::int64_t line, const std::string& id, const std::string& reason) override;
+    // The first few as text, all as JSON; failed.jsonl names them all, too.
+    void left(std::int64_t line, const std::string& id, const std::string& reason) override;
     void finished(const std::string& path) override;
     // Draws, logs or writes metrics when it is time to.
     void tick(const batch::Status& status) override;
@@ -35,6 +37,7 @@ class BatchReport final : public batch::Reporter {
 
     Options options_;
     bool terminal_, drawn_ = false, metrics_broken_ = false;
+    std::int64_t left_ = 0;  // that were told of
     Clock::time_point last_line_ = Clock::now(), last_metrics_{};
 };
 

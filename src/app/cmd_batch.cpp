@@ -36,14 +36,19 @@ struct Arguments {
 };
 
 constexpr const char* footer =
-    "FILE: .txt (one prompt a line, or flags: --prompt \"…\" --seed 7 --steps 20; a pasted infotext), .jsonl, .json, .csv, .tsv,\n"
+    "FILE: .txt (one prompt a line, or flags: --prompt \"…\" --seed 7 --steps 20; a pasted infotext), .jsonl, .json, .csv, "
+    ".tsv,\n"
     "packed with gzip or not, or - for standard input. Of .txt, blank lines and lines that begin with # are passed over.\n"
     "Names: prompt, negative_prompt, seed, steps, cfg_scale, width, height, sampler_name, scheduler, batch_size, n_iter, id;\n"
     "other columns go into the manifest.\n"
     "Files are named by --name; over 10,000 pictures they go to 256 sub-folders, 00 to ff, by a hash of the id.\n"
     "Beside them: journal.jsonl (what is done), manifest.jsonl (each picture's file and parameters), failed.jsonl.\n"
-    "The same command again goes on where it stopped. In a Slurm or Open MPI job each task makes its own share.\n"
-    "Exit codes: 0 done, 2 usage, 3 input or output, 4 device or memory, 5 some lines failed (failed.jsonl), 130 interrupted.";
+    "The same command again goes on where it stopped: new lines are made; a picture that its line asks for otherwise now (other\n"
+    "settings, flags, model or dtype) is left as it is, named, and counted as exit code 5, unless --remake says to make it "
+    "again.\n"
+    "A file that is in no journal is never replaced. In a Slurm or Open MPI job each task makes its own share.\n"
+    "Exit codes: 0 done, 2 usage, 3 input or output, 4 device or memory, 5 some lines failed or were left (failed.jsonl), 130 "
+    "interrupted.";
 
 void add_defaults(CLI::App& app, Arguments& a) {
     GenerateRequest& r = a.batch.defaults;
@@ -82,10 +87,15 @@ void add_flags(CLI::App& app, Arguments& a) {
     app.add_option("--name", a.batch.output.name, "file names: {id} {seed} {prompt} {number} {width} {height} {steps} {sampler}")
         ->capture_default_str();
     app.add_option("--shard", a.shard, "I/N: make part I of N, from 0 (default: from Slurm's or Open MPI's variables)");
-    auto* verify = app.add_flag("--verify", a.verify, "compare every file with the journal");
+    auto* verify = app.add_flag("--verify", a.verify, "compare every file, and the manifest, with the journal");
     auto* merge = app.add_flag("--merge", a.merge, "make one journal and manifest of all shards'")->excludes(verify);
-    app.add_flag("--dry-run", a.dry_run, "count, estimate time and disk, write nothing")->excludes(verify)->excludes(merge);
+    app.add_flag("--dry-run", a.dry_run, "count, estimate time and disk, write nothing; exits as the run would")
+        ->excludes(verify)
+        ->excludes(merge);
     app.add_flag("--retry-failed", a.batch.retry_failed, "try again what failed in an earlier run");
+    app.add_flag("--remake", a.batch.remake,
+                 "make pictures again that an earlier run made from another request, model, dtype or flags, or that were changed "
+                 "since (default: they are left, and named)");
     app.add_flag("--quick-check", a.batch.quick_check, "trust the size of finished files instead of reading them again");
     app.add_flag("--no-metadata", a.no_metadata, "leave the parameters out of the files");
     app.add_flag("-q,--quiet", a.report.quiet, "print failures and errors only");
@@ -115,17 +125,24 @@ std::string mib_text(double bytes) {
 void print_estimate(const batch::Estimate& e, bool json) {
     if (json) {
         std::printf(
-            "{\"lines\":%lld,\"bad_lines\":%lld,\"pictures\":%lld,\"done\":%lld,\"failed_before\":%lld,\"to_make\":%lld,"
-            "\"seconds\":%.3f,"
-            "\"disk_bytes\":%.0f,\"free_bytes\":%.0f}\n",
+            "{\"lines\":%lld,\"bad_lines\":%lld,\"pictures\":%lld,\"done\":%lld,\"failed_before\":%lld,\"left\":%lld,"
+            "\"taken\":%lld,\"to_make\":%lld,\"changed\":%lld,\"seconds\":%.3f,\"disk_bytes\":%.0f,\"free_bytes\":%.0f}\n",
             static_cast<long long>(e.lines), static_cast<long long>(e.bad_lines), static_cast<long long>(e.pictures),
-            static_cast<long long>(e.done), static_cast<long long>(e.failed_before), static_cast<long long>(e.to_make), e.seconds,
+            static_cast<long long>(e.done), static_cast<long long>(e.failed_before), static_cast<long long>(e.left),
+            static_cast<long long>(e.taken), static_cast<long long>(e.to_make), static_cast<long long>(e.changed), e.seconds,
             e.disk_bytes, e.free_bytes);
         return;
     }
     std::printf("lines     %lld, %lld of them bad\n", static_cast<long long>(e.lines), static_cast<long long>(e.bad_lines));
     std::printf("pictures  %lld: %lld done, %lld failed before, %lld to make\n", static_cast<long long>(e.pictures),
                 static_cast<long long>(e.done), static_cast<long long>(e.failed_before), static_cast<long long>(e.to_make));
+    if (e.changed > 0)
+        std::printf("remade    %lld of those to make take the place of earlier ones\n", static_cast<long long>(e.changed));
+    if (e.left > 0)
+        std::printf("left      %lld as they are, made otherwise by earlier runs (--remake makes them again)\n",
+                    static_cast<long long>(e.left));
+    if (e.taken > 0)
+        std::printf("taken     %lld whose file is there and in no journal; they will fail\n", static_cast<long long>(e.taken));
     std::printf("time      about %s, one at a time\n", batch::duration_text(e.seconds).c_str());
     std::printf("disk      about %s of %s free\n", mib_text(e.disk_bytes).c_str(), mib_text(e.free_bytes).c_str());
 }
@@ -136,7 +153,8 @@ int verify(const Arguments& a) {
     });
     std::printf("%lld good, %lld missing or damaged, %lld unknown, %lld failed\n", static_cast<long long>(r.good),
                 static_cast<long long>(r.bad), static_cast<long long>(r.unknown), static_cast<long long>(r.failed));
-    return r.bad == 0 && r.unknown == 0 ? 0 : static_cast<int>(ExitCode::input);
+    if (r.manifest > 0) std::printf("the manifest does not match the journal\n");
+    return r.bad == 0 && r.unknown == 0 && r.manifest == 0 ? 0 : static_cast<int>(ExitCode::input);
 }
 
 int merge(const Arguments& a) {
@@ -197,8 +215,7 @@ int run_batch(const CommandLine& line) {
     Engine engine(a.model);
     BatchReport reporter(a.report);
     if (a.dry_run) {
-        const auto bad = [&](std::int64_t number, const std::string& reason) { reporter.failed(number, {}, reason); };
-        const batch::Estimate estimate = batch::dry_run(engine, a.batch, bad);
+        const batch::Estimate estimate = batch::dry_run(engine, a.batch, reporter);
         for (const auto& note : estimate.notes) reporter.warning(note);
         print_estimate(estimate, a.report.json);
         if (estimate.disk_bytes > estimate.free_bytes)
@@ -214,7 +231,7 @@ int run_batch(const CommandLine& line) {
     reporter.started(about);
     const batch::Status status = runner.run();
     if (interrupt.requested()) return static_cast<int>(ExitCode::interrupted);
-    return status.failed > 0 ? static_cast<int>(ExitCode::partial) : 0;
+    return status.failed + status.left > 0 ? static_cast<int>(ExitCode::partial) : 0;
 }
 
 }  // namespace t2i::app

@@ -1,17 +1,14 @@
-// t2i inspect PATH: what a model folder, a component folder, a safetensors file or a picture holds.
-#include <algorithm>
+// t2i inspect [PATH…]: what model folders, component folders, safetensors files and pictures hold.
 #include <cstdio>
+#include <exception>
 #include <filesystem>
-#include <map>
+#include <nlohmann/json.hpp>
 
 #include "app/arguments.h"
 #include "app/command.h"
-#include "checkpoint/reader.h"
-#include "core/files.h"
-#include "core/nearest.h"
-#include "generators/model_folder.h"
-#include "pipeline/picture_format.h"
-#include "pipeline/picture_read.h"
+#include "app/inspect.h"
+#include "app/picture_paths.h"
+#include "core/escape.h"
 #include "t2i/error.h"
 
 namespace t2i::app {
@@ -20,133 +17,76 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr double mib = 1024.0 * 1024.0;
+constexpr const char* footer =
+    "A folder of pictures stands for all pictures in it and below. --json prints an object a line: file, kind (picture, model, "
+    "checkpoint) and what is\n"
+    "known of it, of a picture its parameters as they are (parameters) and taken apart (prompt, negative_prompt, fields); or "
+    "file "
+    "and error.\n"
+    "Exit codes: 0 done, 2 usage, 3 something could not be read.";
 
-struct Sums {
-    std::int64_t tensors = 0, parameters = 0;
-    double bytes = 0;
-    std::map<std::string, int> dtypes;
+struct Item {
+    std::string path;
+    std::exception_ptr problem;  // why a folder could not be looked through
 };
 
-Sums sum(const CheckpointReader& reader) {
-    Sums s;
-    for (const auto& e : reader.entries()) {
-        ++s.tensors;
-        s.parameters += e.shape.elements();
-        s.bytes += static_cast<double>(e.bytes);
-        ++s.dtypes[e.dtype];
-    }
-    return s;
-}
-
-std::string dtype_list(const Sums& s) {
-    std::string text;
-    for (const auto& [name, count] : s.dtypes) text += (text.empty() ? "" : " ") + name;
-    return text;
-}
-
-void print_sums(const char* label, const std::string& what, const Sums& s) {
-    std::printf("%-14s %-28s %6lld tensors  %9.2f M parameters  %8.1f MiB  %s\n", label, what.c_str(),
-                static_cast<long long>(s.tensors), static_cast<double>(s.parameters) * 1e-6, s.bytes / mib,
-                dtype_list(s).c_str());
-}
-
-std::string printable(std::string text) {
-    std::ranges::replace_if(text, [](unsigned char c) { return c < 0x20 || c == 0x7F; }, '?');
-    return text;
-}
-
-// An entry is a paragraph, broken between the items of a list.
-void print_vocabulary(const Vocabulary& vocabulary) {
-    constexpr std::size_t width = 110;  // bytes
-    const char* label = "vocabulary";
-    for (const auto& [key, items] : vocabulary.entries) {
-        std::string line = key.empty() ? "" : printable(key) + ":";
-        for (std::size_t i = 0; i < items.size(); ++i) {
-            const std::string item = printable(items[i]) + (i + 1 < items.size() ? "," : "");
-            if (i > 0 && line.size() + item.size() > width) {
-                std::printf("%-14s %s\n", label, line.c_str());
-                label = "";
-                line = " ";
-            }
-            line += (line.empty() ? "" : " ") + item;
+// A model's and a component's folder is looked at itself, any other for the pictures in it.
+std::vector<Item> items_of(const std::vector<std::string>& paths) {
+    std::vector<Item> items;
+    for (const auto& path : paths) {
+        std::error_code ec;
+        const bool is_plain = fs::is_directory(path, ec) && !fs::exists(fs::path(path) / "model_index.json", ec) &&
+                              !fs::exists(fs::path(path) / "config.json", ec);
+        try {
+            for (auto& picture : is_plain ? picture_paths(path) : std::vector{path}) items.push_back({picture, nullptr});
+        } catch (const Error&) {
+            items.push_back({path, std::current_exception()});
         }
-        std::printf("%-14s %s\n", label, line.c_str());
-        label = "";
     }
+    return items;
 }
 
-// Asks the configs alone; a folder without one of them can be looked at, too.
-std::string sizes_text(const ModelFolder& m) {
-    try {
-        const PictureSizes sizes = read_picture_sizes(m);
-        const std::string side = std::to_string(sizes.side);
-        return side + "x" + side + "; multiples of " + std::to_string(sizes.multiple);
-    } catch (const Error& error) {
-        return std::string("unknown: ") + error.what();
-    }
+void print_json(const std::string& path, const nlohmann::ordered_json& about) {
+    nlohmann::ordered_json j{{"file", path}};
+    j.update(about);
+    std::printf("%s\n", j.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
 }
 
-void inspect_model(const std::string& path) {
-    const ModelFolder m = read_model_folder(path);
-    std::printf("model          %s (%s), hash %s\n", m.name.c_str(), m.pipeline_class.c_str(), fingerprint(path).c_str());
-    for (const auto& [name, class_name] : m.components) {
-        if (!fs::exists(fs::path(path) / name)) std::printf("%-14s %-28s missing\n", name.c_str(), class_name.c_str());
-        else if (fs::exists(fs::path(path) / name / "config.json"))
-            print_sums(name.c_str(), class_name, sum(*open_component((fs::path(path) / name).string())));
-        else std::printf("%-14s %s\n", name.c_str(), class_name.c_str());
-    }
-    if (const std::string sampler = m.rules->default_sampler(); !sampler.empty())
-        std::printf("sampler        %s\n", sampler.c_str());
-    std::printf("size           %s\n", sizes_text(m).c_str());
-    std::printf("defaults       ");
-    if (m.steps > 0) std::printf("%d steps, ", m.steps);
-    std::printf("cfg-scale %g", m.cfg_scale);
-    if (m.row->conditioning == ConditioningKind::text) std::printf(", prompts of up to %d tokens\n", m.max_prompt_tokens);
-    else std::printf(", the prompt is the name or the number of a class\n");
-    for (const auto& label : m.classes)
-        std::printf("class %-8lld %s\n", static_cast<long long>(label.id), in_quotes(label.names).c_str());
-    print_vocabulary(m.vocabulary);
-}
-
-void inspect_checkpoint(const CheckpointReader& reader) {
-    for (const auto& [key, value] : reader.metadata())
-        std::printf("# %s: %s\n", in_quotes(key).c_str(), in_quotes(value).c_str());
-    for (const auto& e : reader.entries())
-        std::printf("%-8s %-20s %s\n", e.dtype.c_str(), e.shape.text().c_str(), e.name.c_str());
-    print_sums("total", "", sum(reader));
-}
-
-void inspect_picture(const std::string& path, std::span<const std::uint8_t> bytes) {
-    const PictureInfo info = read_picture_info(bytes, path);
-    if (const std::string* text = info.parameters()) {
-        std::printf("%s\n", text->c_str());
-        return;
-    }
-    std::printf("%ux%u %s without parameters\n", info.width, info.height, row_of(info.format).name);
-    for (const auto& [keyword, text] : info.text) std::printf("%s: %s\n", keyword.c_str(), text.c_str());
+void print_text(const std::string& path, bool is_one_of_many) {
+    if (is_one_of_many) std::printf("%s:\n", escaped(path).c_str());
+    inspect_as_text(path);
+    if (is_one_of_many) std::printf("\n");
 }
 
 }  // namespace
 
 int run_inspect(const CommandLine& line) {
-    std::string path;
-    CLI::App app{"Prints what a model folder, a component folder, a safetensors file or a picture holds.", "t2i inspect"};
-    app.add_option("PATH", path, "what to look at (default: the bundled model)");
+    std::vector<std::string> given;
+    bool json = false;
+    CLI::App app{"Prints what model folders, component folders, safetensors files and pictures hold.", "t2i inspect"};
+    app.footer(footer);
+    app.add_option("PATH", given, "what to look at (default: the bundled model)");
+    app.add_flag("--json", json, "an object a line");
     if (!parse(app, line)) return 0;
-    if (path.empty()) path = bundled_model();
+    if (given.empty()) given.push_back(bundled_model());
 
-    std::error_code ec;
-    if (!fs::exists(path, ec)) throw Error(ErrorCode::input, "no such file or folder", path);
-    if (fs::is_directory(path, ec)) {
-        if (fs::exists(fs::path(path) / "config.json") && !fs::exists(fs::path(path) / "model_index.json"))
-            inspect_checkpoint(*open_component(path));
-        else inspect_model(path);
-    } else if (fs::path(path).extension() == ".safetensors") {
-        inspect_checkpoint(*open_checkpoint(path));
-    } else {
-        inspect_picture(path, read_file(path));
+    const std::vector<Item> items = items_of(given);
+    std::size_t failed = 0;
+    for (const Item& item : items) {
+        try {
+            if (item.problem) std::rethrow_exception(item.problem);
+            if (json) print_json(item.path, inspect_as_json(item.path));
+            else print_text(item.path, items.size() > 1);
+        } catch (const Error& error) {
+            if (error.code() != ErrorCode::input || (items.size() == 1 && !json)) throw;
+            ++failed;
+            std::fflush(stdout);
+            if (json) print_json(item.path, nlohmann::ordered_json::object({{"error", error.what()}}));
+            else std::fprintf(stderr, "t2i: error: %s\n", escaped(error.what()).c_str());
+        }
     }
+    if (failed > 0)
+        throw Error(ErrorCode::input, std::to_string(failed) + " of " + std::to_string(items.size()) + " could not be read");
     return 0;
 }
 

@@ -1,15 +1,12 @@
 // t2i verify PICTURE…: makes pictures again from their parameters and compares.
-#include <algorithm>
 #include <cstdio>
-#include <cstdlib>
+#include <nlohmann/json.hpp>
 
 #include "app/arguments.h"
 #include "app/command.h"
-#include "core/files.h"
-#include "core/number_text.h"
-#include "pipeline/parameters.h"
-#include "pipeline/picture_format.h"
-#include "pipeline/picture_read.h"
+#include "app/picture_paths.h"
+#include "app/verifier.h"
+#include "core/escape.h"
 #include "t2i/error.h"
 
 namespace t2i::app {
@@ -21,95 +18,86 @@ constexpr const char* footer =
     "build of t2i, with any\n"
     "number of threads; its metadata names them. Elsewhere it may differ by a level or two (--tolerance), and this command says "
     "what was another.\n"
-    "--dtype auto takes another dtype on another machine: name the one that the metadata names.\n"
-    "Exit codes: 0 all are the same, 2 usage, 3 one is not, or has no parameters, or is of another model; 4 device or memory.";
+    "Device, dtype and --fast-math are taken from each file unless they are given here; another decoder is named by --vae, and "
+    "its hash compared.\n"
+    "All files are checked, those of one device, dtype and decoder after each other, whatever is wrong with some. --json prints "
+    "an "
+    "object a line: file,\n"
+    "result (same, different, unchecked), levels, values_different, values, why.\n"
+    "Exit codes: 0 all are the same, 2 usage, 3 one is not, or cannot be checked; 4 device or memory.";
 
-struct Difference {
-    int levels = 0;                  // the largest, of 255
-    std::size_t values = 0, of = 0;  // how many differ, of how many
-    std::string origin{};            // what was made otherwise, for a person
+struct Counts {
+    std::size_t files = 0, different = 0, unchecked = 0;
+    std::string runs_on;
 };
 
-Difference compare(const Image& a, const Image& b) {
-    Difference d{.levels = 0, .values = 0, .of = a.rgb.size()};
-    for (std::size_t i = 0; i < a.rgb.size(); ++i) {
-        const int levels = std::abs(int{a.rgb[i]} - int{b.rgb[i]});
-        d.levels = std::max(d.levels, levels);
-        d.values += levels > 0 ? 1 : 0;
+void print_json(const Verdict& v) {
+    nlohmann::ordered_json j{{"file", v.file}};
+    j["result"] = v.kind == Verdict::Kind::same ? "same" : v.kind == Verdict::Kind::different ? "different" : "unchecked";
+    if (v.kind != Verdict::Kind::unchecked) {
+        j["levels"] = v.levels;
+        j["values_different"] = v.values;
+        j["values"] = v.of;
     }
-    return d;
+    if (!v.why.empty()) j["why"] = v.why;
+    std::printf("%s\n", j.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
 }
 
-Parameters parameters_of(const std::vector<std::uint8_t>& file, const std::string& path) {
-    const PictureInfo info = read_picture_info(file, path);
-    const std::string* text = info.parameters();
-    if (!text) throw Error(ErrorCode::input, "has no parameters, so nothing says how it was made", path);
-    if (!info.lossless)
-        throw Error(
-            ErrorCode::input,
-            std::string("is a ") + row_of(info.format).name +
-                " that is not lossless, so its pixels are not those that were drawn; only PNG and lossless WebP can be compared",
-            path);
-    return read_parameters(*text, path);
+void print_text(const Verdict& v) {
+    const std::string file = escaped(v.file), why = escaped(v.why);
+    if (v.kind == Verdict::Kind::unchecked) std::printf("%s: not checked: %s\n", file.c_str(), why.c_str());
+    else if (v.values == 0) std::printf("%s: the same\n", file.c_str());
+    else
+        std::printf("%s: up to %d levels of 255 apart, in %.2f %% of its values; %s\n", file.c_str(), v.levels,
+                    100.0 * static_cast<double>(v.values) / static_cast<double>(v.of), why.c_str());
 }
 
-// Throws Error{input} when it cannot be made again here.
-Difference verify(Pipeline& pipeline, const std::string& path) {
-    const auto file = read_file(path);
-    const Parameters p = parameters_of(file, path);
-    const Image before = decode_picture(file, path);
-    const ModelInfo& info = pipeline.info();
-    if (p.hash != pipeline.model_hash())
-        throw Error(ErrorCode::input,
-                    "was made by " + p.model + " (hash " + p.hash + "), this is " + info.name + " (hash " +
-                        pipeline.model_hash() + "); --model names another",
-                    path);
-    std::vector<Image> after;
-    try {
-        after = pipeline.generate(p.request);
-    } catch (const Error& error) {  // a value of the file's, not of the command line's
-        if (error.code() != ErrorCode::invalid_argument) throw;
-        throw Error(ErrorCode::input, error.what(), path);
-    }
-    if (after.front().width != before.width || after.front().height != before.height)
-        throw Error(ErrorCode::input,
-                    "is " + std::to_string(before.width) + "x" + std::to_string(before.height) + ", not of its parameters' size",
-                    path);
-    Difference d = compare(before, after.front());
-    const std::string other = differences(p.origin, origin_of(info));
-    d.origin = other.empty() ? "made with the hardware, dtype and build of here" : "made with " + other;
-    return d;
+std::string summary(const Counts& c) {
+    std::string text;
+    if (c.different > 0)
+        text = std::to_string(c.different) + " of " + std::to_string(c.files) + (c.files == 1 ? " picture" : " pictures") +
+               (c.different == 1 ? " is" : " are") + " not what the parameters make on " + c.runs_on;
+    if (c.unchecked > 0)
+        text += (text.empty() ? "" : "; ") + std::to_string(c.unchecked) + " of " + std::to_string(c.files) +
+                (c.files == 1 ? " picture" : " pictures") + " could not be checked";
+    return text;
 }
 
 }  // namespace
 
 int run_verify(const CommandLine& line) {
-    PipelineOptions model;
+    VerifyOptions options;
     std::vector<std::string> paths;
-    int tolerance = 0;
+    bool json = false;
     CLI::App app{"Makes pictures again from the parameters in their files and compares.", "t2i verify"};
     app.footer(footer);
-    app.add_option("PICTURE", paths, "PNG or lossless WebP files that t2i made")->required();
-    add_whole(app, "--tolerance", tolerance, 0, 255, "levels of 255 that still count as the same");
-    add_model_flags(app, model);
+    app.add_option("PICTURE", paths, "PNG or lossless WebP files that t2i made, or folders of them")->required();
+    add_whole(app, "--tolerance", options.tolerance, 0, 255, "levels of 255 that still count as the same");
+    app.add_flag("--json", json, "an object a line on standard output");
+    add_model_flags(app, options.model);
     if (!parse(app, line)) return 0;
-    if (model.model.empty()) model.model = bundled_model();
+    options.device_given = app.get_option("--device")->count() > 0;
+    options.dtype_given = app.get_option("--dtype")->count() > 0;
 
-    Pipeline pipeline = Pipeline::load(model);
-    std::size_t different = 0;
-    for (const auto& path : paths) {
-        const Difference d = verify(pipeline, path);
-        if (d.values == 0) std::printf("%s: the same\n", path.c_str());
-        else
-            std::printf("%s: up to %d levels of 255 apart, in %.2f %% of its values; %s\n", path.c_str(), d.levels,
-                        100.0 * static_cast<double>(d.values) / static_cast<double>(d.of), d.origin.c_str());
+    Counts counts;
+    const auto tell = [&](const Verdict& v) {
+        (json ? print_json : print_text)(v);
         std::fflush(stdout);
-        different += d.levels > tolerance ? 1 : 0;
+        ++counts.files;
+        counts.different += v.kind == Verdict::Kind::different ? 1 : 0;
+        counts.unchecked += v.kind == Verdict::Kind::unchecked ? 1 : 0;
+        if (v.kind == Verdict::Kind::different) counts.runs_on = v.runs_on;
+    };
+    std::vector<std::string> files;
+    for (const auto& path : paths) {
+        try {
+            for (auto& file : picture_paths(path)) files.push_back(std::move(file));
+        } catch (const Error& error) {
+            tell({.file = path, .why = error.message(), .runs_on = {}});
+        }
     }
-    if (different > 0)
-        throw Error(ErrorCode::input,
-                    std::to_string(different) + " of " + counted(static_cast<std::int64_t>(paths.size()), "picture") +
-                        (different == 1 ? " is" : " are") + " not what the parameters make on " + pipeline.info().runs_on);
+    Verifier(std::move(options)).check(files, tell);
+    if (counts.different + counts.unchecked > 0) throw Error(ErrorCode::input, summary(counts));
     return 0;
 }
 

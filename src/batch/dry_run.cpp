@@ -5,7 +5,9 @@
 #include <iterator>
 #include <optional>
 
-#include "batch/folder.h"
+#include "batch/kept_files.h"
+#include "batch/model_identity.h"
+#include "batch/outputs.h"
 #include "batch/request_fields.h"
 #include "core/folders.h"
 #include "pipeline/picture_encode.h"
@@ -52,56 +54,108 @@ Sample measure(Engine& engine, const Picture& picture, const PictureEncoding& en
 
 }  // namespace
 
-Estimate dry_run(Engine& engine, const BatchOptions& options, const std::function<void(std::int64_t, const std::string&)>& bad) {
-    const std::string& folder = options.output.folder;
-    check_folder(folder);
-    JournalIndex index;
-    if (std::error_code ec; fs::is_directory(folder, ec)) index.read(folder, {});
-    const ModelIdentity identity(engine, options.vae);
-    Preparer preparer(engine, index, identity, prepare_options(options));
+namespace {
+
+// The lines of a file sorted in as a run sorts them, without a folder that is touched.
+class Rehearsal {
+  public:
+    Rehearsal(Engine& engine, const BatchOptions& options, Reporter& reporter)
+        : options_(options),
+          reporter_(reporter),
+          index_(index_of(options)),
+          identity_(engine, options.vae),
+          kept_(options.output.folder, options.shard, index_),
+          preparer_(engine, index_, identity_, prepare_options(options)),
+          sub_folders_(needs_sub_folders(options)) {}
+
+    void run() {
+        const auto file = open_prompts(options_.input, options_.prompts);
+        for (PromptEntry entry; file->next(entry);) read(entry);
+        std::ranges::move(file->notes(), std::back_inserter(found.notes));
+        found.pictures = found.done + found.failed_before + found.left + found.taken + found.to_make;
+    }
+
     Estimate found;
     double work = 0, pixels = 0;
     std::optional<Picture> first;
-    const auto file = open_prompts(options.input, options.prompts);
-    for (PromptEntry entry; file->next(entry);) {
+
+  private:
+    static JournalIndex index_of(const BatchOptions& options) {
+        JournalIndex index;
+        const fs::path folder = options.output.folder;
+        check_folder(folder.string());
+        std::error_code ec;
+        if (fs::is_directory(folder, ec)) {
+            index.read(folder.string(), {});
+            check_same_form(index, options);
+        }
+        return index;
+    }
+
+    void read(PromptEntry& entry) {
         ++found.lines;
         Preparation preparation;
         try {
-            if (entry.request) preparation = preparer.prepare(entry);
+            if (entry.request) preparation = preparer_.prepare(entry);
         } catch (const Error& error) {
             if (error.code() != ErrorCode::invalid_argument && error.code() != ErrorCode::input) throw;
             entry.problem = problem_of(error);
         }
-        std::erase_if(preparation.pictures, [&](Picture& picture) {
-            const std::string problem = choose_file(options.output, options.metadata, picture);
-            if (!problem.empty()) entry.problem = problem;
-            return !problem.empty();
-        });
-        if (!entry.problem.empty() && options.shard.owns_line(entry.line)) {
+        if (!entry.problem.empty() && options_.shard.owns_line(entry.line)) {
             ++found.bad_lines;
-            bad(entry.line, entry.problem);
+            reporter_.failed(entry.line, {}, entry.problem);
         }
         found.done += preparation.done;
+        found.changed += preparation.changed;
+        for (const JournalRecord& record : preparation.failed) reporter_.failed(entry.line, record.id, record.failed);
         found.failed_before += static_cast<std::int64_t>(preparation.failed.size());
-        found.to_make += static_cast<std::int64_t>(preparation.pictures.size());
-        for (const Picture& picture : preparation.pictures) {
-            const ResolvedRequest& r = picture.settings->resolved;
-            work += work_of(r);
-            pixels += static_cast<double>(r.width) * r.height;
-            if (!first) first = picture;
-            if (!r.plan->remark.empty() && std::ranges::count(found.notes, r.plan->remark) == 0)
-                found.notes.push_back(r.plan->remark);
-        }
+        for (const LeftPicture& left : preparation.left) reporter_.left(entry.line, left.id, left.reason);
+        found.left += static_cast<std::int64_t>(preparation.left.size());
+        for (Picture& picture : preparation.pictures) add(picture);
     }
-    std::ranges::move(file->notes(), std::back_inserter(found.notes));
-    found.pictures = found.done + found.failed_before + found.to_make;
-    if (first) {
-        const Sample sample = measure(engine, *first, options.output.encoding);
-        found.seconds = sample.step_work_s * work + sample.pixel_s * pixels;
-        found.disk_bytes = sample.pixel_bytes * pixels;
+
+    void add(Picture& picture) {
+        OutputOptions output = options_.output;
+        output.sub_folders = sub_folders_ || found.done + found.to_make > static_cast<std::int64_t>(most_flat_files);
+        if (const std::string problem = choose_file(output, options_.metadata, picture); !problem.empty()) {
+            ++found.bad_lines;
+            return reporter_.failed(picture.line, picture.id, problem);
+        }
+        if (const std::string problem = kept_.problem(picture, identity_); !output.webdataset && !problem.empty()) {
+            ++found.taken;
+            return reporter_.failed(picture.line, picture.id, problem);
+        }
+        ++found.to_make;
+        const ResolvedRequest& r = picture.settings->resolved;
+        work += work_of(r);
+        pixels += static_cast<double>(r.width) * r.height;
+        if (!first) first = picture;
+        if (!r.plan->remark.empty() && std::ranges::count(found.notes, r.plan->remark) == 0)
+            found.notes.push_back(r.plan->remark);
+    }
+
+    const BatchOptions& options_;
+    Reporter& reporter_;
+    JournalIndex index_;
+    ModelIdentity identity_;
+    KeptFiles kept_;
+    Preparer preparer_;
+    bool sub_folders_;
+};
+
+}  // namespace
+
+Estimate dry_run(Engine& engine, const BatchOptions& options, Reporter& reporter) {
+    Rehearsal rehearsal(engine, options, reporter);
+    rehearsal.run();
+    Estimate found = rehearsal.found;
+    if (rehearsal.first) {
+        const Sample sample = measure(engine, *rehearsal.first, options.output.encoding);
+        found.seconds = sample.step_work_s * rehearsal.work + sample.pixel_s * rehearsal.pixels;
+        found.disk_bytes = sample.pixel_bytes * rehearsal.pixels;
     }
     std::error_code ec;
-    fs::path place = fs::absolute(folder, ec);
+    fs::path place = fs::absolute(options.output.folder, ec);
     while (!fs::exists(place, ec) && place.has_relative_path()) place = place.parent_path();
     if (const auto space = fs::space(place, ec); !ec) found.free_bytes = static_cast<double>(space.available);
     return found;

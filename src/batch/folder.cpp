@@ -7,7 +7,11 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "batch/chunk_writer.h"
+#include "batch/json_line.h"
+#include "batch/kept_files.h"
 #include "batch/line_reader.h"
+#include "batch/manifest.h"
 #include "batch/outputs.h"
 #include "batch/request_id.h"
 #include "core/nearest.h"
@@ -18,40 +22,8 @@
 namespace t2i::batch {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
 
 namespace {
-
-constexpr std::size_t chunk_bytes = std::size_t{1} << 20;
-
-// Appends in large pieces, to a file that is renamed at the end.
-class ChunkWriter {
-  public:
-    explicit ChunkWriter(const std::string& path) : file_(path) { file_.cut_to(0); }
-    void add(const std::string& text) {
-        waiting_ += text;
-        if (waiting_.size() >= chunk_bytes) flush();
-    }
-    void flush() {
-        if (!waiting_.empty()) file_.append(waiting_);
-        waiting_.clear();
-    }
-    [[nodiscard]] std::uint64_t bytes() const { return file_.size_bytes() + waiting_.size(); }
-
-  private:
-    AppendFile file_;
-    std::string waiting_;
-};
-
-struct ManifestLine {
-    std::string id, sha256;
-};
-std::optional<ManifestLine> parse_manifest_line(const std::string& line) {
-    const json j = json::parse(line, nullptr, false);
-    if (!line.ends_with('\n') || !j.is_object() || !j.contains("id") || !j["id"].is_string()) return std::nullopt;
-    return ManifestLine{j["id"],
-                        j.contains("sha256") && j["sha256"].is_string() ? j["sha256"].get<std::string>() : std::string()};
-}
 
 void rename_over(const std::string& from, const std::string& to) {
     std::error_code ec;
@@ -71,16 +43,16 @@ std::vector<std::string> files_of(const std::string& folder, const std::string& 
     return found;
 }
 
-// A link where both are on one file system, else a copy.
-void bring_file(const fs::path& from, const fs::path& to) {
+// A link where both are on one file system, else a copy, which grows under a temporary name. `to` is free.
+void bring_file(const fs::path& from, const fs::path& to, const std::string& temporary) {
     std::error_code ec;
     fs::create_directories(to.parent_path(), ec);
-    fs::remove(to, ec);
     fs::create_hard_link(from, to, ec);
     if (!ec) return;
-    fs::copy_file(from, to, ec);
+    fs::copy_file(from, temporary, fs::copy_options::overwrite_existing, ec);
     if (ec) throw Error(ErrorCode::input, "cannot be copied: " + ec.message(), to.string());
-    AppendFile(to.string()).append({});  // waits until it is on disk
+    AppendFile(temporary).append({});  // waits until it is on disk
+    rename_over(temporary, to.string());
 }
 
 }  // namespace
@@ -93,47 +65,6 @@ bool holds_more_than(const std::string& path, const PromptOptions& options, std:
     while (found <= pictures && file->next(entry))
         if (entry.request) found += static_cast<std::size_t>(std::max(entry.request->request.count, 1));
     return found > pictures;
-}
-
-std::string manifest_parameters(const Picture& p, const ModelInfo& info, const std::string& model_hash) {
-    nlohmann::ordered_json j{
-        {"id", p.id}, {"prompt", p.text->prompt}, {"negative_prompt", p.text->negative_prompt}, {"seed", p.seed}};
-    const nlohmann::ordered_json settings = settings_json(p.settings->resolved);
-    for (const auto& [key, value] : settings.items())
-        if (value != "") j[key == "sampler" ? "sampler_name" : key] = value;  // as prompt files call it
-    j["model"] = info.name;
-    j["model_hash"] = model_hash;
-    j["device"] = info.device;
-    j["dtype"] = info.dtype;
-    if (!p.text->cut.empty()) j["prompt_cut"] = p.text->cut;
-    if (!p.text->extra.empty()) j["extra"] = nlohmann::ordered_json::parse(p.text->extra);
-    return j.dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
-std::string manifest_line(const JournalRecord& record, const std::string& parameters) {
-    const nlohmann::ordered_json file{{"file_name", record.file}, {"sha256", record.sha256}};
-    std::string line = file.dump();
-    line.back() = ',';
-    return line + parameters.substr(1) + "\n";
-}
-
-std::uint64_t keep_last_lines(const std::string& path, const std::string& temporary) {
-    IdTable last;
-    std::string line;
-    const auto each = [&](auto action) {
-        LineReader lines(open_source(path));
-        for (std::uint64_t begin = 0; lines.next(line); begin = lines.bytes_read())
-            if (const auto parsed = parse_manifest_line(line)) action(hash64(parsed->id), begin);
-    };
-    each([&](std::uint64_t key, std::uint64_t begin) { last.at(key).offset = begin & 0xFFFFFFFFFFFFU; });
-    ChunkWriter out(temporary);
-    each([&](std::uint64_t key, std::uint64_t begin) {
-        if (last.at(key).offset == begin) out.add(line);
-    });
-    out.flush();
-    rename_over(temporary, path);
-    sync_folder(fs::path(path).parent_path().string());
-    return out.bytes();
 }
 
 namespace {
@@ -149,12 +80,16 @@ class Merge {
     }
 
     MergeResult run() {
+        if (journal_paths(folder_).empty())
+            for (const char* name : {"/manifest.jsonl", "/failed.jsonl"})
+                if (exists_at_all(folder_ + name))
+                    throw Error(ErrorCode::input, "is there without a journal beside it, so not of t2i batch; move it away",
+                                folder_ + name);
         for (std::size_t i = 0; i < from_.size(); ++i) bring_folder(from_[i], i);
         index_.read(folder_, {});
         const auto unfinished = unfinished_folders(folder_);
         close_left_tars(folder_, index_, unfinished);
-        write_manifest();
-        write_journal();
+        write_journal_and_manifest();
         write_failures();
         // The journal first: its manifest_end may be past the end of the manifest, but never before a line that it needs.
         rename_over(unfinished_ + "/journal.jsonl", folder_ + "/journal.jsonl");
@@ -188,7 +123,7 @@ class Merge {
             std::string line;
             for (const auto& path : files_of(from, "manifest"))
                 for (LineReader reader(open_source(path)); reader.next(line);)
-                    if (parse_manifest_line(line)) lines.add(renamed(line, number));
+                    if (line.ends_with('\n')) lines.add(renamed(line, number));
             for (const auto& path : index.paths())
                 read_journal(path, [&](JournalRecord record, std::uint64_t) {
                     if (record.failed.empty()) bring_picture(from, record, number);
@@ -225,51 +160,48 @@ class Merge {
         return "from-" + std::to_string(number) + "-" + file;
     }
     [[nodiscard]] static std::string renamed(const std::string& line, std::size_t number) {
-        auto j = nlohmann::ordered_json::parse(line);
-        const std::string file = j.value("file_name", "");
+        auto j = parse_object_line(line);
+        if (!j.is_object() || !j.contains("file_name") || !j["file_name"].is_string()) return line;
+        const auto file = j["file_name"].get<std::string>();
         if (!file.ends_with(".tar")) return line;
         j["file_name"] = tar_name(file, number);
-        return j.dump() + "\n";
+        return j.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
     }
     void bring_picture(const std::string& from, JournalRecord& record, std::size_t number) {
         const fs::path source = fs::path(from) / record.file;
         if (record.tar_end > 0) record.file = tar_name(record.file, number);
         const fs::path target = fs::path(folder_) / record.file;
         std::error_code ec;
-        if (!fs::exists(source, ec) || fs::equivalent(source, target, ec)) return;
-        if (record.tar_end > 0 && fs::exists(target, ec)) return;  // with an earlier sample of it
-        bring_file(source, target);
+        if (!fs::exists(source, ec)) return;
+        if (!exists_at_all(target.string())) return bring_file(source, target, unfinished_ + "/copy");
+        if (record.tar_end > 0) return;  // with an earlier sample of it
+        if (!fs::equivalent(source, target, ec) && !is_there(folder_, record, false))
+            throw Error(ErrorCode::input, "is there, and another file than in " + from + "; it is left as it is",
+                        target.string());
     }
 
-    void write_manifest() {
-        ChunkWriter out(unfinished_ + "/manifest.jsonl");
-        IdTable written;
-        std::string line;
-        for (const auto& path : files_of(folder_, "manifest"))
-            for (LineReader reader(open_source(path)); reader.next(line);) {
-                const auto parsed = parse_manifest_line(line);
-                if (!parsed) continue;
-                const std::uint64_t key = hash64(parsed->id);
-                const IdEntry* entry = index_.table().look_up(key);
-                if (!entry || !entry->recorded || entry->failed || index_.record_of(*entry).sha256 != parsed->sha256) continue;
-                IdEntry& once = written.at(key);
-                if (!once.seen) out.add(line);
-                once.seen = 1;
-            }
-        out.flush();
-        manifest_bytes_ = out.bytes();
-    }
-    void write_journal() {
-        ChunkWriter out(unfinished_ + "/journal.jsonl");
-        for (std::size_t i = 0; i < index_.paths().size(); ++i)
-            read_journal(index_.paths()[i], [&](JournalRecord record, std::uint64_t offset) {
-                const IdEntry* entry = index_.table().look_up(hash64(record.id));
-                if (!entry || entry->journal != i || entry->offset != offset) return;  // a later record counts
-                record.manifest_end = manifest_bytes_;
-                out.add(journal_line(record));
-                ++(record.failed.empty() ? result_.pictures : result_.failed);
-            });
-        out.flush();
+    // Both from the latest records. Of a picture of 0.1.0 whose line is lost there will be none: a later check says so.
+    void write_journal_and_manifest() {
+        const ManifestLines described(files_of(folder_, "manifest"));
+        const auto each_latest = [&](auto action) {
+            for (std::size_t i = 0; i < index_.paths().size(); ++i)
+                read_journal(index_.paths()[i], [&](JournalRecord record, std::uint64_t offset) {
+                    const IdEntry* entry = index_.table().look_up(hash64(record.id));
+                    if (entry && entry->journal == i && entry->offset == offset) action(record);
+                });
+        };
+        ChunkWriter manifest(unfinished_ + "/manifest.jsonl");
+        each_latest([&](const JournalRecord& record) {
+            if (record.failed.empty()) manifest.add(described.line_of(record));
+        });
+        manifest.flush();
+        ChunkWriter journal(unfinished_ + "/journal.jsonl");
+        each_latest([&](JournalRecord& record) {
+            record.manifest_end = manifest.bytes();
+            journal.add(journal_line(record));
+            ++(record.failed.empty() ? result_.pictures : result_.failed);
+        });
+        journal.flush();
         result_.journals = static_cast<std::int64_t>(index_.paths().size());
     }
     void write_failures() {
@@ -294,7 +226,6 @@ class Merge {
     FolderLock lock_;
     std::vector<std::string> from_;
     JournalIndex index_;
-    std::uint64_t manifest_bytes_ = 0;
     MergeResult result_;
 };
 
@@ -322,6 +253,7 @@ VerifyResult verify_folder(const std::string& folder,
     });
     if (index.paths().empty()) throw Error(ErrorCode::input, "holds no journal", folder);
     VerifyResult result;
+    result.manifest = check_manifests(index, problem);
     IdTable files;
     for (std::size_t i = 0; i < index.paths().size(); ++i)
         read_journal(index.paths()[i], [&](const JournalRecord& record, std::uint64_t offset) {

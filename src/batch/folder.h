@@ -1,4 +1,4 @@
-// What can be done with an output folder besides filling it: manifest, merging of shards, verification.
+// What can be done with an output folder besides filling it: merging of shards, verification.
 #pragma once
 
 #include <cstdint>
@@ -15,15 +15,6 @@ namespace t2i::batch {
 // True when the lines of a file ask for more than so many pictures. Reads no further than it must.
 [[nodiscard]] bool holds_more_than(const std::string& path, const PromptOptions& options, std::size_t pictures);
 
-// All parameters of a picture as a JSON object.
-[[nodiscard]] std::string manifest_parameters(const Picture& picture, const ModelInfo& info, const std::string& model_hash);
-// Its line of the manifest, with its file and SHA-256 before them.
-[[nodiscard]] std::string manifest_line(const JournalRecord& record, const std::string& parameters);
-
-// Keeps the last line of each "id" of a JSON-lines file, in the order of those. temporary: a path on the same file system.
-// Returns the new size in bytes. Throws Error{input}.
-std::uint64_t keep_last_lines(const std::string& path, const std::string& temporary);
-
 struct MergeResult {
     std::int64_t journals = 0, pictures = 0, failed = 0;
 };
@@ -33,8 +24,10 @@ MergeResult merge_folders(const std::string& folder, const std::vector<std::stri
 
 struct VerifyResult {
     std::int64_t good = 0, bad = 0, unknown = 0, failed = 0;
+    std::int64_t manifest = 0;  // problems of manifests
 };
-// Compares every file with the journals. problem: called for each that is missing, damaged, unfinished, or in no journal.
+// Compares every file, and every manifest, with the journals. problem: called for each file that is missing, damaged, unfinished,
+// or in no journal, and for what check_manifests() finds.
 VerifyResult verify_folder(const std::string& folder,
                            const std::function<void(const std::string& path, const std::string& what)>& problem);
 

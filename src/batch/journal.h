@@ -26,6 +26,10 @@ struct JournalRecord {
     double engine_ms = 0;            // its share of the batch that it was made in
     double write_ms = 0;             // PNG, hash and file
     std::string finished;            // UTC, ISO 8601
+    std::string version;             // of t2i, whose rules `request` follows; empty: 0.1.0, which did not say
+    std::string name;                // the template of the file's name; empty in records of 0.1.0, as `parameters`
+    bool metadata = true;            // the file holds the picture's parameters
+    std::string parameters;          // of a picture: a JSON object, as its line of the manifest has them
 };
 
 // One line with its "\n".
@@ -41,6 +45,7 @@ struct JournalDamage {
     std::uint64_t whole_bytes = 0;  // up to the end of the last whole line
     bool cut_short = false;         // the last line is not whole, as a kill or a full disk leaves it
     std::uint64_t bad_lines = 0;    // in the middle
+    bool is_foreign = false;        // it is no journal: no line is a record, and the first is not the beginning of one
 };
 JournalDamage read_journal(const std::string& path,
                            const std::function<void(const JournalRecord&, std::uint64_t offset)>& record);
@@ -48,20 +53,29 @@ JournalDamage read_journal(const std::string& path,
 // Everything that the journals of a folder know, by hash of the id; the latest record of an id counts.
 class JournalIndex {
   public:
-    // damaged: called with a journal's path and what is wrong with it.
+    // damaged: called with a journal's path and what is wrong with it. Throws Error{input}: a file of a journal's name is none.
     void read(const std::string& folder, const std::function<void(const std::string& path, const JournalDamage&)>& damaged);
     [[nodiscard]] IdTable& table() { return table_; }
     [[nodiscard]] const IdTable& table() const { return table_; }
     // The record of an entry with `recorded`, read again. Throws Error{input} when it is no longer there.
     [[nodiscard]] JournalRecord record_of(const IdEntry& entry) const;
-    // Bytes of the manifest up to the last picture of the journal at `path`; nothing when it has no record.
-    [[nodiscard]] std::optional<std::uint64_t> manifest_end(const std::string& journal_path) const;
+    // The last record of the journal at `path`; nothing when it has none.
+    [[nodiscard]] std::optional<JournalRecord> last_record(const std::string& journal_path) const;
+    // The last one of a picture.
+    [[nodiscard]] std::optional<JournalRecord> last_picture(const std::string& journal_path) const;
     [[nodiscard]] const std::vector<std::string>& paths() const { return paths_; }
 
   private:
     IdTable table_;
     std::vector<std::string> paths_;
-    std::vector<std::optional<std::uint64_t>> manifest_ends_;
+    // Where the last records begin, in the order of paths_.
+    struct Ends {
+        std::optional<std::uint64_t> record, picture;
+    };
+    [[nodiscard]] JournalRecord record_at(const std::string& path, std::uint64_t offset) const;
+    [[nodiscard]] std::optional<JournalRecord> last(const std::string& journal_path,
+                                                    std::optional<std::uint64_t> Ends::* which) const;
+    std::vector<Ends> ends_;
 };
 
 // The time now, UTC, ISO 8601 with milliseconds.

@@ -5,7 +5,9 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <utility>
 
+#include "batch/kept_files.h"
 #include "batch/request_id.h"
 #include "batch/tar.h"
 #include "core/files.h"
@@ -86,13 +88,28 @@ std::string fill(const std::string& name, Value value) {
 
 class FolderOutputs : public Outputs {
   public:
-    FolderOutputs(OutputOptions options, std::string unfinished)
-        : options_(std::move(options)), unfinished_(std::move(unfinished)) {}
+    FolderOutputs(OutputOptions options, std::string unfinished, std::span<const std::string> unrecorded)
+        : options_(std::move(options)), unfinished_(std::move(unfinished)), names_(announced_names(unfinished_)) {
+        names_.cut_to(0);
+        for (const auto& name : unrecorded) to_announce_ += name + "\n";
+        if (!unrecorded.empty()) names_.append(std::exchange(to_announce_, {}));
+        sync_folder(unfinished_);
+    }
 
+    void announce(Picture& picture) override {
+        const std::lock_guard lock(names_mutex_);
+        to_announce_ += picture.file + "\n";
+        picture.announced = ++announced_;
+    }
     void write(Written& w) override {
+        make_sure_announced(w.picture);
         const fs::path file = fs::path(options_.folder) / w.record.file;
         if (file.has_parent_path()) make_known(file.parent_path());
-        write_file_atomically(file.string(), w.png, {.temporary_folder = unfinished_});
+        try {
+            write_file_atomically(file.string(), w.png, {.temporary_folder = unfinished_, .replace = w.picture.may_replace});
+        } catch (const NameTaken&) {
+            w.record.failed = w.record.file + " is there by now, of another line or program, and is left as it is";
+        }
         w.png = {};
     }
     // The files are synced; their names are not, until their folders are.
@@ -104,6 +121,14 @@ class FolderOutputs : public Outputs {
     void finish() override {}
 
   private:
+    // One wait for the disk announces all the pictures that the reader has looked ahead to.
+    void make_sure_announced(const Picture& picture) {
+        const std::lock_guard lock(names_mutex_);
+        if (picture.announced <= announced_on_disk_) return;
+        names_.append(to_announce_);
+        to_announce_.clear();
+        announced_on_disk_ = announced_;
+    }
     void make_known(const fs::path& folder) {
         const std::lock_guard lock(mutex_);
         if (!known_.insert(folder.string()).second) return;
@@ -112,7 +137,11 @@ class FolderOutputs : public Outputs {
     }
     OutputOptions options_;
     std::string unfinished_;
-    std::mutex mutex_;
+    std::mutex names_mutex_;  // of the next four
+    AppendFile names_;
+    std::string to_announce_;
+    std::uint64_t announced_ = 0, announced_on_disk_ = 0;
+    std::mutex mutex_;  // of the next one
     std::set<std::string> known_;
 };
 
@@ -175,7 +204,7 @@ class TarOutputs : public Outputs {
             w.record.offset = begin + bytes.size() + tar_block_bytes;
             member(w.picture.id + extension_of(options_.encoding.format),
                    {reinterpret_cast<const char*>(w.png.data()), w.png.size()});
-            member(w.picture.id + ".json", w.manifest);
+            member(w.picture.id + ".json", w.record.parameters);
             member(w.picture.id + ".txt", w.picture.text->prompt);
             w.record.tar_end = begin + bytes.size();
         }
@@ -241,7 +270,8 @@ std::vector<std::string> unfinished_folders(const std::string& folder) {
     return found;
 }
 
-std::unique_ptr<Outputs> open_outputs(const OutputOptions& options, const Shard& shard, const JournalIndex& known) {
+std::unique_ptr<Outputs> open_outputs(const OutputOptions& options, const Shard& shard, const JournalIndex& known,
+                                      std::span<const std::string> unrecorded) {
     const std::string own = unfinished_folder(options.folder, shard);
     // The whole run cleans up after all; a shard, beside which others may be at work, after itself.
     std::vector<std::string> others = shard.is_whole() ? unfinished_folders(options.folder) : std::vector<std::string>{};
@@ -252,7 +282,7 @@ std::unique_ptr<Outputs> open_outputs(const OutputOptions& options, const Shard&
         close_left_tars(options.folder, known, std::vector{own});
         remove_folder(own);
         make_folder(own);
-        return std::make_unique<FolderOutputs>(options, own);
+        return std::make_unique<FolderOutputs>(options, own, unrecorded);
     }
     make_folder(own);
     const auto left = open_tars(options.folder, known, tars_in(own));

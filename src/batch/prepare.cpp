@@ -2,14 +2,15 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
+#include "batch/kept_files.h"
+#include "batch/model_identity.h"
 #include "batch/outputs.h"
 #include "batch/request_fields.h"
 #include "batch/request_id.h"
 #include "core/files.h"
 #include "core/nearest.h"
-#include "generators/model_folder.h"
+#include "pipeline/picture_read.h"
 #include "sampling/sampler.h"
 #include "t2i/error.h"
 
@@ -97,23 +98,46 @@ void Preparer::claim(const std::vector<std::string>& ids, bool given) {
     for (const auto& id : ids) table.at(hash64(id)).seen = 1;
 }
 
+// A picture that a record names is there, but not the record's bytes: whether somebody has changed it, rather than a disk.
+bool Preparer::was_changed_since(const JournalRecord& record) const {
+    if (record.tar_end > 0) return false;
+    const std::string path = options_.folder + "/" + record.file;
+    if (std::error_code ec; !std::filesystem::is_regular_file(path, ec)) return false;
+    try {
+        static_cast<void>(read_picture_info(read_file(path), path));
+        return true;
+    } catch (const Error&) {  // gone, cut short, damaged
+        return false;
+    }
+}
+
+// By what the journal knows of it: to be made, done, failed, or to be left.
 void Preparer::sort_in(Picture picture, Preparation& result) {
     const IdEntry* entry = index_.table().look_up(hash64(picture.id));
-    if (entry && entry->recorded) {
-        const JournalRecord record = index_.record_of(*entry);
-        if (record.tar_end == 0) picture.replaces = record.file;
-        picture.request = request_hash(picture, model_);
-        if (record.request != picture.request) {
-            ++result.changed;
-        } else if (!record.failed.empty()) {
-            if (!options_.retry_failed) return result.failed.push_back(record);
-        } else if (is_there(options_.folder, record, options_.quick_check)) {
-            ++result.done;
-            return;
-        } else {
-            ++result.damaged;
-        }
+    if (!entry || !entry->recorded) return result.pictures.push_back(std::move(picture));
+    const JournalRecord record = index_.record_of(*entry);
+    picture.request = model_.request_hash(picture);
+    const bool is_same = record.request == model_.request_hash(picture, record);
+    const auto leave = [&](const std::string& why) {
+        result.left.push_back({picture.id, record.file + " " + why + "; it is left as it is"});
+    };
+    if (!record.failed.empty()) {
+        if (is_same && !options_.retry_failed) return result.failed.push_back(record);
+        result.changed += is_same ? 0 : 1;
+    } else if (!is_same) {
+        const bool is_gone = !exists_at_all(options_.folder + "/" + record.file) && record.tar_end == 0;
+        if (!options_.remake && !is_gone) return leave(model_.difference(picture, record));
+        ++result.changed;
+    } else if (is_there(options_.folder, record, options_.quick_check)) {
+        ++result.done;
+        result.done_0_1 += record.version.empty() ? 1 : 0;
+        return;
+    } else if (!options_.remake && was_changed_since(record)) {
+        return leave("is a good picture, but not the one in the journal: somebody has changed it");
+    } else {
+        ++result.damaged;
     }
+    if (record.tar_end == 0) picture.replaces = record.file;
     result.pictures.push_back(std::move(picture));
 }
 
@@ -163,29 +187,6 @@ Preparation Preparer::prepare(const PromptEntry& entry) {
     text->unknown = !engine_.knows_a_word(text->prompt);
     if (settings->resolved.guided) text->negative_ids = engine_.tokenize(text->negative_prompt, "negative_prompt").ids;
     return result;
-}
-
-const std::string& ModelIdentity::text() const {
-    std::call_once(once_, [this] {
-        std::string decoder;
-        if (!vae_.empty()) {
-            std::error_code ec;
-            decoder =
-                std::filesystem::is_directory(vae_, ec) ? fingerprint(vae_) : sha256_hex(read_file(vae_, std::size_t{4} << 30U));
-        }
-        const ModelInfo& info = engine_.info();
-        text_ =
-            nlohmann::ordered_json{
-                {"model", engine_.model_hash()}, {"vae", decoder}, {"device", info.device}, {"dtype", info.dtype}}
-                .dump();
-    });
-    return text_;
-}
-
-std::string request_hash(const Picture& picture, const ModelIdentity& model) {
-    return hash128_hex(canonical_request(picture.settings->resolved, picture.text->prompt, picture.text->negative_prompt,
-                                         std::to_string(picture.seed)) +
-                       model.text());
 }
 
 }  // namespace t2i::batch

@@ -4,7 +4,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <tuple>
 #include <unordered_map>
@@ -37,10 +36,12 @@ struct Picture {
     std::shared_ptr<const Settings> settings;
     std::shared_ptr<const RequestText> text;
     std::uint64_t seed = 0;
-    std::int64_t line = 0;  // of the prompt file
-    int number = 0;         // within its line
-    std::string file;       // below the output folder; set by who knows the names
-    std::string replaces;   // the file of an earlier run's picture that this one takes the place of; may be empty
+    std::int64_t line = 0;        // of the prompt file
+    int number = 0;               // within its line
+    std::string file;             // below the output folder; set by who knows the names
+    std::string replaces;         // the file of an earlier run's picture that this one takes the place of; may be empty
+    bool may_replace = false;     // a file that stands under the name `file` is an earlier run's
+    std::uint64_t announced = 0;  // by Outputs::announce()
     [[nodiscard]] std::size_t bytes() const {
         return 512 + (text->prompt.size() + text->negative_prompt.size()) * 2 + text->extra.size();
     }
@@ -48,39 +49,30 @@ struct Picture {
     [[nodiscard]] std::size_t tokens() const { return std::max(text->prompt_ids.size(), text->negative_ids.size()); }
 };
 
-// Everything about a loaded model that changes its pictures: hash of the weights, dtype, kind of device.
-class ModelIdentity {
-  public:
-    // vae: another decoder's path, may be empty. The engine outlives it.
-    ModelIdentity(const Engine& engine, std::string vae) : engine_(engine), vae_(std::move(vae)) {}
-    // Waits for the hash of the weights. From any thread.
-    [[nodiscard]] const std::string& text() const;
-
-  private:
-    const Engine& engine_;
-    std::string vae_;
-    mutable std::once_flag once_;
-    mutable std::string text_;
-};
-
-// Hash of what makes a picture, the model included: for the journal, so that a run that finds the picture there knows whether it
-// is the same. Waits for the hash of the weights.
-[[nodiscard]] std::string request_hash(const Picture& picture, const ModelIdentity& model);
+class ModelIdentity;
 
 struct PrepareOptions {
     GenerateRequest defaults;  // of lines that leave a field unset
     bool picks_seed = false;   // the run's seed is below 0
     Shard shard;
     bool retry_failed = false;
+    bool remake = false;       // pictures of another request, or changed since, are made again instead of left
     bool quick_check = false;  // finished files: by size instead of SHA-256
     bool dotless_ids = false;  // WebDataset splits names at the first dot
     std::string folder;
 };
 
+// A picture of an earlier run that stays, although it is not what its line asks for now.
+struct LeftPicture {
+    std::string id, reason;
+};
+
 // What became of a line.
 struct Preparation {
     std::vector<Picture> pictures;      // to be made
+    std::vector<LeftPicture> left;      // not to be made
     std::int64_t done = 0;              // finished by an earlier run and still there
+    std::int64_t done_0_1 = 0;          // among them, by 0.1.0
     std::int64_t changed = 0;           // among `pictures`: made before from another request
     std::int64_t damaged = 0;           // among `pictures`: the file is gone or not what the journal says
     std::vector<JournalRecord> failed;  // could not be made by an earlier run, and are not tried again
@@ -99,6 +91,7 @@ class Preparer {
     [[nodiscard]] std::shared_ptr<const Settings> settings_for(const GenerateRequest& request);
     [[nodiscard]] std::string line_id(const RequestLine& line, const GenerateRequest& request, const Settings& settings);
     void claim(const std::vector<std::string>& ids, bool given);
+    [[nodiscard]] bool was_changed_since(const JournalRecord& record) const;
     void sort_in(Picture picture, Preparation& result);
 
     const Engine& engine_;

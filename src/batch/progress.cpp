@@ -37,7 +37,7 @@ std::int64_t Status::expected() const {
 double Status::seconds_left() const {
     const std::int64_t all = expected();
     if (all < 0 || made == 0) return -1;
-    return static_cast<double>(std::max<std::int64_t>(all - skipped - made - (failed - bad_lines), 0)) / rate();
+    return static_cast<double>(std::max<std::int64_t>(all - skipped - left - made - (failed - bad_lines), 0)) / rate();
 }
 
 const char* Status::bottleneck() const {
@@ -59,6 +59,7 @@ std::string status_text(const Status& s) {
     if (const auto all = s.expected(); all >= 0) text += (s.read_share < 1 ? " of ~" : " of ") + std::to_string(all);
     text += " done";
     if (s.failed > 0) text += ", " + std::to_string(s.failed) + " failed";
+    if (s.left > 0) text += ", " + std::to_string(s.left) + " left as they are";
     text += ", " + fixed(s.rate(), 2) + " pictures/s";
     if (const double left = s.seconds_left(); left >= 0) text += ", " + duration_text(left) + " left";
     return text + ", slowest: " + s.bottleneck();
@@ -66,10 +67,19 @@ std::string status_text(const Status& s) {
 
 std::string status_json(const Status& s, const char* event) {
     nlohmann::ordered_json j{{"event", event}, {"time", utc_now()}};
-    const std::pair<const char*, std::int64_t> counts[]{
-        {"lines", s.lines}, {"bad_lines", s.bad_lines}, {"asked", s.asked},          {"skipped", s.skipped},
-        {"made", s.made},   {"failed", s.failed},       {"changed", s.changed},      {"damaged", s.damaged},
-        {"cut", s.cut},     {"unknown", s.unknown},     {"batch_size", s.batch_size}};
+    const std::pair<const char*, std::int64_t> counts[]{{"lines", s.lines},
+                                                        {"bad_lines", s.bad_lines},
+                                                        {"asked", s.asked},
+                                                        {"skipped", s.skipped},
+                                                        {"made", s.made},
+                                                        {"failed", s.failed},
+                                                        {"left", s.left},
+                                                        {"changed", s.changed},
+                                                        {"damaged", s.damaged},
+                                                        {"skipped_0_1", s.skipped_0_1},
+                                                        {"cut", s.cut},
+                                                        {"unknown", s.unknown},
+                                                        {"batch_size", s.batch_size}};
     const std::pair<const char*, double> times[]{{"seconds", s.seconds},     {"rate", s.rate()},       {"text_s", s.text_s},
                                                  {"denoise_s", s.denoise_s}, {"decode_s", s.decode_s}, {"starved_s", s.starved_s},
                                                  {"blocked_s", s.blocked_s}};
@@ -92,7 +102,8 @@ std::string status_metrics(const Status& s, bool finished) {
     add("t2i_batch_pictures_total", "counter", "Pictures of this process by what became of them.",
         "t2i_batch_pictures_total{state=\"made\"} " + std::to_string(s.made) + "\nt2i_batch_pictures_total{state=\"skipped\"} " +
             std::to_string(s.skipped) + "\nt2i_batch_pictures_total{state=\"failed\"} " +
-            std::to_string(std::max<std::int64_t>(s.failed - s.bad_lines, 0)) + "\n");
+            std::to_string(std::max<std::int64_t>(s.failed - s.bad_lines, 0)) + "\nt2i_batch_pictures_total{state=\"left\"} " +
+            std::to_string(s.left) + "\n");
     one("t2i_batch_lines_total", "counter", "Lines read from the prompt file.", static_cast<double>(s.lines));
     one("t2i_batch_bad_lines_total", "counter", "Lines that could not be used.", static_cast<double>(s.bad_lines));
     one("t2i_batch_pictures_per_second", "gauge", "Pictures made a second since the start.", s.rate());

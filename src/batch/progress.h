@@ -14,8 +14,10 @@ struct Status {
     std::int64_t bad_lines = 0;             // of them
     std::int64_t asked = 0;                 // pictures that the lines ask for
     std::int64_t skipped = 0;               // made by an earlier run and still there
+    std::int64_t skipped_0_1 = 0;           // of them, by 0.1.0
     std::int64_t made = 0;                  // by this one, safe on disk
     std::int64_t failed = 0;                // bad lines, and pictures that could not be made
+    std::int64_t left = 0;                  // made by an earlier run otherwise than is asked now, and left
     std::int64_t changed = 0, damaged = 0;  // remade: another request under the id, a file that was not what it should be
     std::int64_t cut = 0;                   // prompts longer than the model takes
     std::int64_t unknown = 0;               // prompts without a word that the model has learnt
@@ -49,6 +51,8 @@ class Reporter {
     virtual void warning(const std::string& line) = 0;
     // line: of the prompt file; id: may be empty.
     virtual void failed(std::int64_t line, const std::string& id, const std::string& reason) = 0;
+    // As failed(), of a picture of an earlier run that is left, although its line asks for another.
+    virtual void left(std::int64_t line, const std::string& id, const std::string& reason) = 0;
     // path: of a picture that is safe on disk.
     virtual void finished(const std::string& path) = 0;
     // Several times a second while the run lasts.

@@ -5,10 +5,13 @@
 #include <utility>
 
 #include "batch/folder.h"
+#include "batch/manifest.h"
 #include "batch/request_fields.h"
 #include "core/folders.h"
+#include "core/nearest.h"
 #include "core/number_text.h"
 #include "pipeline/picture_encode.h"
+#include "pipeline/picture_format.h"
 
 namespace t2i::batch {
 
@@ -34,31 +37,65 @@ Runner::Runner(Engine& engine, BatchOptions options, Reporter& reporter, const I
       identity_(engine, options_.vae),
       made_(waiting_pictures, waiting_picture_bytes),
       finished_(waiting_finished, waiting_picture_bytes) {
+    open_journal();
+    kept_ = std::make_unique<KeptFiles>(folder_, options_.shard, index_);
+    outputs_ = open_outputs(options_.output, options_.shard, index_, kept_->unrecorded());
+    sync_folder(folder_);
+    sub_folders_ = needs_sub_folders(options_);
+    scheduler_ =
+        std::make_unique<Scheduler>(engine_, SchedulerOptions{.batch_size = options_.engine_batch,
+                                                              .most_waiting_jobs = waiting_jobs,
+                                                              .most_waiting_bytes = waiting_job_bytes,
+                                                              .warning = [this](const std::string& line) { warn(line); }});
+}
+
+// Reads what earlier runs left, and refuses what is not theirs before anything is changed.
+void Runner::open_journal() {
     const std::string suffix = options_.shard.suffix();
     const std::string journal = folder_ + "/journal" + suffix + ".jsonl";
-    journal_ = std::make_unique<AppendFile>(journal);
+    const std::string failures = folder_ + "/failed" + suffix + ".jsonl";
+    if (!fs::exists(journal))
+        for (const auto& path : {manifest_of(journal), failures})
+            if (std::error_code ec; exists_at_all(path) && fs::file_size(path, ec) != 0)
+                throw Error(ErrorCode::input, "is there without a journal beside it, so not of t2i batch; move it away", path);
+    std::uint64_t whole_bytes = 0;
+    bool is_cut_short = false;
     index_.read(folder_, [&](const std::string& path, const JournalDamage& damage) {
         // Another process may be writing to another journal just now.
         if (path == journal && damage.cut_short) {
-            journal_->cut_to(damage.whole_bytes);
+            is_cut_short = true;
+            whole_bytes = damage.whole_bytes;
             reporter_.warning(path + ": its last line is cut short; that picture is made again");
         }
         if (damage.bad_lines > 0)
             reporter_.warning(path + ": " + counted(static_cast<std::int64_t>(damage.bad_lines), "damaged line") +
                               "; pictures that no other line names are made again");
     });
-    manifest_ = std::make_unique<AppendFile>(folder_ + "/manifest" + suffix + ".jsonl");
-    manifest_->cut_to(index_.manifest_end(journal).value_or(0));
-    const std::string failures = folder_ + "/failed" + suffix + ".jsonl";
+    check_same_form(index_, options_);
+    journal_ = std::make_unique<AppendFile>(journal);
+    if (is_cut_short) journal_->cut_to(whole_bytes);
+    open_manifest(journal);
     fs::remove(failures);
-    outputs_ = open_outputs(options_.output, options_.shard, index_);
-    sync_folder(folder_);
-    sub_folders_ = options_.input != "-" && holds_more_than(options_.input, options_.prompts, most_flat_files);
-    scheduler_ =
-        std::make_unique<Scheduler>(engine_, SchedulerOptions{.batch_size = options_.engine_batch,
-                                                              .most_waiting_jobs = waiting_jobs,
-                                                              .most_waiting_bytes = waiting_job_bytes,
-                                                              .warning = [this](const std::string& line) { warn(line); }});
+}
+
+// The manifest as the journal has it: cut back to its last picture, or written again where it lacks some.
+void Runner::open_manifest(const std::string& journal) {
+    const std::string path = manifest_of(journal);
+    std::optional<JournalRecord> last = index_.last_record(journal);
+    if (!manifest_fits(index_, journal)) {
+        const auto unfinished = unfinished_folder(folder_, options_.shard);
+        fs::create_directory(unfinished);
+        const RebuiltManifest rebuilt = rebuild_manifest(journal, unfinished + "/manifest.jsonl");
+        reporter_.warning(path + ": was cut or gone; written again from the journal" +
+                          (rebuilt.lost == 0
+                               ? ""
+                               : ", without " + std::to_string(rebuilt.lost) +
+                                     (rebuilt.lost == 1 ? " picture of t2i 0.1.0, whose journal does not describe it"
+                                                        : " pictures of t2i 0.1.0, whose journal does not describe them")));
+        if (std::exchange(last->manifest_end, rebuilt.bytes) != rebuilt.bytes) journal_->append(journal_line(*last));
+    }
+    manifest_ = std::make_unique<AppendFile>(path);
+    manifest_->cut_to(last ? last->manifest_end : 0);
 }
 
 // Makes the output folder, not those above it.
@@ -100,8 +137,9 @@ Status Runner::run() {
         outputs_->finish();
         if (replaced_ > 0 && !failure_) compact_manifest();
         outputs_.reset();
+        // Files whose lines could not be written to the journal are known as ours by the list of names in it.
         std::error_code ignored;
-        fs::remove_all(unfinished_folder(folder_, options_.shard), ignored);
+        if (unrecorded_files_ == 0) fs::remove_all(unfinished_folder(folder_, options_.shard), ignored);
     } catch (...) {
         fail(std::current_exception());
     }
@@ -139,11 +177,50 @@ std::string choose_file(const OutputOptions& options, bool metadata, Picture& pi
     return {};
 }
 
+void check_same_form(const JournalIndex& index, const BatchOptions& options) {
+    const std::string advice = "; say the same, or name another folder";
+    for (const auto& path : index.paths()) {
+        const auto record = index.last_picture(path);
+        if (!record) continue;
+        if ((record->tar_end > 0) != options.output.webdataset)
+            throw Error(
+                ErrorCode::invalid_argument,
+                "the pictures in this folder are " + std::string(record->tar_end > 0 ? "in tar shards" : "a file each") + advice,
+                Field{"output_format"});
+        const auto format = format_of_extension(std::filesystem::path(record->file).extension().string());
+        if (!options.output.webdataset && format && *format != options.output.encoding.format)
+            throw Error(ErrorCode::invalid_argument,
+                        std::string("the pictures in this folder are ") + row_of(*format).name + " files" + advice,
+                        Field{"image_format"});
+        // 0.1.0 did not write down the template: names that it makes of ids alone can be told.
+        const std::string plain = "{id}", file = record->id + extension_of(options.output.encoding.format);
+        const bool is_plain = record->file == file || record->file.ends_with("/" + file);
+        const bool same_name = !record->name.empty() ? record->name == options.output.name
+                                                     : record->tar_end > 0 || is_plain == (options.output.name == plain);
+        if (!same_name)
+            throw Error(ErrorCode::invalid_argument,
+                        "the pictures in this folder have names " +
+                            (record->name.empty() ? "such as " + in_quotes(record->file) : "by " + in_quotes(record->name)) +
+                            advice,
+                        Field{"name"});
+        if (!record->version.empty() && record->metadata != options.metadata)
+            throw Error(ErrorCode::invalid_argument,
+                        std::string("the pictures in this folder ") + (record->metadata ? "hold" : "do not hold") +
+                            " their parameters" + advice,
+                        Field{"metadata"});
+    }
+}
+
+bool needs_sub_folders(const BatchOptions& options) {
+    return options.input != "-" && holds_more_than(options.input, options.prompts, most_flat_files);
+}
+
 PrepareOptions prepare_options(const BatchOptions& options) {
     return {.defaults = options.defaults,
             .picks_seed = options.picks_seed,
             .shard = options.shard,
             .retry_failed = options.retry_failed,
+            .remake = options.remake,
             .quick_check = options.quick_check,
             .dotless_ids = options.output.webdataset,
             .folder = options.output.folder};
@@ -182,17 +259,7 @@ void Runner::read_entry(PromptEntry& entry, Preparer& preparer) {
     const bool is_bad = !entry.problem.empty();
     // Every shard reads every line; one of them reports a bad one.
     const bool reports = is_bad && options_.shard.owns_line(entry.line);
-    {
-        const std::lock_guard lock(mutex_);
-        ++status_.lines;
-        status_.bad_lines += reports;
-        status_.asked += static_cast<std::int64_t>(found.pictures.size() + found.failed.size()) + found.done;
-        status_.skipped += found.done;
-        status_.changed += found.changed;
-        status_.damaged += found.damaged;
-        status_.cut += !found.pictures.empty() && !found.pictures.front().text->cut.empty();
-        status_.unknown += !found.pictures.empty() && found.pictures.front().text->unknown;
-    }
+    count(found, reports);
     if (reports) {
         JournalRecord record;
         if (entry.request) record.id = entry.request->id;
@@ -200,10 +267,34 @@ void Runner::read_entry(PromptEntry& entry, Preparer& preparer) {
         reject(entry.line, record, entry.text, false);
     }
     for (auto& record : found.failed) reject(entry.line, record, {}, false);
+    for (const auto& left : found.left) leave(entry.line, left);
     for (auto& picture : found.pictures) {
         if (interrupt_.requested() || failed_) return;
         hand_on(std::move(picture));
     }
+}
+
+void Runner::count(const Preparation& found, bool is_reported) {
+    const std::lock_guard lock(mutex_);
+    ++status_.lines;
+    status_.bad_lines += is_reported;
+    status_.asked += static_cast<std::int64_t>(found.pictures.size() + found.failed.size() + found.left.size()) + found.done;
+    status_.skipped += found.done;
+    status_.skipped_0_1 += found.done_0_1;
+    status_.changed += found.changed;
+    status_.damaged += found.damaged;
+    status_.cut += !found.pictures.empty() && !found.pictures.front().text->cut.empty();
+    status_.unknown += !found.pictures.empty() && found.pictures.front().text->unknown;
+}
+
+void Runner::leave(std::int64_t line, const LeftPicture& left) {
+    Finished finished;
+    finished.written.record.id = left.id;
+    finished.written.record.failed = left.reason;
+    finished.line = line;
+    finished.in_journal = false;
+    finished.is_left = true;
+    finished_.push(std::move(finished), 1);
 }
 
 void Runner::hand_on(Picture picture) {
@@ -212,12 +303,16 @@ void Runner::hand_on(Picture picture) {
         const std::lock_guard lock(mutex_);
         output.sub_folders = sub_folders_ || status_.asked > static_cast<std::int64_t>(most_flat_files);
     }
-    if (const std::string problem = choose_file(output, options_.metadata, picture); !problem.empty()) {
+    std::string problem = choose_file(output, options_.metadata, picture);
+    if (problem.empty() && !output.webdataset) problem = kept_->problem(picture, identity_);
+    if (!problem.empty()) {
         JournalRecord record;
         record.id = picture.id;
         record.failed = problem;
         return reject(picture.line, record, excerpt(picture.text->prompt), false);
     }
+    picture.may_replace = !output.webdataset && exists_at_all(folder_ + "/" + picture.file);
+    outputs_->announce(picture);
     submit(std::move(picture));
 }
 

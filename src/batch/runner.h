@@ -15,6 +15,8 @@
 
 #include "batch/files.h"
 #include "batch/interrupt.h"
+#include "batch/kept_files.h"
+#include "batch/model_identity.h"
 #include "batch/outputs.h"
 #include "batch/prepare.h"
 #include "batch/progress.h"
@@ -34,6 +36,7 @@ struct BatchOptions {
     bool picks_seed = false;   // the run's seed is below 0
     Shard shard;
     bool retry_failed = false, quick_check = false;
+    bool remake = false;  // pictures of other requests, or changed since, are made again instead of left
     bool metadata = true;
     int engine_batch = 0;  // 0: by measurement
     std::string vae;       // as the engine was given it
@@ -52,7 +55,14 @@ struct Finished {
     std::int64_t line = 0;
     std::string text;  // of a bad line
     bool in_journal = true;
+    bool is_left = false;  // there is an earlier one, which stays
 };
+
+// Throws Error{invalid_argument} where a run would put pictures beside others of another form: files and archives, other names,
+// with and without their parameters.
+void check_same_form(const JournalIndex& index, const BatchOptions& options);
+// Whether so many pictures are expected that they go to sub-folders.
+[[nodiscard]] bool needs_sub_folders(const BatchOptions& options);
 
 class Runner {
   public:
@@ -77,6 +87,10 @@ class Runner {
 
     void read_entry(PromptEntry& entry, Preparer& preparer);
     [[nodiscard]] std::string open_folder();
+    void open_journal();
+    void open_manifest(const std::string& journal);
+    void count(const Preparation& found, bool is_reported);
+    void leave(std::int64_t line, const LeftPicture& left);
     void hand_on(Picture picture);
     void reject(std::int64_t line, JournalRecord record, std::string text, bool in_journal);
     void submit(Picture picture);
@@ -103,6 +117,7 @@ class Runner {
     FolderLock lock_;
     JournalIndex index_;
     std::unique_ptr<AppendFile> journal_, manifest_, failures_;
+    std::unique_ptr<KeptFiles> kept_;
     std::unique_ptr<Outputs> outputs_;
     ModelIdentity identity_;
     bool sub_folders_ = false;
@@ -119,6 +134,7 @@ class Runner {
     Status status_;
     std::exception_ptr failure_;
     std::atomic<bool> failed_{false};
+    std::atomic<std::int64_t> unrecorded_files_{0};  // written, and not in the journal
     std::atomic<std::int64_t> read_permille_{-1};
     std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
     std::unique_ptr<Scheduler> scheduler_;  // last: its callbacks use the rest

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "batch/runner.h"
+#include "t2i/version.h"
 
 namespace t2i::batch {
 
@@ -53,7 +54,8 @@ void Runner::give_up(const Picture& picture, const std::exception_ptr& why) {
         if (in_a_row_ >= most_in_a_row) return fail(why);
         JournalRecord record;
         record.id = picture.id;
-        record.request = picture.request.empty() ? request_hash(picture, identity_) : picture.request;
+        record.request = picture.request.empty() ? identity_.request_hash(picture) : picture.request;
+        record.version = T2I_VERSION;
         record.failed = error.what();
         record.finished = utc_now();
         reject(picture.line, std::move(record), excerpt(picture.text->prompt), for_good);

@@ -1,12 +1,14 @@
 // The writers' and the committer's stages of a run.
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "batch/folder.h"
+#include "batch/manifest.h"
+#include "batch/request_fields.h"
 #include "batch/runner.h"
-#include "pipeline/parameters.h"
 #include "pipeline/picture_encode.h"
+#include "t2i/version.h"
 
 namespace t2i::batch {
 
@@ -27,32 +29,33 @@ void Runner::write() {
 void Runner::write_picture(MadePicture made) {
     const auto begin = Clock::now();
     Picture& picture = made.picture;
-    ResolvedRequest r = picture.settings->resolved;
-    r.prompt = picture.text->prompt;
-    r.negative_prompt = picture.text->negative_prompt;
-    if (picture.request.empty()) picture.request = request_hash(picture, identity_);
+    const ResolvedRequest& r = picture.settings->resolved;
+    if (picture.request.empty()) picture.request = identity_.request_hash(picture);
     Finished finished;
     Written& w = finished.written;
-    w.png =
-        encode_picture(r.width, r.height, made.pixels.rgb,
-                       options_.metadata ? parameters_text(r, engine_.info(), engine_.model_hash(), picture.seed) : std::string(),
-                       options_.output.encoding);
-    w.record = {.id = picture.id,
-                .request = picture.request,
-                .failed = {},
-                .file = picture.file,
-                .offset = 0,
-                .bytes = w.png.size(),
-                .sha256 = sha256_hex(w.png),
-                .tar_end = 0,
-                .manifest_end = 0,
-                .engine_ms = made.engine_ms,
-                .write_ms = 0,
-                .finished = utc_now()};
-    w.manifest = manifest_parameters(picture, engine_.info(), engine_.model_hash());
+    w.png = encode_picture(r.width, r.height, made.pixels.rgb, options_.metadata ? identity_.parameters(picture) : std::string(),
+                           options_.output.encoding);
+    JournalRecord& record = w.record;
+    record.id = picture.id;
+    record.request = picture.request;
+    record.file = picture.file;
+    record.bytes = w.png.size();
+    record.sha256 = sha256_hex(w.png);
+    record.engine_ms = made.engine_ms;
+    record.finished = utc_now();
+    record.version = T2I_VERSION;
+    record.name = options_.output.name;
+    record.metadata = options_.metadata;
+    record.parameters = identity_.manifest(picture);
     w.picture = std::move(picture);
     finished.line = w.picture.line;
     outputs_->write(w);
+    if (w.record.failed.empty()) {
+        ++unrecorded_files_;
+    } else {
+        finished.in_journal = false;
+        finished.text = excerpt(w.picture.text->prompt);
+    }
     w.record.write_ms = seconds_since(begin) * 1e3;
     const std::size_t bytes = w.png.size() + 1;
     finished_.push(std::move(finished), bytes);
@@ -95,7 +98,7 @@ void Runner::commit_group(std::vector<Finished> group) {
     std::string manifest, journal;
     outputs_->commit(written);
     for (Written& w : written) {
-        manifest += manifest_line(w.record, w.manifest);
+        manifest += manifest_line(w.record);
         w.record.manifest_end = manifest_->size_bytes() + manifest.size();
         journal += journal_line(w.record);
     }
@@ -106,6 +109,7 @@ void Runner::commit_group(std::vector<Finished> group) {
     }
     if (!manifest.empty()) manifest_->append(manifest);
     if (!journal.empty()) journal_->append(journal);
+    unrecorded_files_ -= static_cast<std::int64_t>(written.size());
     for (const Written& w : written) {
         last_ = w.record;
         if (!w.picture.replaces.empty()) ++replaced_;
@@ -118,7 +122,9 @@ void Runner::commit_group(std::vector<Finished> group) {
     {
         const std::lock_guard lock(mutex_);
         status_.made += static_cast<std::int64_t>(written.size());
-        status_.failed += static_cast<std::int64_t>(failed.size());
+        const auto left = std::ranges::count(failed, true, &Finished::is_left);
+        status_.left += left;
+        status_.failed += static_cast<std::int64_t>(failed.size()) - left;
     }
     if (!failed.empty()) report_failed(failed);
 }
@@ -131,9 +137,11 @@ void Runner::report_failed(const std::vector<Finished>& failed) {
         nlohmann::ordered_json line{{"line", f.line}};
         if (!r.id.empty()) line["id"] = r.id;
         line["reason"] = r.failed;
+        if (f.is_left) line["left"] = true;
         if (!f.text.empty()) line["text"] = f.text;
         lines += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-        reporter_.failed(f.line, r.id, r.failed);
+        if (f.is_left) reporter_.left(f.line, r.id, r.failed);
+        else reporter_.failed(f.line, r.id, r.failed);
     }
     failures_->append(lines);
 }

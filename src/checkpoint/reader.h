@@ -35,4 +35,10 @@ class CheckpointReader {
 // shards, where stem is diffusion_pytorch_model or model. Throws Error{input} naming the folder when there is neither.
 [[nodiscard]] std::unique_ptr<CheckpointReader> open_component(const std::string& folder);
 
+// The files that open_checkpoint() reads: the one at `path`, and of an index the shards that it names, in order of name. Throws
+// Error{input} naming a file that cannot be read or an index that is none.
+[[nodiscard]] std::vector<std::string> checkpoint_files(const std::string& path);
+// The same of open_component(), which throws as this does.
+[[nodiscard]] std::vector<std::string> component_checkpoint_files(const std::string& folder);
+
 }  // namespace t2i

@@ -1,6 +1,7 @@
 #include "core/files.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -53,6 +54,16 @@ int open_new(std::string& name) {
     return -1;
 }
 
+// As ::rename(), but EEXIST where the name is taken. File systems that cannot tell it in one step are asked before.
+int rename_to_free_name(const std::string& from, const std::string& to) {
+    if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
+    if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP) return -1;
+    struct stat about{};
+    if (::lstat(to.c_str(), &about) != 0) return errno == ENOENT ? ::rename(from.c_str(), to.c_str()) : -1;
+    errno = EEXIST;
+    return -1;
+}
+
 }  // namespace
 
 Error io_error(const std::string& what, const std::string& path) {
@@ -79,7 +90,8 @@ bool write_at(int fd, std::string_view bytes, std::uint64_t offset) {
     return true;
 }
 
-AtomicFile::AtomicFile(std::string path, const AtomicFileOptions& options) : path_(std::move(path)), sync_(options.sync) {
+AtomicFile::AtomicFile(std::string path, const AtomicFileOptions& options)
+    : path_(std::move(path)), replace_(options.replace), sync_(options.sync) {
     const fs::path target(path_);
     if (std::error_code ec; fs::is_directory(target, ec)) throw Error(ErrorCode::input, "is a folder", path_);
     auto folder = target.parent_path();
@@ -105,7 +117,9 @@ void AtomicFile::write(std::string_view bytes) {
 void AtomicFile::commit() {
     if (sync_ && ::fsync(fd_) != 0) throw io_error("cannot be written", path_);
     if (::close(std::exchange(fd_, -1)) != 0) throw io_error("cannot be written", path_);
-    if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw io_error("cannot be written", path_);
+    const int result = replace_ ? ::rename(temporary_.c_str(), path_.c_str()) : rename_to_free_name(temporary_, path_);
+    if (result != 0 && !replace_ && errno == EEXIST) throw NameTaken(path_);
+    if (result != 0) throw io_error("cannot be written", path_);
     temporary_.clear();
 }
 

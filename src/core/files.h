@@ -24,7 +24,14 @@ namespace t2i {
 
 struct AtomicFileOptions {
     std::string temporary_folder{};  // where the file grows, on the same file system; empty: beside its name
+    bool replace = true;             // false: a file that has the name by then stays, and commit() throws NameTaken
     bool sync = true;  // waits for the disk before the file gets its name, so that a power cut leaves all of it or nothing
+};
+
+// Another file has the name that was not to be replaced.
+class NameTaken : public Error {
+  public:
+    explicit NameTaken(const std::string& path) : Error(ErrorCode::input, "is there already", path) {}
 };
 
 // A file that gets its name when it is complete. It grows under a temporary name that nobody else has (O_EXCL), with the
@@ -44,7 +51,7 @@ class AtomicFile {
 
   private:
     std::string path_, temporary_;
-    bool sync_;
+    bool replace_, sync_;
     int fd_ = -1;
     std::uint64_t size_ = 0;
 };

@@ -6,6 +6,7 @@
 #include "generators/pipelines.h"
 #include "models/registry.h"
 #include "t2i/error.h"
+#include "text/tokenizer.h"
 
 namespace t2i {
 
@@ -15,8 +16,13 @@ namespace {
 constexpr const char *transformer = "transformer", *scheduler = "scheduler", *vae = "vae", *tokenizer = "tokenizer",
                      *text_encoder = "text_encoder";
 
-constexpr std::array<ComponentRow, 5> text_components{{{scheduler}, {transformer}, {tokenizer}, {text_encoder}, {vae, false}}};
-constexpr std::array<ComponentRow, 3> class_components{{{scheduler}, {transformer}, {vae, false}}};  // --vae brings another
+constexpr std::array<ComponentRow, 5> text_components{{{scheduler, schedule_files},
+                                                       {transformer, component_files},
+                                                       {tokenizer, tokenizer_files},
+                                                       {text_encoder, component_files},
+                                                       {vae, decoder_files, false}}};  // not where another decoder is named
+constexpr std::array<ComponentRow, 3> class_components{
+    {{scheduler, schedule_files}, {transformer, component_files}, {vae, decoder_files, false}}};
 
 std::unique_ptr<RequestRules> schedule_rules(const ModelFolder& folder) {
     return read_diffusion_rules(folder.component(scheduler), folder.defaults());

@@ -72,8 +72,12 @@ std::unique_ptr<RequestRules> make_diffusion_rules(const std::string& json, cons
     return std::make_unique<DiffusionRules>(parse_schedule_config(json, where), defaults);
 }
 
+std::vector<std::string> schedule_files(const std::string& folder) {
+    return {(std::filesystem::path(folder) / "scheduler_config.json").string()};
+}
+
 std::unique_ptr<RequestRules> read_diffusion_rules(const std::string& folder, const GenerationDefaults& defaults) {
-    const std::string path = (std::filesystem::path(folder) / "scheduler_config.json").string();
+    const std::string path = schedule_files(folder).front();
     return make_diffusion_rules(read_text_file(path, std::size_t{16} << 20), path, defaults);
 }
 

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "generators/generator.h"
 
@@ -16,6 +17,8 @@ struct GenerationDefaults {
 
 // Rules of the schedule in folder/scheduler_config.json. Throws Error{input} naming the file.
 [[nodiscard]] std::unique_ptr<RequestRules> read_diffusion_rules(const std::string& folder, const GenerationDefaults& defaults);
+// The files that it reads.
+[[nodiscard]] std::vector<std::string> schedule_files(const std::string& folder);
 // The same from the file's text; `where` names it in errors.
 [[nodiscard]] std::unique_ptr<RequestRules> make_diffusion_rules(const std::string& json, const std::string& where,
                                                                  const GenerationDefaults& defaults);

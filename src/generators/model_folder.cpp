@@ -1,14 +1,8 @@
 #include "generators/model_folder.h"
 
-#include <xxhash.h>
-
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
-#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
@@ -141,29 +135,6 @@ ModelFolder read_model_folder(const std::string& path) {
     read_t2i_json(m);
     m.rules = m.row->read_rules(m);
     return m;
-}
-
-std::vector<std::string> weight_files(const std::string& path) {
-    std::vector<std::string> files;
-    for (const auto& entry : fs::recursive_directory_iterator(path))
-        if (entry.path().extension() == ".safetensors") files.push_back(entry.path().string());
-    std::sort(files.begin(), files.end());
-    return files;
-}
-
-std::string fingerprint(const std::string& path, const std::atomic<bool>* abandoned) {
-    std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(), &XXH3_freeState);
-    XXH3_64bits_reset(state.get());
-    std::vector<char> block(std::size_t{1} << 20);
-    for (const auto& name : weight_files(path)) {
-        std::ifstream file(name, std::ios::binary);
-        while ((!abandoned || !*abandoned) &&
-               (file.read(block.data(), static_cast<std::streamsize>(block.size())) || file.gcount() > 0))
-            XXH3_64bits_update(state.get(), block.data(), static_cast<std::size_t>(file.gcount()));
-    }
-    std::array<char, 17> text{};
-    std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(XXH3_64bits_digest(state.get())));
-    return std::string(text.data(), 10);
 }
 
 }  // namespace t2i

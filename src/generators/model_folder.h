@@ -1,7 +1,6 @@
 // A model folder in diffusers layout: model_index.json, one folder per component, optionally t2i.json.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -56,12 +55,5 @@ struct PictureSizes {
 // From the configs of a model and its decoder; needs no weights. decoder: another one's path, or empty. Throws Error{input}
 // naming the file.
 [[nodiscard]] PictureSizes read_picture_sizes(const ModelFolder& folder, const std::string& decoder = {});
-
-// The paths of all safetensors files below `path`, sorted.
-[[nodiscard]] std::vector<std::string> weight_files(const std::string& path);
-
-// XXH3-64 over the weight files, in order of path: 10 hex digits. Any thread may set `abandoned`: whoever does wants no hash any
-// more, and gets that of what has been read.
-[[nodiscard]] std::string fingerprint(const std::string& path, const std::atomic<bool>* abandoned = nullptr);
 
 }  // namespace t2i

@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "generators/generator.h"
 #include "generators/prompts.h"
@@ -14,6 +15,9 @@ struct ModelFolder;
 
 struct ComponentRow {
     const char* folder;
+    // The files in it that are read, which a model's hash covers; of the decoder also of a single file. Throws Error{input}
+    // naming what is missing.
+    std::vector<std::string> (*files)(const std::string& folder_or_file);
     bool required = true;  // without it nothing can be drawn
 };
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "generators/model_folder.h"
+#include "generators/model_hash.h"
 #include "models/registry.h"
 #include "ops/memory.h"
 #include "t2i/error.h"
@@ -31,8 +32,7 @@ class TextPrompts final : public Prompts {
                             std::to_string(encoder_->vocabulary()),
                         tokenizer);
         if (!options.cache_folder.empty())
-            cache_.keep_on_disk({options.cache_folder, fingerprint(encoder) + ", " + std::string(backend.name()) + ", " +
-                                                           std::string(name_of(compute))});
+            cache_.keep_on_disk({options.cache_folder, hash_files(component_files(encoder)) + ", " + options.origin});
     }
 
     [[nodiscard]] Tokens tokenize(const std::string& prompt, const char* field) const override {

@@ -60,6 +60,7 @@ class Prompts {
 struct PromptOptions {
     int cache = 0;             // encoded texts kept in memory
     std::string cache_folder;  // and on disk; empty: nowhere
+    std::string origin;        // what the bits of an encoded text depend on besides the encoder and its ids
 };
 
 // A tokenizer's and a text encoder's folder; prompts are cut at max_tokens. Throws Error{input} naming the file.

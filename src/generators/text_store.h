@@ -12,8 +12,8 @@ namespace t2i {
 
 class TextStore {
   public:
-    // folder: made when it is not there. identity: everything that an encoding depends on besides the prompt (weights, dtype,
-    // kind of device). Throws Error{input} naming the folder.
+    // folder: made when it is not there. identity: everything that an encoding depends on besides its ids (the encoder's files,
+    // device, instruction set, dtype, build). Throws Error{input} naming the folder.
     TextStore(std::string folder, std::string identity);
     // [T, width] f32 on the host; nothing when it is not there or not whole.
     [[nodiscard]] std::optional<Tensor> load(std::span<const std::int32_t> ids, std::int64_t width) const;

@@ -4,8 +4,12 @@
 
 namespace t2i {
 
+std::string ModelConfig::path_in(const std::string& folder) {
+    return (std::filesystem::path(folder) / "config.json").string();
+}
+
 ModelConfig ModelConfig::read(const std::string& folder) {
-    return ModelConfig(JsonOptions::read((std::filesystem::path(folder) / "config.json").string()));
+    return ModelConfig(JsonOptions::read(path_in(folder)));
 }
 
 ModelConfig ModelConfig::parse(const std::string& text, const std::string& where) {

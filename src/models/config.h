@@ -10,6 +10,7 @@ namespace t2i {
 // Extents are positive integers; fallbacks are the defaults of the component's class.
 class ModelConfig : public JsonOptions {
   public:
+    [[nodiscard]] static std::string path_in(const std::string& folder);  // of its config.json
     // folder/config.json. Throws Error{input} when it cannot be read or is not a JSON object.
     static ModelConfig read(const std::string& folder);
     static ModelConfig parse(const std::string& text, const std::string& where);

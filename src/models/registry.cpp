@@ -139,6 +139,20 @@ std::int64_t read_decoder_factor(const std::string& folder_or_file) {
     return row_for(decoders, config).read_factor(config);
 }
 
+std::vector<std::string> component_files(const std::string& folder) {
+    std::vector<std::string> files{ModelConfig::path_in(folder)};
+    for (auto& file : component_checkpoint_files(folder)) files.push_back(std::move(file));
+    return files;
+}
+
+std::vector<std::string> decoder_files(const std::string& folder_or_file) {
+    if (!is_file(folder_or_file)) return component_files(folder_or_file);
+    std::vector<std::string> files = checkpoint_files(folder_or_file);
+    if (!looks_like_taesd(*open_checkpoint(folder_or_file)))
+        files.insert(files.begin(), ModelConfig::path_in(std::filesystem::path(folder_or_file).parent_path().string()));
+    return files;
+}
+
 std::unique_ptr<LatentEncoder> load_encoder(Backend& backend, const std::string& folder_or_file, DType compute) {
     return load_autoencoder(encoders, backend, folder_or_file, compute);
 }

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "models/roles.h"
 
@@ -16,6 +17,11 @@ namespace t2i {
 // Also a single file: TAESD's own, or the weights of a component whose config.json lies beside them.
 [[nodiscard]] std::unique_ptr<Decoder> load_decoder(Backend& backend, const std::string& folder_or_file, DType compute);
 [[nodiscard]] std::unique_ptr<LatentEncoder> load_encoder(Backend& backend, const std::string& folder_or_file, DType compute);
+
+// The files that the loaders read: config.json and the weights, of a single file also what it needs beside itself. They throw
+// Error{input} as the loaders do about a file that is not there.
+[[nodiscard]] std::vector<std::string> component_files(const std::string& folder);
+[[nodiscard]] std::vector<std::string> decoder_files(const std::string& folder_or_file);
 
 // From config.json alone; both throw what the loaders throw about it.
 [[nodiscard]] GridSizes read_denoiser_sizes(const std::string& folder);

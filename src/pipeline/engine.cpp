@@ -1,10 +1,12 @@
 #include "pipeline/engine.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "backend/registry.h"
 #include "ops/memory.h"
 #include "ops/ops.h"
+#include "pipeline/parameters.h"
 #include "t2i/error.h"
 #include "text/known_words.h"
 #include "text/unicode.h"
@@ -43,6 +45,12 @@ void check(const PipelineOptions& options) {
     check_range("text_cache", options.text_cache, 1 << 30);
 }
 
+// The last name of a path: "vae" of "models/vae/".
+std::string file_name(std::string path) {
+    while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+    return std::filesystem::path(path).filename().string();
+}
+
 }  // namespace
 
 Engine::Engine(const PipelineOptions& options, const EngineHooks& hooks)
@@ -55,18 +63,18 @@ Engine::Engine(const PipelineOptions& options, const EngineHooks& hooks)
     folder_ = read_model_folder(options.model.empty() ? bundled_model() : options.model);
     folder_.check_components();
     // Beside the loading, which is mostly one thread's work; beside the first steps it would take a core from them.
-    hash_.start(
-        hooks.hash ? hooks.hash : [this](const std::string& path) { return fingerprint(path, &hash_.abandoned); }, folder_.path);
+    hashes_.start(hooks.hash ? hooks.hash : [this, vae = options.vae] { return hash_model(folder_, vae, &hashes_.abandoned); });
     const PipelineRow& row = *folder_.row;
     generator_ = row.load_generator(folder_, *backend_, compute_);
-    prompts_ = row.load_prompts(folder_, *generator_, *backend_, compute_,
-                                {.cache = options.text_cache, .cache_folder = options.text_cache_folder});
+    prompts_ = row.load_prompts(
+        folder_, *generator_, *backend_, compute_,
+        {.cache = options.text_cache, .cache_folder = options.text_cache_folder, .origin = text_origin(options)});
     const std::string decoder = folder_.decoder(options.vae);
     decoder_ = row.load_decoder(*backend_, decoder, compute_);
     check_decoder(decoder);
     sizes_ = read_picture_sizes(folder_, options.vae);
     drop_caches();
-    info_ = describe(choice.reason);
+    info_ = describe(options, choice.reason);
 }
 
 void Engine::check_decoder(const std::string& decoder) const {
@@ -75,7 +83,18 @@ void Engine::check_decoder(const std::string& decoder) const {
                 decoder);
 }
 
-ModelInfo Engine::describe(const std::string& no_gpu_because) const {
+// As `Origin` has it of pictures: an encoded text that another machine or build left on disk would change their bits.
+std::string Engine::text_origin(const PipelineOptions& options) const {
+    ModelInfo here;
+    here.device = backend_->name();
+    here.dtype = name_of(compute_);
+    here.hardware = backend_->hardware();
+    const Origin origin = origin_of(here);
+    return origin.device + ", " + origin.hardware + ", " + origin.dtype + ", " + origin.version + ", " + origin.compiler +
+           (options.fast_math ? ", fast math" : "");
+}
+
+ModelInfo Engine::describe(const PipelineOptions& options, const std::string& no_gpu_because) const {
     return {.name = folder_.name,
             .steps = folder_.steps,
             .cfg_scale = folder_.cfg_scale,
@@ -88,7 +107,9 @@ ModelInfo Engine::describe(const std::string& no_gpu_because) const {
             .dtype = std::string(name_of(compute_)),
             .runs_on = backend_->description() + ", " + std::string(name_of(compute_)) +
                        (no_gpu_because.empty() ? "" : " (no GPU: " + no_gpu_because + ")"),
-            .hardware = backend_->hardware()};
+            .hardware = backend_->hardware(),
+            .vae = file_name(options.vae),
+            .fast_math = options.fast_math};
 }
 
 Engine::~Engine() {

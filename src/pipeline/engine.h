@@ -12,6 +12,7 @@
 
 #include "generators/generator.h"
 #include "generators/model_folder.h"
+#include "generators/model_hash.h"
 #include "generators/prompts.h"
 #include "models/roles.h"
 #include "pipeline/batch_maker.h"
@@ -22,8 +23,8 @@ namespace t2i {
 
 // For tests and tools.
 struct EngineHooks {
-    // Path of the model folder → hash of its weights, on a thread of its own. Empty: fingerprint().
-    std::function<std::string(const std::string& path)> hash{};
+    // The hashes of the model, on a thread of its own. Empty: hash_model().
+    std::function<ModelHashes()> hash{};
     // Gets all spans and counts, and outlives the engine. Null: nobody reads them.
     Tracer* tracer = nullptr;
 };
@@ -39,9 +40,9 @@ class Engine final : public BatchMaker {
 
     [[nodiscard]] const ModelFolder& folder() const { return folder_; }
     [[nodiscard]] const ModelInfo& info() const { return info_; }
-    // Fingerprint of the weights. Waits for it: it is read in the background from the start, and nothing of making a picture
-    // needs it, only a picture's metadata.
-    [[nodiscard]] const std::string& model_hash() const { return hash_.result.get(); }
+    // Waits for them: the files are read in the background from the start, and nothing of making a picture needs their hashes,
+    // only a picture's metadata. Throws Error{input} naming a file that could not be read again.
+    [[nodiscard]] const ModelHashes& hashes() const { return hashes_.result.get(); }
     [[nodiscard]] ResolvedRequest resolve(const GenerateRequest& request) const;
     // Pictures made at a time unless the caller knows better.
     [[nodiscard]] int batch_size() const;
@@ -66,21 +67,20 @@ class Engine final : public BatchMaker {
         std::shared_ptr<const GeneratorRun> run;
         Callbacks callbacks;
     };
-    // The hash of the weights on its way. Nobody waits for it in vain: not a failed load, and not an engine that ends early.
+    // The hashes of the model on their way. Nobody waits for them in vain: not a failed load, and not an engine that ends early.
     struct BackgroundHash {
         BackgroundHash() = default;
         ~BackgroundHash() { abandoned = true; }
         BackgroundHash(const BackgroundHash&) = delete;
         BackgroundHash& operator=(const BackgroundHash&) = delete;
-        void start(const std::function<std::string(const std::string&)>& hash, const std::string& path) {
-            result = std::async(std::launch::async, hash, path).share();
-        }
+        void start(const std::function<ModelHashes()>& hash) { result = std::async(std::launch::async, hash).share(); }
         std::atomic<bool> abandoned{false};
-        std::shared_future<std::string> result;  // ends before what its thread reads: it is destroyed first
+        std::shared_future<ModelHashes> result;  // ends before what its thread reads: it is destroyed first
     };
     [[nodiscard]] ExecContext context() { return {*backend_, *scratch_, &tracer_}; }
     void check_decoder(const std::string& decoder) const;
-    [[nodiscard]] ModelInfo describe(const std::string& no_gpu_because) const;
+    [[nodiscard]] std::string text_origin(const PipelineOptions& options) const;
+    [[nodiscard]] ModelInfo describe(const PipelineOptions& options, const std::string& no_gpu_because) const;
     void make_batch(const ResolvedRequest& settings, std::span<const PictureJob> jobs, const Callbacks& callbacks);
     [[nodiscard]] Conditioning encode(const ResolvedRequest& settings, std::span<const PictureJob> jobs);
     [[nodiscard]] RunSettings run_settings(const ResolvedRequest& settings, std::span<const PictureJob> jobs) const;
@@ -91,7 +91,7 @@ class Engine final : public BatchMaker {
     ModelFolder folder_;
     PictureSizes sizes_;
     ModelInfo info_;
-    BackgroundHash hash_;
+    BackgroundHash hashes_;
     std::unique_ptr<Backend> backend_;
     DType compute_ = DType::f32;
     int batch_size_ = 0;

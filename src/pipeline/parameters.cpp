@@ -1,7 +1,7 @@
 #include "pipeline/parameters.h"
 
+#include <algorithm>
 #include <array>
-#include <map>
 #include <nlohmann/json.hpp>
 
 #include "core/nearest.h"
@@ -14,14 +14,18 @@ namespace t2i {
 namespace {
 
 constexpr std::string_view negative_mark = "\nNegative prompt: ", steps_mark = "\nSteps: ", seed_mark = "\nSeed: ";
+constexpr std::string_view program = "t2i ";  // begins "Version" in what we write
+// Of a text of 0.1.0: each costs a picture where none is the right one.
+constexpr std::size_t most_readings = 8;
+constexpr const char* lines_field = "Prompt lines";
 
 // Values that hold a comma, colon or newline are JSON strings, so that a reader can split at commas.
 std::string field(const std::string& value) {
     if (value.find_first_of(",:\n\"") == std::string::npos) return value;
-    return nlohmann::json(value).dump();
+    return nlohmann::json(value).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-using Fields = std::map<std::string, std::string, std::less<>>;
+using Fields = std::vector<std::pair<std::string, std::string>>;
 
 // Past the closing quote of the JSON string that begins at `at`, or npos.
 std::size_t end_of_string(std::string_view text, std::size_t at) {
@@ -53,7 +57,7 @@ Fields read_fields(std::string_view line, const std::string& where) {
             end = line.find(", ", end);
             value = line.substr(colon + 2, end == std::string_view::npos ? end : end - colon - 2);
         }
-        fields[name] = std::move(value);
+        fields.emplace_back(name, std::move(value));
         at = end == std::string_view::npos ? line.size() : end + 2;
     }
     return fields;
@@ -66,15 +70,32 @@ T number(std::string_view text, const char* name, const std::string& where) {
                 where);
 }
 
-const std::string& needed(const Fields& fields, const char* name, const std::string& where) {
-    const auto it = fields.find(name);
-    if (it == fields.end()) throw Error(ErrorCode::input, std::string("parameters: no \"") + name + "\"", where);
-    return it->second;
+const std::string& needed(const Infotext& text, const char* name, const std::string& where) {
+    const std::string& value = text.value(name);
+    if (value.empty()) throw Error(ErrorCode::input, std::string("parameters: no \"") + name + "\"", where);
+    return value;
 }
 
-std::string optional(const Fields& fields, const char* name) {
-    const auto it = fields.find(name);
-    return it == fields.end() ? std::string() : it->second;
+// The lines before the settings, "\n" before each, cut in two before a line: at npos, all of them are the prompt.
+Infotext::Prompts cut_at(std::string_view head, std::size_t at) {
+    Infotext::Prompts p;
+    p.prompt = head.substr(0, at);
+    if (!p.prompt.empty()) p.prompt.erase(0, 1);
+    if (at != std::string_view::npos) p.negative_prompt = head.substr(at + negative_mark.size());
+    return p;
+}
+
+// Where the negative prompt begins in `head`, which has a "\n" before each line; npos: there is none.
+std::size_t negative_at(std::string_view head, const Infotext& text, const std::string& where) {
+    if (const std::string& lines = text.value(lines_field); !lines.empty()) {
+        std::size_t at = 0;
+        for (auto left = number<std::size_t>(lines, lines_field, where); left > 0 && at != std::string_view::npos; --left)
+            at = head.find('\n', at + 1);
+        if (at == std::string_view::npos || head.substr(at).starts_with(negative_mark)) return at;
+        throw Error(ErrorCode::input, std::string("parameters: ") + lines_field + " " + lines + " does not fit its text", where);
+    }
+    // AUTOMATIC1111 takes the first such line, t2i the last.
+    return text.version().empty() ? head.find(negative_mark) : head.rfind(negative_mark);
 }
 
 struct OriginRow {
@@ -116,7 +137,18 @@ std::string differences(const Origin& then, const Origin& here) {
     return text;
 }
 
-std::string parameters_text(const ResolvedRequest& r, const ModelInfo& info, const std::string& hash, std::uint64_t seed) {
+const std::string& Infotext::value(std::string_view name) const {
+    static const std::string none;
+    const auto found = std::ranges::find(fields, name, &std::pair<std::string, std::string>::first);
+    return found == fields.end() ? none : found->second;
+}
+
+std::string_view Infotext::version() const {
+    const std::string_view text = value("Version");
+    return text.starts_with(program) ? text.substr(program.size()) : std::string_view();
+}
+
+std::string parameters_text(const ResolvedRequest& r, const ModelInfo& info, const ModelHashes& hashes, std::uint64_t seed) {
     std::string text = r.prompt;
     if (!r.negative_prompt.empty()) text += std::string(negative_mark) + r.negative_prompt;
     std::string settings;
@@ -126,43 +158,68 @@ std::string parameters_text(const ResolvedRequest& r, const ModelInfo& info, con
     const std::string seed_text = "Seed: " + std::to_string(seed);
     const bool has_steps = ("\n" + settings).starts_with(steps_mark);
     text += "\n" + (has_steps ? settings + ", " + seed_text : seed_text + (settings.empty() ? "" : ", ") + settings);
-    text += ", Size: " + std::to_string(r.width) + "x" + std::to_string(r.height) + ", Model hash: " + hash +
-            ", Model: " + field(info.name);
+    const auto add = [&text](const std::string& name, const std::string& value) {
+        if (!value.empty()) text += ", " + name + ": " + field(value);
+    };
+    add("Size", std::to_string(r.width) + "x" + std::to_string(r.height));
+    add("Model hash", hashes.model);
+    text += ", Model: " + field(info.name);
+    add("VAE hash", hashes.decoder);
+    add("VAE", info.vae);
     const Origin origin = origin_of(info);
-    for (const OriginRow& row : origin_rows)
-        if (const std::string& value = origin.*row.value; !value.empty())
-            text += std::string(", ") + row.name + ": " + field(value);
+    for (const OriginRow& row : origin_rows) add(row.name, origin.*row.value);
+    if (info.fast_math) add("Fast math", "true");
+    const Infotext read = read_infotext(text, {});
+    if (read.prompts.prompt != r.prompt || read.prompts.negative_prompt != r.negative_prompt)
+        add(lines_field, std::to_string(std::ranges::count(r.prompt, '\n') + 1));
     return text;
 }
 
-Parameters read_parameters(std::string_view text, const std::string& where) {
+Infotext read_infotext(std::string_view text, const std::string& where) {
     const std::string lines = "\n" + std::string(text);  // so that a mark may stand at the very start
     const auto steps_at = lines.rfind(steps_mark), seed_at = lines.rfind(seed_mark);
     if (steps_at == std::string::npos && seed_at == std::string::npos)
         throw Error(ErrorCode::input, "parameters: no line that begins with \"Steps: \" or \"Seed: \"", where);
     const auto line_at =
         steps_at == std::string::npos || (seed_at != std::string::npos && seed_at > steps_at) ? seed_at : steps_at;
-    const Fields fields = read_fields(std::string_view(lines).substr(line_at + 1), where);
-    const std::string head = lines.substr(0, line_at);
-    const auto negative_at = head.rfind(negative_mark);
+    Infotext found;
+    found.fields = read_fields(std::string_view(lines).substr(line_at + 1), where);
+    const std::string_view head = std::string_view(lines).substr(0, line_at);
+    const auto at = negative_at(head, found, where);
+    found.prompts = cut_at(head, at);
+    if (found.version() != "0.1.0") return found;
+    // With one "Negative prompt: " line it may be the prompt's own, with several any of them may begin it.
+    if (at != std::string_view::npos) found.others.push_back(cut_at(head, std::string_view::npos));
+    for (auto other = at; other != std::string_view::npos && other > 0 && found.others.size() < most_readings;) {
+        other = head.rfind(negative_mark, other - 1);
+        if (other != std::string_view::npos) found.others.push_back(cut_at(head, other));
+    }
+    return found;
+}
 
+Parameters read_parameters(std::string_view text, const std::string& where) {
+    const Infotext info = read_infotext(text, where);
     Parameters p;
     GenerateRequest& r = p.request;
-    r.prompt = head.substr(0, negative_at);
-    if (!r.prompt.empty()) r.prompt.erase(0, 1);
-    if (negative_at != std::string::npos) r.negative_prompt = head.substr(negative_at + negative_mark.size());
-    if (const auto steps = optional(fields, "Steps"); !steps.empty()) r.steps = number<int>(steps, "Steps", where);
-    r.seed = number<std::uint64_t>(needed(fields, "Seed", where), "Seed", where);
-    const std::string& size = needed(fields, "Size", where);
+    r.prompt = info.prompts.prompt;
+    r.negative_prompt = info.prompts.negative_prompt;
+    p.other_prompts = info.others;
+    if (const auto& steps = info.value("Steps"); !steps.empty()) r.steps = number<int>(steps, "Steps", where);
+    r.seed = number<std::uint64_t>(needed(info, "Seed", where), "Seed", where);
+    const std::string& size = needed(info, "Size", where);
     const auto x = size.find('x');
     r.width = number<int>(std::string_view(size).substr(0, x), "Size", where);
     r.height = number<int>(x == std::string::npos ? std::string_view() : std::string_view(size).substr(x + 1), "Size", where);
-    if (const auto scale = optional(fields, "CFG scale"); !scale.empty()) r.cfg_scale = number<double>(scale, "CFG scale", where);
-    r.sampler = optional(fields, "Sampler");
-    r.scheduler = optional(fields, "Schedule type");
-    p.model = optional(fields, "Model");
-    p.hash = optional(fields, "Model hash");
-    for (const OriginRow& row : origin_rows) p.origin.*row.value = optional(fields, row.name);
+    if (const auto& scale = info.value("CFG scale"); !scale.empty()) r.cfg_scale = number<double>(scale, "CFG scale", where);
+    r.sampler = info.value("Sampler");
+    r.scheduler = info.value("Schedule type");
+    p.model = info.value("Model");
+    p.hash = info.value("Model hash");
+    p.vae = info.value("VAE");
+    p.vae_hash = info.value("VAE hash");
+    p.fast_math = info.value("Fast math") == "true";
+    p.version = info.version();
+    for (const OriginRow& row : origin_rows) p.origin.*row.value = info.value(row.name);
     return p;
 }
 

@@ -3,14 +3,19 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
+#include "generators/model_hash.h"
 #include "pipeline/request.h"
 
 namespace t2i {
 
 // "PROMPT\nNegative prompt: …\nSteps: 20, Sampler: dpm++2m, CFG scale: 4, Seed: 42, Size: 256x256, Model hash: …, …"
-// The settings are the generator's fields; without steps the line begins with "Seed: ". hash: of the weights.
-[[nodiscard]] std::string parameters_text(const ResolvedRequest& r, const ModelInfo& info, const std::string& hash,
+// The settings are the generator's fields; without steps the line begins with "Seed: ". Where a line within the prompt or the
+// negative prompt looks like the beginning of another, "Prompt lines: N" says where the prompt ends; programs that do not know it
+// read the rest as always.
+[[nodiscard]] std::string parameters_text(const ResolvedRequest& r, const ModelInfo& info, const ModelHashes& hashes,
                                           std::uint64_t seed);
 
 // What the bits of a picture depend on besides model and request. Where all of it is the same, so is the picture; elsewhere
@@ -24,15 +29,37 @@ struct Origin {
 // device its kind counts: two GPUs of a kind are told apart by their hardware.
 [[nodiscard]] std::string differences(const Origin& then, const Origin& here);
 
+// A text in AUTOMATIC1111's form, whoever wrote it.
+struct Infotext {
+    struct Prompts {
+        std::string prompt, negative_prompt;
+    };
+    Prompts prompts;
+    std::vector<Prompts> others;  // how else the lines before the settings may be read: only 0.1.0 left that open
+    std::vector<std::pair<std::string, std::string>> fields;  // of the last line, in its order
+
+    // The first field of that name; "" where there is none.
+    [[nodiscard]] const std::string& value(std::string_view name) const;
+    // "0.2.0": of t2i, which wrote the text; "" where another program did.
+    [[nodiscard]] std::string_view version() const;
+};
+
+// Takes apart the settings, the last line that begins with "Steps: " or "Seed: ", and the lines before it. Throws Error{input}:
+// no such line, a quoted value without its end. `where` names the file.
+[[nodiscard]] Infotext read_infotext(std::string_view text, const std::string& where);
+
 struct Parameters {
-    GenerateRequest request;  // one picture, with width and height set
-    std::string model, hash;  // as written; "" where the text has none
+    GenerateRequest request;                       // one picture, with width and height set
+    std::vector<Infotext::Prompts> other_prompts;  // see Infotext
+    std::string model, hash;                       // as written, as the next ones; "" where the text has none
+    std::string vae, vae_hash;                     // of another decoder
+    bool fast_math = false;
+    std::string version;  // of t2i: "0.2.0"; "" where another program wrote the text
     Origin origin;
 };
 
-// The reverse of parameters_text(); fields of other programs are passed over. The last line that begins with
-// "Steps: " or "Seed: " and the last one before it that begins with "Negative prompt: " count. Throws Error{input}: no such line,
-// no seed or size, a value that is no number. `where` names the file.
+// The reverse of parameters_text(); fields of other programs are passed over. Throws Error{input} as read_infotext() does, and
+// where there is no seed or size, or a value is no number.
 [[nodiscard]] Parameters read_parameters(std::string_view text, const std::string& where);
 
 }  // namespace t2i

@@ -70,7 +70,7 @@ std::vector<VocabularyEntry> Pipeline::vocabulary() const {
 }
 
 const std::string& Pipeline::model_hash() const {
-    return impl_->engine.model_hash();
+    return impl_->engine.hashes().model;
 }
 
 StageTimes Pipeline::last_times() const {
@@ -108,7 +108,7 @@ void Pipeline::Impl::pass_on(Events& events, const Ticket& ticket, const Resolve
                         .rgb = std::move(made->picture.rgb),
                         .seed = r.seed + static_cast<std::uint64_t>(made->index),
                         .parameters = {}};
-            image.parameters = parameters_text(r, engine.info(), engine.model_hash(), image.seed);
+            image.parameters = parameters_text(r, engine.info(), engine.hashes(), image.seed);
             callbacks.image(static_cast<int>(made->index), std::move(image));
         } else if (const auto* progress = std::get_if<JobProgress>(&*event)) {
             if (!callbacks.progress({progress->first, progress->pictures, progress->step, progress->steps}))

@@ -42,12 +42,18 @@ T5TokenizerOptions read_options(const std::string& path) {
 
 }  // namespace
 
+std::vector<std::string> tokenizer_files(const std::string& folder) {
+    std::vector<std::string> files{(std::filesystem::path(folder) / "spiece.model").string()};
+    const auto config = std::filesystem::path(folder) / "tokenizer_config.json";
+    if (std::filesystem::exists(config)) files.push_back(config.string());
+    return files;
+}
+
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& folder) {
-    const auto model_path = std::filesystem::path(folder) / "spiece.model";
-    const auto config_path = std::filesystem::path(folder) / "tokenizer_config.json";
-    const std::string model = read_text_file(model_path.string());
-    const auto options = std::filesystem::exists(config_path) ? read_options(config_path.string()) : T5TokenizerOptions{};
-    return make_t5_tokenizer(model, options, model_path.string());
+    const auto files = tokenizer_files(folder);
+    const std::string model = read_text_file(files.front());
+    const auto options = files.size() > 1 ? read_options(files.back()) : T5TokenizerOptions{};
+    return make_t5_tokenizer(model, options, files.front());
 }
 
 }  // namespace t2i

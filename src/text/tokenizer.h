@@ -25,5 +25,7 @@ class Tokenizer {
 // Opens a pipeline's tokenizer folder: spiece.model, and tokenizer_config.json where there is one.
 // Throws Error{input} naming the file.
 [[nodiscard]] std::unique_ptr<Tokenizer> load_tokenizer(const std::string& folder);
+// The files that it reads.
+[[nodiscard]] std::vector<std::string> tokenizer_files(const std::string& folder);
 
 }  // namespace t2i

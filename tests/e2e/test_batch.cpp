@@ -417,6 +417,14 @@ TEST_CASE("batch: encoded prompts kept on disk give the same pictures, also when
     fs::resize_file(texts[1], 20);
     REQUIRE(run_batch(file, folder / "second", {"--text-cache", cache}).code == 0);
     CHECK((pictures_in(folder / "second") == expected));
+    // Of another origin, which could have other bits, they are encoded anew.
+    const auto files = [&] {
+        return std::ranges::count_if(fs::recursive_directory_iterator(cache),
+                                     [](const auto& entry) { return entry.is_regular_file(); });
+    };
+    const auto once = files();
+    REQUIRE(run_batch(file, folder / "other", {"--text-cache", cache, "--fast-math"}).code == 0);
+    CHECK(files() == 2 * once);
     // Swapped files prove that they are read: the pictures change. A text of another length would not be taken.
     std::ranges::sort(texts, {}, [](const fs::path& text) { return fs::file_size(text); });
     const auto pair = std::ranges::adjacent_find(texts, {}, [](const fs::path& text) { return fs::file_size(text); });

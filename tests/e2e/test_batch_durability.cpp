@@ -180,7 +180,7 @@ TEST_CASE("batch: two processes started together on one folder: one makes all, t
     CHECK(lines_in(fs::path(out) / "journal.jsonl") == 30);
 }
 
-TEST_CASE("batch: a changed request under an old id, a lost file and a damaged one are made again, and said") {
+TEST_CASE("batch: a lost file, a damaged one, and a changed request where that is wanted are made again, and said") {
     const TempFolder folder;
     const fs::path out = folder / "out";
     const auto request = [](const char* id, const char* prompt) {
@@ -200,7 +200,7 @@ TEST_CASE("batch: a changed request under an old id, a lost file and a damaged o
     CHECK(verify.out.find("b.png: missing") != std::string::npos);
     CHECK(verify.out.find("c.png: damaged") != std::string::npos);
 
-    const Outcome again = run_batch(after, out.string());
+    const Outcome again = run_batch(after, out.string(), {"--remake"});
     INFO(again.err);
     CHECK(again.code == 0);
     CHECK(again.err.find("3 pictures made") != std::string::npos);

@@ -2,6 +2,7 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "core/files.h"
 #include "e2e/tiny_model.h"
@@ -104,6 +105,44 @@ TEST_CASE("the parameters chunk holds the request, and inspect prints it") {
 
     REQUIRE(run_t2i(arguments({"-p", "a", "--no-metadata", "-o", out})).code == 0);
     CHECK(run_t2i({"inspect", out}).out == "64x64 PNG without parameters\n");
+}
+
+TEST_CASE("inspect takes many files and folders, and says of each what it is, as JSON too") {
+    const TempFolder folder;
+    fs::create_directories(folder.path() / "many/deep");
+    for (const char* name : {"many/a.png", "many/deep/b.png"})
+        REQUIRE(run_t2i({"-m", tiny_model().string(), "-p", "a cat\nNegative prompt: x", "-n", "dog", "--steps", "1", "-o",
+                         folder / name})
+                    .code == 0);
+    const std::string none = folder / "none.png", weights = (tiny_model() / "vae").string();
+    const Outcome text = run_t2i({"inspect", folder / "many", none, tiny_model().string()});
+    CHECK(text.code == 3);
+    CHECK(text.out.find("a.png:\na cat\nNegative prompt: x\nNegative prompt: dog\nSteps: 1, ") != std::string::npos);
+    CHECK(text.out.find("deep/b.png:\n") != std::string::npos);
+    CHECK(text.out.find("PixArtAlphaPipeline") != std::string::npos);
+    CHECK(text.err.find("none.png: no such file or folder\nt2i: error: 1 of 4 could not be read\n") != std::string::npos);
+
+    const Outcome run = run_t2i({"inspect", "--json", folder / "many", none, tiny_model().string(), weights});
+    CHECK(run.code == 3);
+    std::vector<nlohmann::json> found;
+    std::istringstream lines(run.out);
+    for (std::string line; std::getline(lines, line);) found.push_back(nlohmann::json::parse(line));
+    REQUIRE(found.size() == 5);
+    CHECK(found[0]["file"] == folder / "many/a.png");
+    CHECK(found[0]["kind"] == "picture");
+    CHECK(found[0]["width"] == 64);
+    CHECK(found[0]["prompt"] == "a cat\nNegative prompt: x");
+    CHECK(found[0]["negative_prompt"] == "dog");
+    CHECK(found[0]["fields"]["Steps"] == "1");
+    CHECK(found[0]["parameters"].get<std::string>().starts_with("a cat\n"));
+    CHECK(found[2]["error"].get<std::string>().find("no such file") != std::string::npos);
+    CHECK(found[3]["kind"] == "model");
+    CHECK(found[3]["hash"] == found[0]["fields"]["Model hash"]);
+    CHECK(found[3]["components"]["vae"]["tensors"] > 0);
+    CHECK(found[4]["kind"] == "checkpoint");
+    CHECK(found[4]["entries"].size() == found[4]["tensors"]);
+    fs::create_directory(folder.path() / "empty");
+    CHECK(run_t2i({"inspect", folder / "empty"}).code == 3);
 }
 
 TEST_CASE("inspect shows a model folder and a safetensors file") {

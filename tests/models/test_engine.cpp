@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "batch/runner.h"
+#include "models/registry.h"
 #include "pipeline/engine.h"
 #include "support/catch.h"
 #include "support/files.h"
@@ -60,11 +61,11 @@ Pictures draw(Engine& engine, const Batch& batch) {
 
 // A hash that is not known before a condition holds; `in_time` says whether it came to hold within a minute.
 EngineHooks hash_after(const std::function<bool()>& condition, std::atomic<bool>& in_time) {
-    return {.hash = [condition, &in_time](const std::string&) {
+    return {.hash = [condition, &in_time] {
         const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
         while (!condition() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
         in_time = condition();
-        return std::string("0123456789");
+        return ModelHashes{.model = "0123456789", .decoder = {}};
     }};
 }
 
@@ -72,6 +73,7 @@ class SilentReporter final : public batch::Reporter {
   public:
     void warning(const std::string& /*line*/) override {}
     void failed(std::int64_t /*line*/, const std::string& /*id*/, const std::string& /*reason*/) override {}
+    void left(std::int64_t /*line*/, const std::string& /*id*/, const std::string& /*reason*/) override {}
     void finished(const std::string& /*path*/) override {}
     void tick(const batch::Status& /*status*/) override {}
     void summary(const batch::Status& /*status*/, bool /*interrupted*/) override {}
@@ -92,7 +94,7 @@ TEST_CASE("engine: a picture is made while the weights are still being hashed") 
                          stepped = true;
                          return true;
                      }});
-    CHECK(engine.model_hash() == "0123456789");
+    CHECK(engine.hashes().model == "0123456789");
     CHECK(in_time);
 }
 
@@ -119,11 +121,17 @@ TEST_CASE("engine: a batch begins while the weights are still being hashed, and 
 
 TEST_CASE("engine: an abandoned hash reads no further") {
     const EngineFixture fixture;
-    const TempFolder empty;
+    const ModelFolder folder = read_model_folder(fixture.options.model);
     std::atomic<bool> abandoned{false};
-    CHECK(fingerprint(fixture.options.model, &abandoned) == fingerprint(fixture.options.model));
+    CHECK(hash_model(folder, {}, &abandoned).model == hash_model(folder).model);
     abandoned = true;
-    CHECK(fingerprint(fixture.options.model, &abandoned) == fingerprint(empty.path().string()));
+    const std::string read = hash_model(folder, {}, &abandoned).model;
+    CHECK(read != hash_model(folder).model);
+    const std::string config = fixture.options.model + "/vae/config.json";
+    std::string text = file_text(config);
+    text.back() = ' ';
+    write_file(config, text);
+    CHECK(hash_model(folder, {}, &abandoned).model == read);
 }
 
 TEST_CASE("engine: whatever a callback throws, no callback is kept and the next pictures are right") {
@@ -239,7 +247,9 @@ TEST_CASE("engine: what may be asked needs no weights") {
     const EngineFixture fixture;
     const std::filesystem::path root = fixture.options.model;
     const Engine engine(fixture.options);
-    for (const auto& file : weight_files(root.string())) std::filesystem::remove(file);
+    for (const char* part : {"transformer", "text_encoder", "vae"})
+        for (const auto& file : component_files((root / part).string()))
+            if (file.ends_with(".safetensors")) std::filesystem::remove(file);
     const ModelFolder folder = read_model_folder(root.string());
     const PictureSizes sizes = read_picture_sizes(folder);
     CHECK(sizes.side == engine.info().width);

@@ -8,6 +8,7 @@
 #include "generators/model_folder.h"
 #include "generators/pipelines.h"
 #include "models/config.h"
+#include "models/registry.h"
 #include "ops/memory.h"
 #include "t2i/error.h"
 
@@ -168,7 +169,7 @@ std::unique_ptr<Decoder> load_palette(Backend&, const std::string& folder, DType
     return std::make_unique<ToyDecoder>(folder, ModelConfig::read(folder));
 }
 
-constexpr std::array<ComponentRow, 2> components{{{painter}, {palette, false}}};
+constexpr std::array<ComponentRow, 2> components{{{painter, component_files}, {palette, component_files, false}}};
 
 std::vector<PipelineRow> with_toy() {
     const auto known = built_in_pipelines();

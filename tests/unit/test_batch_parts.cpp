@@ -7,6 +7,7 @@
 #include "batch/files.h"
 #include "batch/id_table.h"
 #include "batch/journal.h"
+#include "batch/manifest.h"
 #include "batch/outputs.h"
 #include "batch/progress.h"
 #include "batch/request_id.h"
@@ -102,6 +103,74 @@ TEST_CASE("journal: what is written is read again, and a cut line and damage in 
         away.file = bad;
         CHECK(!parse_journal_line(journal_line(away)));
     }
+}
+
+TEST_CASE("journal: a record says how its picture was made, and one of 0.1.0 that it did not") {
+    JournalRecord record = record_of("a");
+    CHECK_FALSE(parse_journal_line(journal_line(record))->metadata == false);
+    CHECK(parse_journal_line(journal_line(record))->version.empty());
+    record.version = "0.2.0";
+    record.name = "{seed}/{id}";
+    record.metadata = false;
+    record.parameters = R"({"id":"a","prompt":"红 \"apple\"","cfg_scale":4.5,"seed":18446744073709551615,"a":1})";
+    const auto read = parse_journal_line(journal_line(record));
+    REQUIRE(read);
+    CHECK(read->version == record.version);
+    CHECK(read->name == record.name);
+    CHECK_FALSE(read->metadata);
+    CHECK(read->parameters == record.parameters);  // in the same order, so that a manifest comes out as it was
+    CHECK(manifest_line(*read) ==
+          R"({"file_name":"a.png","sha256":")" + std::string(64, 'a') + "\"," + record.parameters.substr(1) + "\n");
+    const std::string line = journal_line(record);
+    const auto with = [&](const std::string& extra) {
+        std::string text = line;
+        return parse_journal_line(text.replace(text.find(R"("a":1)"), 5, "\"a\":" + extra));
+    };
+    CHECK(with(R"({"b":[1,{"c":null}]})"));
+    CHECK_FALSE(with(std::string(100'000, '[') + std::string(100'000, ']')));  // nor a deep stack
+    CHECK(manifest_of("x/journal.3-of-4.jsonl") == "x/manifest.3-of-4.jsonl");
+}
+
+TEST_CASE("journal: a file of its name that is none is told from one that is cut short or damaged") {
+    const TempFolder folder;
+    const auto is_foreign = [&](const std::string& text) {
+        return read_journal(test::write_file(folder / "journal.jsonl", text), [](const JournalRecord&, std::uint64_t) {})
+            .is_foreign;
+    };
+    const std::string line = journal_line(record_of("a"));
+    CHECK(is_foreign("monday: it rained\n"));
+    CHECK(is_foreign("{\"monday\": \"it rained\"}"));
+    CHECK(is_foreign("\n"));
+    CHECK_FALSE(is_foreign(""));
+    for (std::size_t n = 1; n < line.size(); n += 7) CHECK_FALSE(is_foreign(line.substr(0, n)));
+    CHECK_FALSE(is_foreign(std::string(20, '\0')));  // as a power cut may leave it
+    CHECK_FALSE(is_foreign("monday: it rained\n" + line));
+    JournalIndex index;
+    test::write_file(folder / "journal.jsonl", "monday\n");
+    CHECK_THROWS_AS(index.read(folder.path().string(), {}), Error);
+}
+
+TEST_CASE("manifest: lines of 0.1.0, whose journal lacks them, are taken from what is left, and counted where none is") {
+    const TempFolder folder;
+    const std::string journal = folder / "journal.jsonl", manifest = folder / "manifest.jsonl";
+    JournalRecord later = record_of("c");
+    later.version = "0.2.0";
+    later.parameters = R"({"id":"c"})";
+    later.manifest_end = 1000;
+    const std::string old_line =
+        R"({"file_name":"a.png","sha256":")" + std::string(64, 'a') + R"(","id":"a","prompt":"x"})" + "\n";
+    test::write_file(journal, journal_line(record_of("a")) + journal_line(record_of("b")) + journal_line(later));
+    test::write_file(manifest, old_line + "{\"file_name\":\"b.p");
+    JournalIndex index;
+    index.read(folder.path().string(), {});
+    CHECK_FALSE(manifest_fits(index, journal));
+    const RebuiltManifest rebuilt = rebuild_manifest(journal, folder / "temporary");
+    CHECK(rebuilt.lost == 1);
+    CHECK(test::file_text(manifest) == old_line + manifest_line(later));
+    CHECK(rebuilt.bytes == test::file_text(manifest).size());
+    std::vector<std::string> problems;
+    CHECK(check_manifests(index, [&](const std::string&, const std::string& what) { problems.push_back(what); }) == 1);
+    CHECK(problems == std::vector<std::string>{"has no line of 1 picture: \"b.png\""});
 }
 
 TEST_CASE("journal: the latest record of an id counts, and a picture more than a failure of another journal") {

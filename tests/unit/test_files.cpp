@@ -133,4 +133,16 @@ TEST_CASE("files: many threads may write one name") {
     CHECK(names_in(folder.path()) == std::set<std::string>{"a"});
 }
 
+TEST_CASE("files: a name that is taken stays, where it is not to be replaced") {
+    const TempFolder folder;
+    const std::string path = write_file(folder / "a", "mine");
+    CHECK_THROWS_AS(write_file_atomically(path, "other", {.replace = false}), NameTaken);
+    CHECK(file_text(path) == "mine");
+    write_file_atomically(folder / "b", "other", {.replace = false});
+    CHECK(file_text(folder / "b") == "other");
+    std::filesystem::create_symlink("nowhere", folder / "c");
+    CHECK_THROWS_AS(write_file_atomically(folder / "c", "other", {.replace = false}), NameTaken);
+    CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 3);  // no temporary file
+}
+
 }  // namespace t2i::test

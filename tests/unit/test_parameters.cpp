@@ -3,6 +3,7 @@
 
 #include "pipeline/parameters.h"
 #include "support/catch.h"
+#include "t2i/version.h"
 #include "unit/expect_error.h"
 
 namespace t2i::test {
@@ -36,11 +37,14 @@ TEST_CASE("parameters: a request comes back from its text") {
         std::string prompt, negative, scheduler;
     };
     for (const Case& c : {Case{"a red apple, noto style", "", ""}, Case{"红苹果", "blurry: yes", "karras"}, Case{"", "", ""},
-                          Case{"", "two\nlines", "flow"}, Case{"two\nlines", "", ""}}) {
+                          Case{"", "two\nlines", "flow"}, Case{"two\nlines", "", ""}, Case{"a\nNegative prompt: b", "", ""},
+                          Case{"a\nNegative prompt: b", "c", ""}, Case{"a", "b\nNegative prompt: c", ""},
+                          Case{"Negative prompt: b", "", ""}, Case{"", "b\nNegative prompt: c\nNegative prompt: ", ""},
+                          Case{"a\nSteps: 3, Seed: 1", "b\nSeed: 3", ""}, Case{"a\n", "\n", ""}}) {
         ResolvedRequest r = a_request(c.scheduler);
         r.prompt = c.prompt;
         r.negative_prompt = c.negative;
-        const std::string text = parameters_text(r, info, "0123456789", 18446744073709551615ULL);
+        const std::string text = parameters_text(r, info, {"0123456789", {}}, 18446744073709551615ULL);
         INFO(text);
         const Parameters p = read_parameters(text, "a.png");
         CHECK(p.request.prompt == c.prompt);
@@ -60,13 +64,77 @@ TEST_CASE("parameters: a request comes back from its text") {
         CHECK(p.origin.version.starts_with("t2i "));
         CHECK_FALSE(p.origin.compiler.empty());
         CHECK(differences(p.origin, origin_of(info)).empty());
+        CHECK(p.version == T2I_VERSION);
+        CHECK(p.other_prompts.empty());
+        CHECK(p.vae.empty());
+        CHECK_FALSE(p.fast_math);
     }
+}
+
+TEST_CASE("parameters: another decoder and fast math come back from the text") {
+    ModelInfo info;
+    info.name = "m";
+    info.vae = "a vae, another";
+    info.fast_math = true;
+    const std::string text = parameters_text(a_request(), info, {"0123456789", "abcdef0123"}, 7);
+    CHECK(contains(text, ", Model hash: 0123456789, Model: m, VAE hash: abcdef0123, VAE: \"a vae, another\", "));
+    CHECK(contains(text, ", Fast math: true"));
+    const Parameters p = read_parameters(text, "a.png");
+    CHECK(p.vae == info.vae);
+    CHECK(p.vae_hash == "abcdef0123");
+    CHECK(p.fast_math);
+    CHECK_FALSE(contains(parameters_text(a_request(), {}, {"0123456789", {}}, 7), "Fast math"));
+}
+
+TEST_CASE("parameters: where a prompt's own line looks like a mark, a field says where it ends, and only there") {
+    ResolvedRequest r = a_request();
+    CHECK_FALSE(contains(parameters_text(r, {}, {}, 7), "Prompt lines"));
+    r.prompt = "a\nNegative prompt: b";
+    const std::string text = parameters_text(r, {}, {}, 7);
+    CHECK(text.ends_with(", Prompt lines: 2"));
+    // AUTOMATIC1111 reads all settings of it: they stand in the last line, which has three fields or more.
+    const std::string last = text.substr(text.rfind('\n') + 1);
+    CHECK(last.starts_with("Steps: 20, Sampler: dpm++2m, "));
+    const auto message = message_of(ErrorCode::input, [&] {
+        (void)read_parameters("a\nb\nSteps: 3, Seed: 1, Size: 1x1, Version: t2i 0.2.0, Prompt lines: 1", "a.png");
+    });
+    CHECK(contains(message, "Prompt lines 1 does not fit"));
+    CHECK(read_infotext("a\nb\nSteps: 3, Version: t2i 0.2.0, Prompt lines: 99999999999", "a.png").prompts.prompt == "a\nb");
+}
+
+TEST_CASE("parameters: what 0.1.0 left open has several readings") {
+    const std::string end = "\nSteps: 3, Seed: 1, Size: 64x64, Version: t2i 0.1.0";
+    const auto readings = [&](const std::string& head) {
+        const Infotext text = read_infotext(head + end, "a.png");
+        std::vector<std::string> all{text.prompts.prompt + "|" + text.prompts.negative_prompt};
+        for (const auto& other : text.others) all.push_back(other.prompt + "|" + other.negative_prompt);
+        return all;
+    };
+    CHECK(readings("a") == std::vector<std::string>{"a|"});
+    CHECK(readings("a\nNegative prompt: b") == std::vector<std::string>{"a|b", "a\nNegative prompt: b|"});
+    CHECK(readings("a\nNegative prompt: b\nNegative prompt: c") ==
+          std::vector<std::string>{"a\nNegative prompt: b|c", "a\nNegative prompt: b\nNegative prompt: c|",
+                                   "a|b\nNegative prompt: c"});
+    std::string many = "a";
+    for (int i = 0; i < 100; ++i) many += "\nNegative prompt: b";
+    CHECK(readings(many).size() <= 10);
+}
+
+TEST_CASE("parameters: of other programs' texts the first negative line counts, as AUTOMATIC1111 reads them") {
+    const Infotext text = read_infotext(
+        "a\nNegative prompt: b\nNegative prompt: c\nSteps: 20, Sampler: Euler a, Seed: 1, Version: v1.6.0", "a.png");
+    CHECK(text.prompts.prompt == "a");
+    CHECK(text.prompts.negative_prompt == "b\nNegative prompt: c");
+    CHECK(text.others.empty());
+    CHECK(text.version().empty());
+    CHECK(text.value("Version") == "v1.6.0");
+    CHECK(text.value("Model").empty());
 }
 
 TEST_CASE("parameters: the line of a diffusion model is what it always was") {
     ModelInfo info;
     info.name = "m";
-    const std::string text = parameters_text(a_request("karras"), info, "0123456789", 7);
+    const std::string text = parameters_text(a_request("karras"), info, {"0123456789", {}}, 7);
     CHECK(
         text.starts_with("a red apple, noto style\nSteps: 20, Sampler: dpm++2m, Schedule type: karras, CFG scale: 2.5, Seed: 7, "
                          "Size: 64x128, Model hash: 0123456789, Model: m, "));
@@ -77,7 +145,7 @@ TEST_CASE("parameters: a model without steps has a line of its own settings") {
     r.prompt = "a cat\nSteps: wash, rinse\nSeed: sown";
     r.plan = std::make_shared<GenerationPlan>(GenerationPlan{
         .fields = {{.key = "cfg_scale", .label = "CFG scale", .value = 3.0}, {.key = "rule", .label = "Rule", .value = "a, b"}}});
-    const std::string text = parameters_text(r, {}, "0123456789", 7);
+    const std::string text = parameters_text(r, {}, {"0123456789", {}}, 7);
     CHECK(contains(text, "\nSeed: 7, CFG scale: 3, Rule: \"a, b\", Size: 64x128, Model hash: 0123456789, "));
     const Parameters p = read_parameters(text, "a.png");
     CHECK(p.request.prompt == r.prompt);

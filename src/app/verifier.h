@@ -1,0 +1,71 @@
+// Makes pictures again from what their files say, and compares.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "generators/model_folder.h"
+#include "generators/model_hash.h"
+#include "pipeline/parameters.h"
+#include "t2i/pipeline.h"
+
+namespace t2i::app {
+
+struct VerifyOptions {
+    PipelineOptions model;
+    bool device_given = false, dtype_given = false;  // else as each file says
+    int tolerance = 0;                               // levels of 255 that still count as the same
+};
+
+struct Verdict {
+    enum class Kind : std::uint8_t { same, different, unchecked };
+    std::string file;
+    Kind kind = Kind::unchecked;
+    int levels = 0;                   // the largest difference, of 255
+    std::int64_t values = 0, of = 0;  // how many differ, of how many
+    std::string why;                  // unchecked: what stands in the way; different: what was made otherwise
+    std::string runs_on;              // what made it again
+};
+
+class Verifier {
+  public:
+    // Throws Error{input} as read_model_folder() does.
+    explicit Verifier(VerifyOptions options);
+
+    // Each file once, those together that one pipeline can make. Throws Error: input (the model cannot be loaded), resource.
+    void check(std::span<const std::string> files, const std::function<void(const Verdict&)>& verdict);
+
+  private:
+    // What a pipeline is loaded for.
+    struct Needs {
+        std::string device, dtype;
+        bool fast_math = false, other_decoder = false;
+        auto operator<=>(const Needs&) const = default;
+    };
+    struct Item {
+        std::string file;
+        Parameters parameters;
+    };
+    [[nodiscard]] Parameters read(const std::string& file) const;
+    [[nodiscard]] Needs needs_of(const Parameters& p) const;
+    // Throw Error{input} saying what the file was made by, where that is not at hand.
+    void check_decoder(const Parameters& p) const;
+    void check_model(const Item& item, const Needs& needs);
+    [[nodiscard]] const ModelHashes& hashes(bool other_decoder);
+    void check_group(const Needs& needs, std::span<const Item> items, const std::function<void(const Verdict&)>& verdict);
+    [[nodiscard]] Verdict compare(Pipeline& pipeline, const Item& item, const Needs& needs) const;
+
+    VerifyOptions options_;
+    std::vector<std::string> devices_;  // kinds that can be used here
+    ModelFolder folder_;
+    std::string decoder_hash_;  // of the decoder that was named
+    std::map<bool, ModelHashes> hashes_;
+    std::optional<std::string> hash_0_1_;
+};
+
+}  // namespace t2i::app

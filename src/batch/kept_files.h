@@ -1,0 +1,43 @@
+// What of an output folder a run must leave alone: a file that is in no journal is somebody's.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "batch/journal.h"
+#include "batch/prepare.h"
+#include "batch/shards.h"
+
+namespace t2i::batch {
+
+class ModelIdentity;
+
+// Whether anything stands under a name, be it a link that leads nowhere.
+[[nodiscard]] bool exists_at_all(const std::string& path);
+
+// The list, in an unfinished folder, of the files that a run is about to write.
+[[nodiscard]] std::string announced_names(const std::string& unfinished_folder);
+
+// Between a picture's file and its line in the journal a run can be killed. Such files are found by the list of names that it
+// left.
+class KeptFiles {
+  public:
+    // Looks at what killed runs left, so before that is removed; a shard passes over the others of its split, which may be at
+    // work. Throws Error{input}.
+    KeptFiles(std::string folder, const Shard& shard, const JournalIndex& index);
+
+    // Why a picture cannot have the file that it names; empty: nothing is there, or what is there is its own: of the journal's
+    // record, of a killed run, or it says that it is the same picture (`model` tells its parameters). From any thread.
+    [[nodiscard]] std::string problem(const Picture& picture, const ModelIdentity& model) const;
+
+    // Files that are there and in no journal, although earlier runs wrote them.
+    [[nodiscard]] std::span<const std::string> unrecorded() const { return unrecorded_; }
+
+  private:
+    std::string folder_;
+    std::vector<std::string> unrecorded_;
+};
+
+}  // namespace t2i::batch

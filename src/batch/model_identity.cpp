@@ -1,0 +1,99 @@
+#include "batch/model_identity.h"
+
+#include <array>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "batch/files.h"
+#include "batch/manifest.h"
+#include "batch/request_id.h"
+#include "core/files.h"
+#include "core/nearest.h"
+#include "generators/model_hash.h"
+#include "pipeline/parameters.h"
+
+namespace t2i::batch {
+
+using json = nlohmann::ordered_json;
+
+namespace {
+
+std::string canonical(const Picture& picture) {
+    return canonical_request(picture.settings->resolved, picture.text->prompt, picture.text->negative_prompt,
+                             std::to_string(picture.seed));
+}
+
+}  // namespace
+
+const std::string& ModelIdentity::text() const {
+    std::call_once(once_, [this] {
+        const ModelInfo& info = engine_.info();
+        const ModelHashes& hashes = engine_.hashes();
+        text_ = json{{"model", hashes.model},
+                     {"vae", hashes.decoder},
+                     {"device", info.device},
+                     {"dtype", info.dtype},
+                     {"fast_math", info.fast_math}}
+                    .dump();
+    });
+    return text_;
+}
+
+const std::string& ModelIdentity::text_0_1() const {
+    std::call_once(once_0_1_, [this] {
+        std::string decoder;
+        if (std::error_code ec; !vae_.empty())
+            decoder = std::filesystem::is_directory(vae_, ec) ? hash_weights_0_1(vae_)
+                                                              : sha256_hex(read_file(vae_, std::size_t{4} << 30U));
+        const ModelInfo& info = engine_.info();
+        text_0_1_ = json{{"model", hash_weights_0_1(engine_.folder().path)},
+                         {"vae", decoder},
+                         {"device", info.device},
+                         {"dtype", info.dtype}}
+                        .dump();
+    });
+    return text_0_1_;
+}
+
+std::string ModelIdentity::request_hash(const Picture& picture) const {
+    return hash128_hex(canonical(picture) + text());
+}
+
+std::string ModelIdentity::request_hash(const Picture& picture, const JournalRecord& record) const {
+    return record.version.empty() ? hash128_hex(canonical(picture) + text_0_1()) : request_hash(picture);
+}
+
+std::string ModelIdentity::parameters(const Picture& picture) const {
+    ResolvedRequest r = picture.settings->resolved;
+    r.prompt = picture.text->prompt;
+    r.negative_prompt = picture.text->negative_prompt;
+    return parameters_text(r, engine_.info(), engine_.hashes(), picture.seed);
+}
+
+std::string ModelIdentity::manifest(const Picture& picture) const {
+    return manifest_parameters(picture, engine_.info(), engine_.hashes());
+}
+
+std::string ModelIdentity::difference(const Picture& picture, const JournalRecord& record) const {
+    if (record.parameters.empty()) return "was made by t2i 0.1.0 from another request, or by another model, device or dtype";
+    static constexpr std::array<std::string_view, 14> told{
+        "prompt",       "negative_prompt", "seed",       "steps",    "cfg_scale", "width", "height",
+        "sampler_name", "scheduler",       "model_hash", "vae_hash", "device",    "dtype", "fast_math"};
+    const json then = json::parse(record.parameters), here = json::parse(manifest(picture));
+    const auto text = [](const json& all, std::string_view key) {
+        if (!all.contains(key)) return std::string("none");
+        return all[key].is_string() && key.ends_with("prompt") ? in_quotes(all[key].get<std::string>())
+               : all[key].is_string()                          ? all[key].get<std::string>()
+                                                               : all[key].dump();
+    };
+    std::string words;
+    // A model's own decoder is no part of its hash where another one is used: that alone is told.
+    const bool same_decoder = then.value("vae_hash", json()) == here.value("vae_hash", json());
+    for (const std::string_view key : told)
+        if (then.value(key, json()) != here.value(key, json()) && (same_decoder || key != "model_hash"))
+            words += (words.empty() ? "was made with " : "; ") + std::string(key) + " " + text(then, key) + ", here " +
+                     text(here, key);
+    return words.empty() ? "was made from another request" : words;
+}
+
+}  // namespace t2i::batch
