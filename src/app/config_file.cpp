@@ -1,9 +1,18 @@
 #include "app/config_file.h"
 
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <istream>
+
+// toml++ 3.3 promises itself what a wrong file can break ("a = 1979-05-27Tx") and lets the compiler count on it where assertions
+// are off. They stay on in it, and are a problem of the file.
+namespace t2i::app {
+struct TomlPromiseBroken {};
+}  // namespace t2i::app
+#pragma push_macro("NDEBUG")
+#undef NDEBUG
+#define TOML_ASSERT(condition) ((condition) ? static_cast<void>(0) : throw ::t2i::app::TomlPromiseBroken())
+#include <toml++/toml.h>
+#pragma pop_macro("NDEBUG")
 
 #include "core/nearest.h"
 #include "core/number_text.h"
@@ -30,20 +39,50 @@ const CLI::Option* option_of(const CLI::App& app, const std::string& key) {
     return nullptr;
 }
 
+// Text as ASCII and back: bytes above it become a mark that the text does not hold, and two hexadecimal digits. What toml++ 3.3
+// asks of other characters outside of plain strings (is_non_ascii_horizontal_whitespace) is undefined behaviour for most of them;
+// they may stand in strings and comments alone, where the mark does as well.
+class AsciiText {
+  public:
+    explicit AsciiText(std::string_view text) {
+        if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+        for (int i = 0; text.find(mark_) != std::string_view::npos; ++i) mark_ = "`" + std::to_string(i) + "`";
+        for (const char c : text) {
+            const auto byte = static_cast<unsigned char>(c);
+            ascii_ += byte < 128 ? std::string(1, c) : mark_ + hex_text(byte, 2);
+        }
+    }
+    [[nodiscard]] const std::string& text() const { return ascii_; }
+    [[nodiscard]] std::string original(std::string_view part) const {
+        std::string out;
+        for (std::size_t at = 0; at < part.size();) {
+            const auto end = std::min(part.find(mark_, at), part.size());
+            out += part.substr(at, end - at);
+            at = std::min(end + mark_.size() + 2, part.size());
+            if (end == part.size()) break;
+            out += static_cast<char>(parse_number<unsigned>(part.substr(end + mark_.size(), 2), 16).value_or('?'));
+        }
+        return out;
+    }
+
+  private:
+    std::string mark_ = "``", ascii_;
+};
+
 class Reader {
   public:
-    Reader(std::string where, const CLI::App& app) : where_(std::move(where)), app_(app) {}
+    Reader(const std::string& text, std::string where, const CLI::App& app) : text_(text), where_(std::move(where)), app_(app) {}
 
-    std::vector<CLI::ConfigItem> read(const std::string& text) {
+    std::vector<CLI::ConfigItem> read() {
         std::vector<CLI::ConfigItem> items;
-        const toml::table table = parse(text);
+        const toml::table table = parse();
         for (const auto& [toml_key, node] : table) {
-            std::string key(toml_key.str());
+            std::string key = text_.original(toml_key.str());
             // TOML's own names have either; our flags have dashes.
             std::ranges::replace(key, '_', '-');
             const std::string place = where_ + ", line " + std::to_string(toml_key.source().begin.line);
             const CLI::Option* option = option_of(app_, key);
-            if (!option) refuse(std::string(toml_key.str()), place);
+            if (!option) refuse(text_.original(toml_key.str()), place);
             const bool is_new =
                 std::ranges::none_of(items, [&](const auto& item) { return option_of(app_, item.name) == option; });
             if (!is_new) throw Error(ErrorCode::invalid_argument, "--" + key + " is set twice", place);
@@ -54,14 +93,16 @@ class Reader {
     }
 
   private:
-    toml::table parse(const std::string& text) const {
+    [[nodiscard]] toml::table parse() const {
         try {
-            return toml::parse(text);
+            return toml::parse(text_.text());
         } catch (const toml::parse_error& error) {
-            std::string problem(error.description());
+            std::string problem = text_.original(error.description());
             std::ranges::replace_if(problem, [](unsigned char c) { return c < 32; }, ' ');
             throw Error(ErrorCode::input, "is not valid TOML: " + problem,
                         where_ + ", line " + std::to_string(error.source().begin.line));
+        } catch (const TomlPromiseBroken&) {
+            throw Error(ErrorCode::input, "is not valid TOML: a value is cut short", where_);
         }
     }
 
@@ -76,7 +117,8 @@ class Reader {
     }
 
     // As the command line would have them; empty: the flag stays off.
-    static std::vector<std::string> values_of(const toml::node& node, const CLI::Option& option, const std::string& where) {
+    [[nodiscard]] std::vector<std::string> values_of(const toml::node& node, const CLI::Option& option,
+                                                     const std::string& where) const {
         if (option.get_items_expected_max() == 0) {
             if (!node.is_boolean()) throw Error(ErrorCode::invalid_argument, "is true or false", where);
             return node.as_boolean()->get() ? std::vector<std::string>{"true"} : std::vector<std::string>{};
@@ -91,13 +133,14 @@ class Reader {
         return {value_of(node, option, where)};
     }
 
-    static std::string value_of(const toml::node& node, const CLI::Option& option, const std::string& where) {
+    [[nodiscard]] std::string value_of(const toml::node& node, const CLI::Option& option, const std::string& where) const {
         const std::string type = option.get_type_name();
         const bool is_text = type != "INT" && type != "FLOAT";
         if (const auto* whole = node.as_integer()) return std::to_string(whole->get());
         if (const auto* real = node.as_floating_point(); real && type == "FLOAT") return number_text(real->get());
         // TOML's integers end at 2^63; a larger seed is a text.
-        if (const auto* text = node.as_string(); text && (is_text || !whole_number(text->get()).empty())) return text->get();
+        if (const auto* text = node.as_string(); text && (is_text || !whole_number(text->get()).empty()))
+            return text_.original(text->get());
         throw Error(ErrorCode::invalid_argument,
                     is_text         ? "is a text"
                     : type == "INT" ? "is a whole number"
@@ -105,6 +148,7 @@ class Reader {
                     where);
     }
 
+    AsciiText text_;
     std::string where_;
     const CLI::App& app_;
 };
@@ -133,12 +177,12 @@ class TomlConfig : public CLI::Config {
 }  // namespace
 
 void add_config_flag(CLI::App& app) {
-    app.set_config("--config", "", "a TOML file with these flags; the command line wins");
+    app.set_config("--config", "", "a TOML file with these flags; the command line wins")->type_name("FILE");
     app.config_formatter(std::make_shared<TomlConfig>(app));
 }
 
 std::vector<CLI::ConfigItem> read_config(const std::string& text, const std::string& where, const CLI::App& app) {
-    return Reader(where, app).read(text);
+    return Reader(text, where, app).read();
 }
 
 }  // namespace t2i::app

@@ -32,6 +32,7 @@ TEST_CASE("config: strings, numbers and line ends of TOML") {
     CHECK(drawn("prompt = \"\"\"\na cat\nand dog\"\"\"\nsteps=1\n").starts_with("a cat\nand dog\nSteps: 1,"));
     CHECK(drawn("prompt = \"one\\ttwo\\nthree \\u7ea2\"\nsteps=1\n").starts_with("one\ttwo\nthree 红\n"));
     CHECK(drawn("prompt = 'a \\ cat # no comment'  # a comment\nsteps=1\n").starts_with("a \\ cat # no comment\n"));
+    CHECK(drawn("# 红 ﻻ\nprompt = \"\"\"\\\n  é、红苹果 `` `0`\"\"\"\nsteps=1\n").starts_with("é、红苹果 `` `0`\n"));
     CHECK(drawn("\xEF\xBB\xBFprompt = \"cat\"\r\nsteps=1\r\n").starts_with("cat\nSteps: 1,"));
     const std::string numbers = drawn(
         "prompt = 'a'\nseed = 1_000\nsteps=0x2\ncfg_scale = 2.50\nnegative-prompt = \"dog\"\nsampling_method = \"Euler a\"\n");
@@ -49,6 +50,7 @@ TEST_CASE("config: what is wrong is named with its line, and nothing is drawn") 
         const char* config;
         int code;
         const char* named;
+        int lines = 1;  // what runs where is said before a prompt is looked at
     };
     for (const Bad& bad : {
              Bad{"prompt = \"cat\"\nstepz = 3\n", 2, "t2i.toml, line 2: unknown key \"stepz\"; did you mean steps?"},
@@ -64,16 +66,19 @@ TEST_CASE("config: what is wrong is named with its line, and nothing is drawn") 
              Bad{"prompt = \"cat\"\nguidance = {x = 1}\n", 2, "unknown key \"guidance\""},
              Bad{"prompt = \"cat\"\ncfg-scale = 1\ncfg_scale = 2\n", 2, "is set twice"},
              Bad{"prompt = \"cat\"\nseed = 99999999999999999999\n", 3, "line 2: is not valid TOML"},
+             Bad{"prompt = 1979-05-27Tx\n", 3, "is not valid TOML"},
              Bad{"prompt = cat\n", 3, "line 1: is not valid TOML"},
              Bad{"prompt: cat\n", 3, "is not valid TOML"},
-             Bad{"prompt = \"\xFF\"\n", 3, "is not valid TOML"},
+             Bad{"prompt = \"\xFF\"\n", 3, "--prompt: is not UTF-8", 2},
+             Bad{"prompt = \"a\"\n红 = 1\n", 3, "line 2: is not valid TOML"},
+             Bad{"prompt = \"a\"\n\"红\" = 1\n", 2, "line 2: unknown key \"红\""},
          }) {
         const TempFolder folder;
         const Outcome run = draw(bad.config, folder);
         INFO(bad.config << run.err);
         CHECK(run.code == bad.code);
         CHECK(run.err.find(bad.named) != std::string::npos);
-        CHECK(std::count(run.err.begin(), run.err.end(), '\n') == 1);
+        CHECK(std::count(run.err.begin(), run.err.end(), '\n') == bad.lines);
         CHECK(!fs::exists(folder / "a.png"));
     }
     const TempFolder folder;
