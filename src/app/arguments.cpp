@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <iostream>
 
+#include "core/escape.h"
 #include "core/nearest.h"
 #include "t2i/error.h"
 
@@ -58,7 +59,7 @@ bool parse(CLI::App& app, const std::vector<std::string>& arguments) {
 }
 
 void print_warning(LogLevel /*level*/, const std::string& line) {
-    std::fprintf(stderr, "t2i: warning: %s\n", line.c_str());
+    std::fprintf(stderr, "t2i: warning: %s\n", escaped(line).c_str());
 }
 
 void add_model_flags(CLI::App& app, PipelineOptions& options) {

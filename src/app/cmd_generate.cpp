@@ -1,8 +1,4 @@
 // t2i [generate] --prompt TEXT -o out.png
-#include <unistd.h>
-
-#include <atomic>
-#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <mutex>
@@ -12,7 +8,10 @@
 #include "app/command.h"
 #include "app/output_names.h"
 #include "app/progress_bar.h"
+#include "app/signals.h"
+#include "app/standard_streams.h"
 #include "app/trace_flag.h"
+#include "core/escape.h"
 #include "pipeline/picture_writer.h"
 #include "pipeline/pipeline_access.h"
 #include "sampling/sampler.h"
@@ -22,15 +21,6 @@
 namespace t2i::app {
 
 namespace {
-
-std::atomic<bool> interrupted{false};
-static_assert(std::atomic<bool>::is_always_lock_free, "set from a signal handler");
-
-// The first signal lets the step end and leaves no file; a second one ends the process at once.
-void on_signal(int number) {
-    interrupted = true;
-    std::signal(number, SIG_DFL);
-}
 
 struct Arguments {
     PipelineOptions model;
@@ -52,7 +42,8 @@ void add_flags(CLI::App& app, Arguments& a) {
         ->required();
     app.add_option("-n,--negative-prompt", a.request.negative_prompt,
                    "what to stay away from; of a class-conditional model another class (default: none)");
-    app.add_option("-o,--output", a.output, "a PNG path, out_%03d.png, or a folder ending in '/'")->capture_default_str();
+    app.add_option("-o,--output", a.output, "a PNG path, out_%03d.png, a folder ending in '/', or - for standard output")
+        ->capture_default_str();
     app.add_option("--steps", a.request.steps, "denoising steps (default: the model's)");
     app.add_option("--cfg-scale", a.request.cfg_scale, "guidance; 1 turns it off (default: the model's)");
     app.add_option("-s,--seed", a.seed, "picture i has seed + i; below 0 picks one and prints it")->capture_default_str();
@@ -79,13 +70,17 @@ void print_times(const Pipeline& pipeline) {
                  t.decode_flops / t.decode_ms * 1e-6);
 }
 
-void make_pictures(Pipeline& pipeline, const Arguments& a, const std::vector<std::string>& names, Tracer* tracer) {
-    ProgressBar bar(!a.quiet && ::isatty(STDERR_FILENO) == 1);
+// The first signal lets the step end and leaves no file.
+void make_pictures(Pipeline& pipeline, const Arguments& a, const std::vector<std::string>& names, Tracer* tracer,
+                   const Signals& signals) {
+    ProgressBar bar(!a.quiet);
     std::mutex screen;  // the bar and the names of written files share it
+    const bool lists_files = !is_standard_output(names.front()) && !a.trace.takes_output();
     const auto written = [&](const std::string& path) {
         const std::lock_guard lock(screen);
+        if (!lists_files) return;
         bar.clear();
-        std::printf("%s\n", path.c_str());
+        std::printf("%s\n", listed(path).c_str());
         std::fflush(stdout);
     };
     PictureWriter writer(written, tracer);
@@ -96,13 +91,13 @@ void make_pictures(Pipeline& pipeline, const Arguments& a, const std::vector<std
     const auto step = [&](const Progress& progress) {
         const std::lock_guard lock(screen);
         bar.update(progress);
-        return !interrupted;
+        return !signals.requested();
     };
     const auto warn = [&](const std::string& line) {
         if (a.quiet) return;
         const std::lock_guard lock(screen);
         bar.clear();
-        std::fprintf(stderr, "t2i: warning: %s\n", line.c_str());
+        print_warning(LogLevel::warning, line);
     };
     std::exception_ptr failure;
     try {
@@ -138,11 +133,12 @@ int run_generate(const std::vector<std::string>& arguments) {
     }
     if (a.model.model.empty()) a.model.model = bundled_model();
     Tracer* const tracer = a.trace.tracer();
-    std::signal(SIGINT, on_signal);
-    std::signal(SIGTERM, on_signal);
+    if (a.trace.takes_output() && is_standard_output(names.front()))
+        throw Error(ErrorCode::invalid_argument, "standard output takes the picture or the trace, not both", "--trace");
+    const Signals signals;
     Pipeline pipeline = PipelineAccess::load(a.model, {.tracer = tracer});
-    if (!a.quiet) std::fprintf(stderr, "%s on %s\n", pipeline.info().name.c_str(), pipeline.info().runs_on.c_str());
-    make_pictures(pipeline, a, names, tracer);
+    if (!a.quiet) std::fprintf(stderr, "%s\n", escaped(pipeline.info().name + " on " + pipeline.info().runs_on).c_str());
+    make_pictures(pipeline, a, names, tracer, signals);
     a.trace.write();
     if (a.verbose) print_times(pipeline);
     return 0;

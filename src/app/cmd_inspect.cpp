@@ -1,5 +1,4 @@
 // t2i inspect PATH: what a model folder, a component folder, a safetensors file or a PNG holds.
-#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <map>
@@ -7,6 +6,7 @@
 #include "app/arguments.h"
 #include "app/command.h"
 #include "checkpoint/reader.h"
+#include "core/escape.h"
 #include "core/files.h"
 #include "core/nearest.h"
 #include "generators/model_folder.h"
@@ -47,12 +47,7 @@ std::string dtype_list(const Sums& s) {
 void print_sums(const char* label, const std::string& what, const Sums& s) {
     std::printf("%-14s %-28s %6lld tensors  %9.2f M parameters  %8.1f MiB  %s\n", label, what.c_str(),
                 static_cast<long long>(s.tensors), static_cast<double>(s.parameters) * 1e-6, s.bytes / mib,
-                dtype_list(s).c_str());
-}
-
-std::string printable(std::string text) {
-    std::ranges::replace_if(text, [](unsigned char c) { return c < 0x20 || c == 0x7F; }, '?');
-    return text;
+                escaped(dtype_list(s)).c_str());
 }
 
 // An entry is a paragraph, broken between the items of a list.
@@ -60,9 +55,9 @@ void print_vocabulary(const Vocabulary& vocabulary) {
     constexpr std::size_t width = 110;  // bytes
     const char* label = "vocabulary";
     for (const auto& [key, items] : vocabulary.entries) {
-        std::string line = key.empty() ? "" : printable(key) + ":";
+        std::string line = key.empty() ? "" : escaped(key) + ":";
         for (std::size_t i = 0; i < items.size(); ++i) {
-            const std::string item = printable(items[i]) + (i + 1 < items.size() ? "," : "");
+            const std::string item = escaped(items[i]) + (i + 1 < items.size() ? "," : "");
             if (i > 0 && line.size() + item.size() > width) {
                 std::printf("%-14s %s\n", label, line.c_str());
                 label = "";
@@ -88,16 +83,18 @@ std::string sizes_text(const ModelFolder& m) {
 
 void inspect_model(const std::string& path) {
     const ModelFolder m = read_model_folder(path);
-    std::printf("model          %s (%s), hash %s\n", m.name.c_str(), m.pipeline_class.c_str(), fingerprint(path).c_str());
+    std::printf("model          %s (%s), hash %s\n", escaped(m.name).c_str(), escaped(m.pipeline_class).c_str(),
+                fingerprint(path).c_str());
     for (const auto& [name, class_name] : m.components) {
-        if (!fs::exists(fs::path(path) / name)) std::printf("%-14s %-28s missing\n", name.c_str(), class_name.c_str());
+        if (!fs::exists(fs::path(path) / name))
+            std::printf("%-14s %-28s missing\n", escaped(name).c_str(), escaped(class_name).c_str());
         else if (fs::exists(fs::path(path) / name / "config.json"))
-            print_sums(name.c_str(), class_name, sum(*open_component((fs::path(path) / name).string())));
-        else std::printf("%-14s %s\n", name.c_str(), class_name.c_str());
+            print_sums(escaped(name).c_str(), escaped(class_name), sum(*open_component((fs::path(path) / name).string())));
+        else std::printf("%-14s %s\n", escaped(name).c_str(), escaped(class_name).c_str());
     }
     if (const std::string sampler = m.rules->default_sampler(); !sampler.empty())
-        std::printf("sampler        %s\n", sampler.c_str());
-    std::printf("size           %s\n", sizes_text(m).c_str());
+        std::printf("sampler        %s\n", escaped(sampler).c_str());
+    std::printf("size           %s\n", escaped(sizes_text(m)).c_str());
     std::printf("defaults       ");
     if (m.steps > 0) std::printf("%d steps, ", m.steps);
     std::printf("cfg-scale %g", m.cfg_scale);
@@ -112,7 +109,7 @@ void inspect_checkpoint(const CheckpointReader& reader) {
     for (const auto& [key, value] : reader.metadata())
         std::printf("# %s: %s\n", in_quotes(key).c_str(), in_quotes(value).c_str());
     for (const auto& e : reader.entries())
-        std::printf("%-8s %-20s %s\n", e.dtype.c_str(), e.shape.text().c_str(), e.name.c_str());
+        std::printf("%-8s %-20s %s\n", escaped(e.dtype).c_str(), e.shape.text().c_str(), escaped(e.name).c_str());
     print_sums("total", "", sum(reader));
 }
 
@@ -120,11 +117,12 @@ void inspect_png(const std::string& path, std::span<const std::uint8_t> bytes) {
     const PngInfo info = read_png_info(bytes, path);
     for (const auto& [keyword, text] : info.text)
         if (keyword == "parameters") {
-            std::printf("%s\n", text.c_str());
+            std::printf("%s\n", escaped(text, Lines::many).c_str());
             return;
         }
     std::printf("%ux%u PNG without a parameters chunk\n", info.width, info.height);
-    for (const auto& [keyword, text] : info.text) std::printf("%s: %s\n", keyword.c_str(), text.c_str());
+    for (const auto& [keyword, text] : info.text)
+        std::printf("%s: %s\n", escaped(keyword).c_str(), escaped(text, Lines::many).c_str());
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "app/arguments.h"
 #include "app/command.h"
+#include "core/escape.h"
 #include "core/files.h"
 #include "pipeline/parameters.h"
 #include "pipeline/png_read.h"
@@ -92,10 +93,10 @@ int run_verify(const std::vector<std::string>& arguments) {
     std::size_t different = 0;
     for (const auto& path : paths) {
         const Difference d = verify(pipeline, path);
-        if (d.values == 0) std::printf("%s: the same\n", path.c_str());
+        if (d.values == 0) std::printf("%s: the same\n", escaped(path).c_str());
         else
-            std::printf("%s: up to %d levels of 255 apart, in %.2f %% of its values; %s\n", path.c_str(), d.levels,
-                        100.0 * static_cast<double>(d.values) / static_cast<double>(d.of), d.origin.c_str());
+            std::printf("%s: up to %d levels of 255 apart, in %.2f %% of its values; %s\n", escaped(path).c_str(), d.levels,
+                        100.0 * static_cast<double>(d.values) / static_cast<double>(d.of), escaped(d.origin).c_str());
         std::fflush(stdout);
         different += d.levels > tolerance ? 1 : 0;
     }

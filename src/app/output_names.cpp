@@ -1,13 +1,10 @@
 #include "app/output_names.h"
 
-#include <unistd.h>
-
 #include <cctype>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <filesystem>
 
+#include "app/standard_streams.h"
+#include "core/files.h"
 #include "t2i/error.h"
 
 namespace t2i::app {
@@ -19,6 +16,12 @@ namespace {
 std::string padded(int value, std::size_t width) {
     std::string digits = std::to_string(value);
     return digits.size() >= width ? digits : std::string(width - digits.size(), '0') + digits;
+}
+
+// What takes the bytes of one picture: standard output, a device, a FIFO.
+bool is_a_stream(const std::string& path) {
+    std::error_code ec;
+    return own_descriptor(path) || (fs::exists(path, ec) && !fs::is_regular_file(path, ec) && !fs::is_directory(path, ec));
 }
 
 // A pattern's only conversion: its place, length, and the width of the number (%d: 0, %03d: 3).
@@ -38,18 +41,16 @@ Conversion find_conversion(const std::string& pattern) {
 
 }  // namespace
 
-void check_output_folder(const std::string& path) {
-    const fs::path file(path), folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
-    if (std::error_code ec; !fs::is_directory(folder, ec))
-        throw Error(ErrorCode::input, "output folder does not exist", folder.string());
-    if (::access(folder.c_str(), W_OK | X_OK) != 0)
-        throw Error(ErrorCode::input, std::string("output folder cannot be written: ") + std::strerror(errno), folder.string());
-}
-
-std::vector<std::string> output_names(const std::string& pattern, int count) {
-    if (pattern.empty()) throw Error(ErrorCode::invalid_argument, "the name is empty", "--output");
+std::vector<std::string> output_names(const std::string& flag, int count) {
+    if (flag.empty()) throw Error(ErrorCode::invalid_argument, "the name is empty", "--output");
+    const std::string pattern = output_path(flag);
     std::vector<std::string> names;
-    if (pattern.back() == '/') {
+    if (is_a_stream(pattern)) {
+        if (count > 1)
+            throw Error(ErrorCode::invalid_argument, flag + " takes one picture, not " + std::to_string(count), "--output");
+        if (is_standard_output(pattern)) refuse_terminal("--output", "a picture");
+        names.push_back(pattern);
+    } else if (pattern.back() == '/') {
         for (int i = 0; i < count; ++i) names.push_back(pattern + padded(i, 3) + ".png");
     } else if (pattern.find('%') != std::string::npos) {
         const auto c = find_conversion(pattern);
@@ -64,7 +65,7 @@ std::vector<std::string> output_names(const std::string& pattern, int count) {
         for (int i = 0; i < count; ++i)
             names.push_back((p.parent_path() / (p.stem().string() + "_" + std::to_string(i) + p.extension().string())).string());
     }
-    check_output_folder(names.front());
+    check_can_be_written(names.front());
     return names;
 }
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "batch/folded_names.h"
 #include "batch/line_reader.h"
 #include "batch/outputs.h"
 #include "batch/request_id.h"
@@ -114,7 +115,7 @@ std::string manifest_line(const JournalRecord& record, const std::string& parame
     return line + parameters.substr(1) + "\n";
 }
 
-std::uint64_t keep_last_lines(const std::string& path, const std::string& temporary) {
+std::uint64_t keep_last_lines(const std::string& path, const std::string& temporary, FileSystemLacks& lacks) {
     IdTable last;
     std::string line;
     const auto each = [&](auto action) {
@@ -129,7 +130,7 @@ std::uint64_t keep_last_lines(const std::string& path, const std::string& tempor
     });
     out.flush();
     rename_over(temporary, path);
-    sync_folder(fs::path(path).parent_path().string());
+    sync_folder(fs::path(path).parent_path().string(), lacks);
     return out.bytes();
 }
 
@@ -138,46 +139,56 @@ namespace {
 // One merge, step by step; each leaves the folder usable.
 class Merge {
   public:
-    Merge(std::string folder, const std::vector<std::string>& from)
-        : folder_(std::move(folder)), lock_(folder_, {}), from_(from) {
+    Merge(std::string folder, const std::vector<std::string>& from, FileSystemLacks& lacks)
+        : folder_(std::move(folder)), lacks_(lacks), lock_(folder_, {}, lacks_), from_(from) {
         std::error_code ec;
         fs::create_directory(unfinished_, ec);
         if (ec) throw Error(ErrorCode::input, "cannot be made: " + ec.message(), unfinished_);
     }
 
     MergeResult run() {
+        claim_names();
         for (std::size_t i = 0; i < from_.size(); ++i) bring_folder(from_[i], i);
         index_.read(folder_, {});
         const auto unfinished = unfinished_folders(folder_);
-        close_left_tars(folder_, index_, unfinished);
+        close_left_tars(folder_, index_, unfinished, lacks_);
         write_manifest();
         write_journal();
         write_failures();
         // The journal first: its manifest_end may be past the end of the manifest, but never before a line that it needs.
         rename_over(unfinished_ + "/journal.jsonl", folder_ + "/journal.jsonl");
         rename_over(unfinished_ + "/manifest.jsonl", folder_ + "/manifest.jsonl");
-        sync_folder(folder_);
+        sync_folder(folder_, lacks_);
         for (const char* stem : {"journal", "manifest", "failed"})
             for (const auto& path : files_of(folder_, stem))
                 if (fs::path(path).filename() != std::string(stem) + ".jsonl") fs::remove(path);
         for (const auto& left : unfinished) fs::remove_all(left);
         fs::remove_all(unfinished_);
-        sync_folder(folder_);
+        sync_folder(folder_, lacks_);
         return result_;
     }
 
   private:
+    // Of the pictures that are here, where capitals make no difference.
+    void claim_names() {
+        if (!(folds_case_ = folds_case(unfinished_))) return;
+        for (const auto& path : journal_paths(folder_))
+            read_journal(path, [this](const JournalRecord& record, std::uint64_t) {
+                if (record.failed.empty()) static_cast<void>(names_.claim(record.file));
+            });
+    }
+
     // Files first, then a journal of its own in this folder, which the rest of the merge reads like a shard's.
     void bring_folder(const std::string& from, std::size_t number) {
         std::error_code ec;
         if (fs::equivalent(from, folder_, ec)) return;
         if (!fs::is_directory(from, ec)) throw Error(ErrorCode::input, "folder does not exist", from);
-        const FolderLock lock(from, {});
+        const FolderLock lock(from, {}, lacks_);
         JournalIndex index;
         index.read(from, {});
         if (index.paths().empty()) throw Error(ErrorCode::input, "holds no journal", from);
         check_same(from, index);
-        close_left_tars(from, index, unfinished_folders(from));
+        close_left_tars(from, index, unfinished_folders(from), lacks_);
         const std::string suffix = ".from-" + std::to_string(number);
         const std::string journal = unfinished_ + "/journal" + suffix, manifest = unfinished_ + "/manifest" + suffix;
         {
@@ -201,7 +212,7 @@ class Merge {
         }
         rename_over(manifest, folder_ + "/manifest" + suffix + ".jsonl");
         rename_over(journal, folder_ + "/journal" + suffix + ".jsonl");
-        sync_folder(folder_);
+        sync_folder(folder_, lacks_);
     }
 
     // One id cannot stand for two pictures.
@@ -232,6 +243,8 @@ class Merge {
         const fs::path source = fs::path(from) / record.file;
         if (record.tar_end > 0) record.file = tar_name(record.file, number);
         const fs::path target = fs::path(folder_) / record.file;
+        if (folds_case_ && !names_.claim(record.file))
+            throw Error(ErrorCode::input, "another picture there has its name but for capitals: " + in_quotes(record.file), from);
         std::error_code ec;
         if (!fs::exists(source, ec) || fs::equivalent(source, target, ec)) return;
         if (record.tar_end > 0 && fs::exists(target, ec)) return;  // with an earlier sample of it
@@ -288,30 +301,33 @@ class Merge {
     }
 
     std::string folder_, unfinished_ = folder_ + "/.unfinished.merge";
+    FileSystemLacks& lacks_;
     FolderLock lock_;
     std::vector<std::string> from_;
     JournalIndex index_;
+    bool folds_case_ = false;
+    FoldedNames names_;
     std::uint64_t manifest_bytes_ = 0;
     MergeResult result_;
 };
 
 }  // namespace
 
-MergeResult merge_folders(const std::string& folder, const std::vector<std::string>& from) {
+MergeResult merge_folders(const std::string& folder, const std::vector<std::string>& from, FileSystemLacks& lacks) {
     std::error_code ec;
     if (!from.empty()) fs::create_directory(folder, ec);
     if (!fs::is_directory(folder, ec)) throw Error(ErrorCode::input, "folder does not exist", folder);
     if (from.empty() && journal_paths(folder).empty()) throw Error(ErrorCode::input, "holds no journal", folder);
-    return Merge(folder, from).run();
+    return Merge(folder, from, lacks).run();
 }
 
-VerifyResult verify_folder(const std::string& folder,
-                           const std::function<void(const std::string&, const std::string&)>& problem) {
+VerifyResult verify_folder(const std::string& folder, const std::function<void(const std::string&, const std::string&)>& problem,
+                           FileSystemLacks& lacks) {
     std::error_code ec;
     if (!fs::is_directory(folder, ec)) throw Error(ErrorCode::input, "folder does not exist", folder);
     // A folder that nobody can write to needs no lock.
     std::optional<FolderLock> lock;
-    if (::access(folder.c_str(), W_OK) == 0) lock.emplace(folder, Shard{});
+    if (::access(folder.c_str(), W_OK) == 0) lock.emplace(folder, Shard{}, lacks);
     JournalIndex index;
     index.read(folder, [&](const std::string& path, const JournalDamage& damage) {
         if (damage.cut_short) problem(path, "its last line is cut short");

@@ -6,6 +6,9 @@
 
 #include "batch/folder.h"
 #include "batch/request_fields.h"
+#include "batch/request_id.h"
+#include "core/nearest.h"
+#include "core/threads.h"
 
 namespace t2i::batch {
 
@@ -27,13 +30,19 @@ Runner::Runner(Engine& engine, BatchOptions options, Reporter& reporter, const I
       reporter_(reporter),
       interrupt_(interrupt),
       folder_(open_folder()),  // nothing is touched before the defaults are known to be good
-      lock_(folder_, options_.shard),
+      lock_(folder_, options_.shard, lacks_),
       identity_(engine, options_.vae),
       made_(waiting_pictures, waiting_picture_bytes),
       finished_(waiting_finished, waiting_picture_bytes) {
+    // Before anything is left in the folder: there may be no thread for it.
+    scheduler_ =
+        std::make_unique<Scheduler>(engine_, SchedulerOptions{.batch_size = options_.engine_batch,
+                                                              .most_waiting_jobs = waiting_jobs,
+                                                              .most_waiting_bytes = waiting_job_bytes,
+                                                              .warning = [this](const std::string& line) { warn(line); }});
     const std::string suffix = options_.shard.suffix();
     const std::string journal = folder_ + "/journal" + suffix + ".jsonl";
-    journal_ = std::make_unique<AppendFile>(journal);
+    journal_ = std::make_unique<AppendFile>(journal, &lacks_);
     index_.read(folder_, [&](const std::string& path, const JournalDamage& damage) {
         // Another process may be writing to another journal just now.
         if (path == journal && damage.cut_short) {
@@ -43,18 +52,14 @@ Runner::Runner(Engine& engine, BatchOptions options, Reporter& reporter, const I
         if (damage.bad_lines > 0)
             reporter_.warning(path + ": " + std::to_string(damage.bad_lines) + " damaged lines; their pictures are made again");
     });
-    manifest_ = std::make_unique<AppendFile>(folder_ + "/manifest" + suffix + ".jsonl");
+    manifest_ = std::make_unique<AppendFile>(folder_ + "/manifest" + suffix + ".jsonl", &lacks_);
     manifest_->cut_to(index_.manifest_end(journal).value_or(0));
     const std::string failures = folder_ + "/failed" + suffix + ".jsonl";
     fs::remove(failures);
-    outputs_ = open_outputs(options_.output, options_.shard, index_);
-    sync_folder(folder_);
+    outputs_ = open_outputs(options_.output, options_.shard, index_, lacks_);
+    folds_case_ = !options_.output.webdataset && folds_case(unfinished_folder(folder_, options_.shard));
+    sync_folder(folder_, lacks_);
     sub_folders_ = options_.input != "-" && holds_more_than(options_.input, options_.format, most_flat_files);
-    scheduler_ =
-        std::make_unique<Scheduler>(engine_, SchedulerOptions{.batch_size = options_.engine_batch,
-                                                              .most_waiting_jobs = waiting_jobs,
-                                                              .most_waiting_bytes = waiting_job_bytes,
-                                                              .warning = [this](const std::string& line) { warn(line); }});
 }
 
 // Makes the output folder, not those above it.
@@ -69,8 +74,8 @@ std::string Runner::open_folder() {
     return folder;
 }
 
-Status Runner::run() {
-    start_ = std::chrono::steady_clock::now();
+// The last stage first: each finds the one that takes what it makes.
+void Runner::start(Threads& threads) {
     const auto guarded = [this](void (Runner::*stage)()) {
         return [this, stage] {
             try {
@@ -81,19 +86,28 @@ Status Runner::run() {
             }
         };
     };
-    std::thread reader(guarded(&Runner::read));
-    std::vector<std::thread> writers;
     // Two at least: while one waits for the disk the other packs a PNG.
-    for (unsigned i = 0; i < std::clamp(std::thread::hardware_concurrency() / 2, 2U, 8U); ++i)
-        writers.emplace_back(guarded(&Runner::write));
-    std::thread committer(guarded(&Runner::commit));
+    const unsigned writers = std::clamp(std::thread::hardware_concurrency() / 2, 2U, 8U);
+    threads.writers.reserve(writers);
+    threads.committer = start_thread(guarded(&Runner::commit));
+    for (unsigned i = 0; i < writers; ++i) threads.writers.push_back(start_thread(guarded(&Runner::write)));
+    threads.reader = start_thread(guarded(&Runner::read));
+}
 
-    reader.join();
+Status Runner::run() {
+    start_ = std::chrono::steady_clock::now();
+    Threads threads;
+    try {
+        start(threads);
+    } catch (...) {  // of what there is each ends, one after the other, as at the end of any run
+        fail(std::current_exception());
+    }
+    if (threads.reader.joinable()) threads.reader.join();
     scheduler_->wait_until_empty();
     made_.close();
-    for (auto& writer : writers) writer.join();
+    for (auto& writer : threads.writers) writer.join();
     finished_.close();
-    committer.join();
+    if (threads.committer.joinable()) threads.committer.join();
     try {
         outputs_->finish();
         if (replaced_ > 0 && !failure_) compact_manifest();
@@ -103,6 +117,7 @@ Status Runner::run() {
     } catch (...) {
         fail(std::current_exception());
     }
+    tell_warnings();
     const Status last = status();
     reporter_.summary(last, interrupt_.requested());
     if (failure_) std::rethrow_exception(failure_);
@@ -123,7 +138,7 @@ void Runner::fail(std::exception_ptr why) {
 void Runner::compact_manifest() {
     const std::string path = manifest_->path();
     manifest_.reset();
-    last_.manifest_end = keep_last_lines(path, unfinished_folder(folder_, options_.shard) + "/manifest.jsonl");
+    last_.manifest_end = keep_last_lines(path, unfinished_folder(folder_, options_.shard) + "/manifest.jsonl", lacks_);
     journal_->append(journal_line(last_));  // the journal vouches for so many bytes of it
 }
 
@@ -142,7 +157,9 @@ void Runner::read() {
     const auto idle = [&feed](bool is) { feed.set_idle(is); };
     const auto file = read_prompts(open_source(options_.input, interrupt_.fd(), idle), options_.format,
                                    options_.input == "-" ? "standard input" : options_.input);
-    Preparer preparer(engine_, index_, identity_, prepare_options(options_));
+    PrepareOptions prepare = prepare_options(options_);
+    prepare.folds_case = folds_case_;
+    Preparer preparer(engine_, index_, identity_, std::move(prepare));
     PromptEntry entry;
     while (!interrupt_.requested() && !failed_ && file->next(entry)) {
         if (file->size_bytes() > 0) read_permille_ = static_cast<std::int64_t>(file->bytes_read() * 1000 / file->size_bytes());
@@ -197,7 +214,13 @@ void Runner::hand_on(Picture picture) {
         output.sub_folders = sub_folders_ || status_.asked > static_cast<std::int64_t>(most_flat_files);
     }
     try {
-        if (!output.webdataset) picture.file = file_of(output, picture);
+        if (!output.webdataset) {
+            picture.file = file_of(output, picture);
+            IdEntry& name = names_.at(hash64(picture.file));
+            if (name.seen)
+                throw Error(ErrorCode::input, "its file's name is that of an earlier line's: " + in_quotes(picture.file));
+            name.seen = 1;
+        }
     } catch (const Error& error) {
         JournalRecord record;
         record.id = picture.id;

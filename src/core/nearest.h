@@ -19,8 +19,8 @@ namespace t2i {
 [[nodiscard]] std::vector<std::string> nearest_names(std::string_view name, std::span<const std::string> candidates,
                                                      std::size_t count);
 
-// Quotes a name that came from a file: control characters become '?', and the middle of a very long one "…",
-// so that a message stays one readable line.
+// Quotes a name that came from a file: control characters are escaped, and the middle of a very long one becomes "…", so that a
+// message stays one readable line.
 [[nodiscard]] std::string in_quotes(std::string_view name);
 
 }  // namespace t2i

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/threads.h"
 #include "generators/generator.h"
 #include "generators/model_folder.h"
 #include "generators/prompts.h"
@@ -73,7 +74,7 @@ class Engine final : public BatchMaker {
         BackgroundHash(const BackgroundHash&) = delete;
         BackgroundHash& operator=(const BackgroundHash&) = delete;
         void start(const std::function<std::string(const std::string&)>& hash, const std::string& path) {
-            result = std::async(std::launch::async, hash, path).share();
+            result = start_async([hash, path] { return hash(path); }).share();
         }
         std::atomic<bool> abandoned{false};
         std::shared_future<std::string> result;  // ends before what its thread reads: it is destroyed first
