@@ -3,9 +3,11 @@
 # T2I_REQUIRE_SHARED=1: a test that misses its data folder fails instead of being skipped.
 # T2I_WERROR=ON: warnings are errors, as in scripts/check.sh and .ci/run.
 # T2I_TEST_CLUSTER=1: also `t2i batch` under a real Slurm and mpirun, which start daemons on the loopback address (needs root).
+# T2I_TEST_FILE_SYSTEMS=1: also `t2i batch` on vfat, exFAT and encfs by FUSE, where the machine lets one mount them.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 if [ "${T2I_TEST_CLUSTER:-0}" = 1 ]; then "$root/scripts/install_packages.sh" "$root/scripts/packages-cluster.txt"; fi
+if [ "${T2I_TEST_FILE_SYSTEMS:-0}" = 1 ]; then "$root/scripts/install_packages.sh" "$root/scripts/packages-file-systems.txt"; fi
 # A build that scripts/quickstart.sh made goes on: only what it left out is compiled.
 "$root/scripts/build.sh" -DT2I_TESTS=ON -DT2I_CUDA=AUTO ${T2I_WERROR:+-DT2I_WERROR="$T2I_WERROR"}
 cd "$root/build"

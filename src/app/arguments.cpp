@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "app/hints.h"
+#include "core/escape.h"
 #include "core/nearest.h"
 #include "sampling/sampler.h"
 #include "t2i/error.h"
@@ -124,7 +125,7 @@ bool parse(CLI::App& app, const CommandLine& line) {
 }
 
 void print_warning(LogLevel /*level*/, const std::string& line) {
-    std::fprintf(stderr, "t2i: warning: %s\n", line.c_str());
+    std::fprintf(stderr, "t2i: warning: %s\n", escaped(line).c_str());
 }
 
 std::string sampler_choices(bool with_list) {

@@ -1,11 +1,11 @@
 #include "app/batch_report.h"
 
-#include <unistd.h>
-
 #include <array>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "app/standard_streams.h"
+#include "core/escape.h"
 #include "core/files.h"
 #include "core/number_text.h"
 #include "t2i/error.h"
@@ -19,7 +19,7 @@ constexpr std::int64_t most_left = 20;  // lines about pictures that are left; t
 constexpr std::chrono::seconds log_every{10}, metrics_every{5};
 
 // One event as a line of JSON; text that is no UTF-8 is shown with replacement characters.
-void print_event(const nlohmann::ordered_json& event) {
+void print_json(const nlohmann::ordered_json& event) {
     std::fprintf(stderr, "%s\n", event.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
 }
 
@@ -55,32 +55,34 @@ std::string summary_text(const batch::Status& s) {
 
 }  // namespace
 
-BatchReport::BatchReport(Options options) : options_(std::move(options)), terminal_(::isatty(STDERR_FILENO) == 1) {}
+BatchReport::BatchReport(Options options)
+    : options_(std::move(options)),
+      streams_metrics_(!options_.metrics_file.empty() && is_standard_output(options_.metrics_file)) {}
 
-void BatchReport::clear() {
-    if (drawn_) std::fputs("\r\x1b[K", stderr);
-    drawn_ = false;
+void BatchReport::print_event(const char* event, const std::string& line) {
+    line_.clear();
+    if (options_.json) print_json({{"event", event}, {"time", batch::utc_now()}, {"message", line}});
+    else std::fprintf(stderr, "%s\n", escaped(line).c_str());
 }
 
 void BatchReport::started(const std::string& line) {
-    if (options_.quiet) return;
-    if (options_.json) print_event({{"event", "start"}, {"time", batch::utc_now()}, {"message", line}});
-    else std::fprintf(stderr, "%s\n", line.c_str());
+    if (!options_.quiet) print_event("start", line);
+}
+
+void BatchReport::notice(const std::string& line) {
+    print_event("notice", line);
 }
 
 void BatchReport::warning(const std::string& line) {
-    if (options_.quiet) return;
-    clear();
-    if (options_.json) print_event({{"event", "warning"}, {"time", batch::utc_now()}, {"message", line}});
-    else std::fprintf(stderr, "t2i: warning: %s\n", line.c_str());
+    if (!options_.quiet) print_event("warning", options_.json ? line : "t2i: warning: " + line);
 }
 
 void BatchReport::failed(std::int64_t line, const std::string& id, const std::string& reason) {
-    clear();
+    line_.clear();
     if (options_.json) {
-        print_event({{"event", "failed"}, {"time", batch::utc_now()}, {"line", line}, {"id", id}, {"reason", reason}});
+        print_json({{"event", "failed"}, {"time", batch::utc_now()}, {"line", line}, {"id", id}, {"reason", reason}});
     } else {
-        std::fprintf(stderr, "t2i: line %lld: %s\n", static_cast<long long>(line), reason.c_str());
+        std::fprintf(stderr, "t2i: line %lld: %s\n", static_cast<long long>(line), escaped(reason).c_str());
     }
 }
 
@@ -97,35 +99,31 @@ void BatchReport::left(std::int64_t line, const std::string& id, const std::stri
 }
 
 void BatchReport::finished(const std::string& path) {
-    if (!options_.list_files) return;
-    clear();
-    std::printf("%s\n", path.c_str());
+    if (!options_.list_files || streams_metrics_) return;
+    line_.clear();
+    std::printf("%s\n", listed(path).c_str());
     std::fflush(stdout);
 }
 
 void BatchReport::tick(const batch::Status& status) {
     const auto now = Clock::now();
-    if (!options_.metrics_file.empty() && now - last_metrics_ >= metrics_every) {
+    if (!options_.metrics_file.empty() && !streams_metrics_ && now - last_metrics_ >= metrics_every) {
         last_metrics_ = now;
         write_metrics(status, false);
     }
-    const bool draws = terminal_ && !options_.json;
+    const bool draws = line_.draws() && !options_.json;
     if (options_.quiet ||
         now - last_line_ < (draws ? std::chrono::milliseconds(redraw_every) : std::chrono::milliseconds(log_every)))
         return;
     last_line_ = now;
-    if (options_.json) {
-        std::fprintf(stderr, "%s\n", batch::status_json(status, "progress").c_str());
-    } else if (draws) {
-        std::fprintf(stderr, "\r\x1b[K%s", batch::status_text(status).c_str());
-        drawn_ = true;
-    } else {
-        std::fprintf(stderr, "%s\n", batch::status_text(status).c_str());
-    }
+    if (draws) line_.draw(batch::status_text(status));
+    else
+        std::fprintf(stderr, "%s\n",
+                     (options_.json ? batch::status_json(status, "progress") : batch::status_text(status)).c_str());
 }
 
 void BatchReport::summary(const batch::Status& s, bool interrupted) {
-    clear();
+    line_.clear();
     if (!options_.metrics_file.empty()) write_metrics(s, true);
     if (options_.quiet && s.left > 0 && !options_.json) std::fprintf(stderr, "t2i: %s\n", left_text(s.left).c_str());
     if (options_.quiet) return;
@@ -140,7 +138,7 @@ void BatchReport::summary(const batch::Status& s, bool interrupted) {
 void BatchReport::write_metrics(const batch::Status& status, bool finished) {
     const std::string text = batch::status_metrics(status, finished);
     try {
-        write_file_atomically(options_.metrics_file, text);
+        write_file_atomically(options_.metrics_file, text, {.waits_for_reader = false});
     } catch (const Error& error) {
         if (!metrics_broken_) warning(error.what());
         metrics_broken_ = true;

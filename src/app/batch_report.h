@@ -4,6 +4,7 @@
 #include <chrono>
 #include <string>
 
+#include "app/status_line.h"
 #include "batch/progress.h"
 
 namespace t2i::app {
@@ -15,11 +16,13 @@ class BatchReport final : public batch::Reporter {
         bool json = false;         // JSON lines on standard error instead of text
         bool quiet = false;        // errors and failures only
         bool list_files = true;    // finished files, on standard output
-        std::string metrics_file;  // may be empty
+        std::string metrics_file;  // may be empty; standard output gets it once, at the end, and no files
     };
     explicit BatchReport(Options options);
     // What runs where, before anything else.
     void started(const std::string& line);
+    // What must be known with quiet, too.
+    void notice(const std::string& line);
 
     void warning(const std::string& line) override;
     void failed(std::int64_t line, const std::string& id, const std::string& reason) override;
@@ -32,12 +35,14 @@ class BatchReport final : public batch::Reporter {
 
   private:
     using Clock = std::chrono::steady_clock;
-    void clear();
     void write_metrics(const batch::Status& status, bool finished);
 
     Options options_;
-    bool terminal_, drawn_ = false, metrics_broken_ = false;
+    void print_event(const char* event, const std::string& line);
+
+    bool streams_metrics_, metrics_broken_ = false;
     std::int64_t left_ = 0;  // that were told of
+    StatusLine line_;
     Clock::time_point last_line_ = Clock::now(), last_metrics_{};
 };
 

@@ -13,6 +13,7 @@
 
 #include "app/batch_report.h"
 #include "app/bench_support.h"
+#include "app/signals.h"
 #include "backend/registry.h"
 #include "batch/runner.h"
 #include "core/number_text.h"
@@ -127,7 +128,7 @@ BenchReport bench_batch(const PipelineOptions& model, const GenerateRequest& req
     GenerateRequest r = request;
     if (!r.steps && engine.info().steps > 0) r.steps = engine.info().steps;
     if (r.prompt.empty()) r.prompt = default_prompt(engine.info());
-    const batch::Interrupt interrupt;
+    const Signals interrupt;
     static_cast<void>(time_batch(engine, r, std::min(pictures, 4), model.engine_batch, interrupt));  // warms up
     const int each = std::max((pictures + turns - 1) / turns, 4);
     const int batch_size = model.engine_batch > 0 ? std::min(model.engine_batch, each)

@@ -10,12 +10,15 @@
 #include "app/command.h"
 #include "app/config_file.h"
 #include "app/exit_code.h"
-#include "app/output_names.h"
 #include "app/picture_flags.h"
+#include "app/signals.h"
+#include "app/standard_streams.h"
 #include "batch/dry_run.h"
 #include "batch/encoding.h"
 #include "batch/folder.h"
 #include "batch/runner.h"
+#include "core/escape.h"
+#include "core/files.h"
 #include "core/number_text.h"
 #include "pipeline/request.h"
 #include "t2i/error.h"
@@ -102,7 +105,9 @@ void add_flags(CLI::App& app, Arguments& a) {
     app.add_option("--log-format", a.log_format, "text or json (lines on standard error)")
         ->check(CLI::IsMember({"text", "json"}))
         ->capture_default_str();
-    app.add_option("--metrics-file", a.report.metrics_file, "Prometheus' text format, rewritten every 5 seconds")
+    app.add_option(
+           "--metrics-file", a.report.metrics_file,
+           "Prometheus' text format, rewritten every 5 seconds; - prints it once, at the end, in place of the files' names")
         ->type_name("FILE");
 }
 
@@ -147,10 +152,17 @@ void print_estimate(const batch::Estimate& e, bool json) {
     std::printf("disk      about %s of %s free\n", mib_text(e.disk_bytes).c_str(), mib_text(e.free_bytes).c_str());
 }
 
+void tell(FileSystemLacks& lacks) {
+    if (const std::string line = lacks.take_line(); !line.empty()) print_warning(LogLevel::warning, line);
+}
+
 int verify(const Arguments& a) {
-    const auto r = batch::verify_folder(a.batch.output.folder, [](const std::string& path, const std::string& what) {
-        std::printf("%s: %s\n", path.c_str(), what.c_str());
-    });
+    FileSystemLacks lacks;
+    const auto r = batch::verify_folder(
+        a.batch.output.folder,
+        [](const std::string& path, const std::string& what) { std::printf("%s\n", escaped(path + ": " + what).c_str()); },
+        lacks);
+    tell(lacks);
     std::printf("%lld good, %lld missing or damaged, %lld unknown, %lld failed\n", static_cast<long long>(r.good),
                 static_cast<long long>(r.bad), static_cast<long long>(r.unknown), static_cast<long long>(r.failed));
     if (r.manifest > 0) std::printf("the manifest does not match the journal\n");
@@ -158,10 +170,25 @@ int verify(const Arguments& a) {
 }
 
 int merge(const Arguments& a) {
-    const auto r = batch::merge_folders(a.batch.output.folder, a.inputs);
+    FileSystemLacks lacks;
+    const auto r = batch::merge_folders(a.batch.output.folder, a.inputs, lacks);
+    tell(lacks);
     std::printf("%s merged: %s, %lld failed\n", counted(r.journals, "journal").c_str(), counted(r.pictures, "picture").c_str(),
                 static_cast<long long>(r.failed));
     return 0;
+}
+
+// "shard 3/16 (SLURM_ARRAY_TASK_ID)".
+std::string shard_text(const batch::Shard& shard) {
+    return "shard " + std::to_string(shard.index) + "/" + std::to_string(shard.count) + " (" + shard.source + ")";
+}
+
+batch::Shard shard_from_environment() {
+    try {
+        return batch::shard_from_environment([](const char* name) -> const char* { return std::getenv(name); });
+    } catch (const Error& error) {
+        throw Error(error.code(), error.message() + "; or say the part with --shard I/N (0/1: the whole file)", error.where());
+    }
 }
 
 void complete(Arguments& a) {
@@ -179,11 +206,11 @@ void complete(Arguments& a) {
     b.defaults.seed = a.seed.value;
     b.metadata = !a.no_metadata;
     b.vae = a.model.vae;
-    b.shard = a.shard.empty() ? batch::shard_from_environment([](const char* name) -> const char* { return std::getenv(name); })
-                              : batch::parse_shard(a.shard);
+    b.shard = a.shard.empty() ? shard_from_environment() : batch::parse_shard(a.shard);
     if (!a.shard.empty()) b.shard.source = "--shard";
     a.report.json = a.log_format == "json";
-    if (!a.report.metrics_file.empty()) check_output_folder(a.report.metrics_file);
+    a.report.metrics_file = output_path(a.report.metrics_file);
+    if (!a.report.metrics_file.empty()) check_can_be_written(a.report.metrics_file);
     if (a.model.model.empty()) a.model.model = bundled_model();
 }
 
@@ -211,9 +238,11 @@ int run_batch(const CommandLine& line) {
     complete(a);
     check_prompt_file(a.batch);
 
-    const batch::Interrupt interrupt;
+    const Signals interrupt;
     Engine engine(a.model);
     BatchReport reporter(a.report);
+    if (!a.batch.shard.is_whole() && a.shard.empty())
+        reporter.notice(shard_text(a.batch.shard) + ": this task makes its part alone; --shard 0/1 makes the whole file");
     if (a.dry_run) {
         const batch::Estimate estimate = batch::dry_run(engine, a.batch, reporter);
         for (const auto& note : estimate.notes) reporter.warning(note);
@@ -223,12 +252,9 @@ int run_batch(const CommandLine& line) {
                              mib_text(estimate.free_bytes) + " free");
         return estimate.has_failures() ? static_cast<int>(ExitCode::partial) : 0;  // as the run itself would
     }
-    std::string about = engine.info().name + " on " + engine.info().runs_on;
-    if (!a.batch.shard.is_whole())
-        about += ", shard " + std::to_string(a.batch.shard.index) + "/" + std::to_string(a.batch.shard.count) + " (" +
-                 a.batch.shard.source + ")";
     batch::Runner runner(engine, a.batch, reporter, interrupt);
-    reporter.started(about);
+    reporter.started(engine.info().name + " on " + engine.info().runs_on +
+                     (a.shard.empty() || a.batch.shard.is_whole() ? "" : ", " + shard_text(a.batch.shard)));
     const batch::Status status = runner.run();
     if (interrupt.requested()) return static_cast<int>(ExitCode::interrupted);
     return status.failed + status.left > 0 ? static_cast<int>(ExitCode::partial) : 0;

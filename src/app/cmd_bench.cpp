@@ -11,8 +11,8 @@
 #include "app/bench_support.h"
 #include "app/bench_table.h"
 #include "app/command.h"
-#include "app/output_names.h"
 #include "app/random_model.h"
+#include "app/standard_streams.h"
 #include "app/trace_flag.h"
 #include "backend/registry.h"
 #include "core/files.h"
@@ -209,18 +209,23 @@ int run_bench(const CommandLine& line) {
     add_whole(app, "--batch", a.batch, 1, most_pictures,
               "time a prompt file of so many pictures end to end, against the denoiser's own rate", "")
         ->excludes(random);
-    app.add_option("--json", a.json, "write the figures to this file too")->type_name("FILE");
+    app.add_option("--json", a.json, "write the figures to this file too; - prints them in place of the table")
+        ->type_name("FILE");
     a.trace.add_to(app);
     if (!parse(app, line)) return 0;
 
-    if (!a.json.empty()) check_output_folder(a.json);
+    a.json = output_path(a.json);
+    if (!a.json.empty()) check_can_be_written(a.json);
     a.tracer = a.trace.tracer();
+    const bool prints_json = !a.json.empty() && is_standard_output(a.json);
+    if (prints_json && a.trace.takes_output())
+        throw Error(ErrorCode::invalid_argument, "standard output takes the figures or the trace, not both", "--trace");
     if (a.batch > 0 && a.model.model.empty()) a.model.model = bundled_model();
     const BenchReport report = a.batch > 0         ? bench_batch(a.model, a.request, a.batch, a.tracer)
                                : !a.op.empty()     ? bench_operations(a)
                                : !a.random.empty() ? bench_random(a)
                                                    : bench_pictures(a);
-    print_bench(report);
+    if (!prints_json && !a.trace.takes_output()) print_bench(report);
     if (!a.json.empty()) {
         const std::string text = bench_json(report);
         write_file_atomically(a.json, text);

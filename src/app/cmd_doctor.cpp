@@ -6,6 +6,7 @@
 #include "app/command.h"
 #include "backend/cuda_module.h"
 #include "backend/registry.h"
+#include "core/escape.h"
 #include "t2i/error.h"
 #include "t2i/version.h"
 
@@ -14,7 +15,7 @@ namespace t2i::app {
 namespace {
 
 void print(const char* label, const std::string& text) {
-    std::printf("%-12s %s\n", label, text.c_str());
+    std::printf("%-12s %s\n", label, escaped(text).c_str());
 }
 
 // What to do about it, collected while the rest is printed.

@@ -1,8 +1,4 @@
 // t2i [generate] --prompt TEXT -o out.png
-#include <unistd.h>
-
-#include <atomic>
-#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <mutex>
@@ -14,7 +10,10 @@
 #include "app/output_names.h"
 #include "app/picture_flags.h"
 #include "app/progress_bar.h"
+#include "app/signals.h"
+#include "app/standard_streams.h"
 #include "app/trace_flag.h"
+#include "core/escape.h"
 #include "core/folders.h"
 #include "pipeline/picture_encode.h"
 #include "pipeline/picture_format.h"
@@ -28,15 +27,6 @@
 namespace t2i::app {
 
 namespace {
-
-std::atomic<bool> interrupted{false};
-static_assert(std::atomic<bool>::is_always_lock_free, "set from a signal handler");
-
-// The first signal lets the step end and leaves no file; a second one ends the process at once.
-void on_signal(int number) {
-    interrupted = true;
-    std::signal(number, SIG_DFL);
-}
 
 struct Arguments {
     PipelineOptions model;
@@ -65,7 +55,8 @@ void add_flags(CLI::App& app, Arguments& a) {
         ->required();
     app.add_option("-n,--negative-prompt", a.request.negative_prompt,
                    "what to stay away from; of a class-conditional model another class (default: none)");
-    app.add_option("-o,--output", a.output, "a name that ends in " + known_extensions() + ", or a folder (see below)")
+    app.add_option("-o,--output", a.output,
+                   "a name that ends in " + known_extensions() + ", a folder, or - for standard output (see below)")
         ->type_name("PATH")
         ->capture_default_str();
     a.picture.add_to(app, "of pictures in a folder (default: png); a file's name says its own");
@@ -97,13 +88,16 @@ void print_times(const Pipeline& pipeline) {
                  t.decode_flops / t.decode_ms * 1e-6);
 }
 
-void make_pictures(Pipeline& pipeline, const Arguments& a, const OutputNames& names, Tracer* tracer) {
-    ProgressBar bar(!a.quiet && ::isatty(STDERR_FILENO) == 1);
+// The first signal lets the step end and leaves no file.
+void make_pictures(Pipeline& pipeline, const Arguments& a, const OutputNames& names, Tracer* tracer, const Signals& signals) {
+    ProgressBar bar(!a.quiet);
     std::mutex screen;  // the bar and the names of written files share it
+    const bool lists_files = !is_standard_output(names.path(0)) && !a.trace.takes_output();
     const auto written = [&](const std::string& path) {
         const std::lock_guard lock(screen);
+        if (!lists_files) return;
         bar.clear();
-        std::printf("%s\n", path.c_str());
+        std::printf("%s\n", listed(path).c_str());
         std::fflush(stdout);
     };
     const PictureEncoding encoding = a.picture.encoding(names.format());
@@ -116,13 +110,13 @@ void make_pictures(Pipeline& pipeline, const Arguments& a, const OutputNames& na
     const auto step = [&](const Progress& progress) {
         const std::lock_guard lock(screen);
         bar.update(progress);
-        return !interrupted;
+        return !signals.requested();
     };
     const auto warn = [&](const std::string& line) {
         if (a.quiet) return;
         const std::lock_guard lock(screen);
         bar.clear();
-        std::fprintf(stderr, "t2i: warning: %s\n", line.c_str());
+        print_warning(LogLevel::warning, line);
     };
     std::exception_ptr failure;
     try {
@@ -161,11 +155,12 @@ int run_generate(const CommandLine& line) {
     }
     if (a.model.model.empty()) a.model.model = bundled_model();
     Tracer* const tracer = a.trace.tracer();
-    std::signal(SIGINT, on_signal);
-    std::signal(SIGTERM, on_signal);
+    if (a.trace.takes_output() && is_standard_output(names.path(0)))
+        throw Error(ErrorCode::invalid_argument, "standard output takes the picture or the trace, not both", "--trace");
+    const Signals signals;
     Pipeline pipeline = PipelineAccess::load(a.model, {.tracer = tracer});
-    if (!a.quiet) std::fprintf(stderr, "%s on %s\n", pipeline.info().name.c_str(), pipeline.info().runs_on.c_str());
-    make_pictures(pipeline, a, names, tracer);
+    if (!a.quiet) std::fprintf(stderr, "%s\n", escaped(pipeline.info().name + " on " + pipeline.info().runs_on).c_str());
+    make_pictures(pipeline, a, names, tracer, signals);
     a.trace.write();
     if (a.verbose) print_times(pipeline);
     return 0;

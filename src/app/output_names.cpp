@@ -3,6 +3,7 @@
 #include <cctype>
 #include <filesystem>
 
+#include "app/standard_streams.h"
 #include "core/files.h"
 #include "core/folders.h"
 #include "core/nearest.h"
@@ -24,12 +25,10 @@ std::string padded(int value, std::size_t width) {
     return digits.size() >= width ? digits : std::string(width - digits.size(), '0') + digits;
 }
 
-// What is written to as it is, without a name of ours: a device, a pipe. Also /dev/stdout where that is a file just now.
-bool is_special(const std::string& path) {
+// What takes the bytes of one picture: standard output, a device, a FIFO.
+bool is_a_stream(const std::string& path) {
     std::error_code ec;
-    const fs::file_status status = fs::status(path, ec);
-    return path == "-" || path == "/dev/stdout" || path == "/dev/stderr" || path.starts_with("/dev/fd/") ||
-           (fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status));
+    return own_descriptor(path) || (fs::exists(path, ec) && !fs::is_regular_file(path, ec) && !fs::is_directory(path, ec));
 }
 
 PictureFormat format_of_name(const std::string& name, std::optional<PictureFormat> wanted) {
@@ -45,13 +44,6 @@ PictureFormat format_of_name(const std::string& name, std::optional<PictureForma
 }
 
 }  // namespace
-
-void check_output_folder(const std::string& path) {
-    const fs::path folder = fs::path(path).parent_path();
-    const std::string name = folder.empty() ? "." : folder.string();
-    if (std::error_code ec; !fs::is_directory(name, ec)) throw Error(ErrorCode::input, "output folder does not exist", name);
-    check_folder(name);
-}
 
 // Sets the text before and after the number, if there is a place for one.
 void OutputNames::read_file_name(const std::string& name) {
@@ -79,8 +71,9 @@ void OutputNames::read_file_name(const std::string& name) {
     }
 }
 
-OutputNames::OutputNames(const std::string& output, int count, std::optional<PictureFormat> format) {
-    if (output.empty()) throw output_error("the name is empty");
+OutputNames::OutputNames(const std::string& flag, int count, std::optional<PictureFormat> format) {
+    if (flag.empty()) throw output_error("the name is empty");
+    const std::string output = output_path(flag);
     format_ = format.value_or(PictureFormat::png);
     if (std::error_code ec; output.ends_with('/') || fs::is_directory(output, ec)) {
         check_folder(output);
@@ -91,8 +84,10 @@ OutputNames::OutputNames(const std::string& output, int count, std::optional<Pic
         is_numbered_ = true;
         return;
     }
-    if (is_special(output)) {
-        if (count > 1) throw output_error(in_quotes(output) + " takes one picture, not " + std::to_string(count));
+    if (is_a_stream(output)) {
+        if (count > 1) throw output_error(in_quotes(flag) + " takes one picture, not " + std::to_string(count));
+        if (is_standard_output(output)) refuse_terminal("--output", "a picture");
+        check_can_be_written(output);
         start_ = output;
         return;
     }
@@ -107,7 +102,7 @@ OutputNames::OutputNames(const std::string& output, int count, std::optional<Pic
         is_numbered_ = true;
     }
     start_ = output.substr(0, name_at) + start_;
-    check_output_folder(output);
+    check_can_be_written(path(0));
 }
 
 std::string OutputNames::path(int i) const {

@@ -34,8 +34,4 @@ class OutputNames {
     std::string folder_;
 };
 
-// Finds out before the work rather than after it. Throws Error{input} when the folder that `path` is to be written to does
-// not exist or cannot be written.
-void check_output_folder(const std::string& path);
-
 }  // namespace t2i::app

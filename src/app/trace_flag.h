@@ -13,6 +13,8 @@ class TraceFlag {
     void add_to(CLI::App& app);
     // What to hand to the pipeline: null without the flag. Throws Error{input} when the file could not be written later.
     [[nodiscard]] Tracer* tracer();
+    // True when the trace goes to standard output, which then carries nothing else.
+    [[nodiscard]] bool takes_output() const;
     // Writes the file if the flag was given. Throws Error{input}.
     void write() const;
 

@@ -43,14 +43,22 @@ class Sha256 {
 
 }  // namespace
 
-void sync_folder(const std::string& folder) {
+void sync_folder(const std::string& folder, FileSystemLacks& lacks) {
     const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) throw io_error("cannot be opened", folder);
-    const int result = ::fsync(fd);
+    const bool is_done = sync_to_disk(fd, Lack::folder_sync, folder, &lacks);
     const int error = errno;
     ::close(fd);
     errno = error;
-    if (result != 0) throw io_error("cannot be synced", folder);
+    if (!is_done) throw io_error("cannot be synced", folder);
+}
+
+bool folds_case(const std::string& folder) {
+    const std::string name = folder + "/.t2i-case", other = folder + "/.T2I-CASE";
+    write_file_atomically(name, "", {.sync = false});
+    const bool folds = ::access(other.c_str(), F_OK) == 0;
+    ::unlink(name.c_str());
+    return folds;
 }
 
 std::string sha256_hex(std::span<const std::uint8_t> bytes) {
@@ -80,8 +88,9 @@ std::string sha256_of_file(const std::string& path, std::uint64_t offset, std::u
     return sum.hex();
 }
 
-AppendFile::AppendFile(std::string path) : path_(std::move(path)) {
-    fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+AppendFile::AppendFile(std::string path, FileSystemLacks* lacks) : path_(std::move(path)), lacks_(lacks) {
+    // Not blocking: a FIFO would wait for a reader here.
+    fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
     if (fd_ < 0) throw io_error("cannot be written", path_);
     struct stat about{};
     if (::fstat(fd_, &about) != 0 || !S_ISREG(about.st_mode)) {
@@ -95,8 +104,15 @@ AppendFile::~AppendFile() {
     ::close(fd_);
 }
 
+bool AppendFile::sync() const {
+    if (::fdatasync(fd_) == 0) return true;
+    if (!is_unsupported(errno)) return false;
+    if (lacks_) lacks_->note(Lack::file_sync, path_);
+    return true;
+}
+
 void AppendFile::append(std::string_view bytes) {
-    if (!write_at(fd_, bytes, size_) || ::fdatasync(fd_) != 0) {
+    if (!write_at(fd_, bytes, size_) || !sync()) {
         const int error = errno;
         static_cast<void>(::ftruncate(fd_, static_cast<off_t>(size_)) == 0);  // a reader tolerates what stays
         errno = error;
@@ -107,24 +123,22 @@ void AppendFile::append(std::string_view bytes) {
 
 void AppendFile::cut_to(std::uint64_t bytes) {
     if (bytes >= size_) return;
-    if (::ftruncate(fd_, static_cast<off_t>(bytes)) != 0 || ::fdatasync(fd_) != 0) throw io_error("cannot be cut", path_);
+    if (::ftruncate(fd_, static_cast<off_t>(bytes)) != 0 || !sync()) throw io_error("cannot be cut", path_);
     size_ = bytes;
 }
 
-FolderLock::Held FolderLock::take(const std::string& path, int operation) const {
+FolderLock::Held FolderLock::take(const std::string& path, int operation, FileSystemLacks& lacks) const {
     while (true) {
         const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
         if (fd < 0) throw io_error("cannot be written", path);
         if (::flock(fd, operation | LOCK_NB) != 0) {
-            const int error = errno;
-            std::array<char, 32> owner{};
-            const ssize_t n = ::pread(fd, owner.data(), owner.size() - 1, 0);
+            if (is_unsupported(errno)) {
+                lacks.note(Lack::locks, folder_);
+                return {path, fd, false};
+            }
+            const Error why = refusal(fd, path);
             ::close(fd);
-            errno = error;
-            if (error != EWOULDBLOCK) throw io_error("cannot be locked", path);
-            const std::string who =
-                n > 0 ? " (process " + std::string(owner.data(), static_cast<std::size_t>(n)) + ")" : std::string();
-            throw Error(ErrorCode::input, "another t2i batch is at work in this folder" + who, folder_);
+            throw why;
         }
         // Whoever held it before may have removed the file between our open and our lock.
         struct stat ours{}, there{};
@@ -135,17 +149,26 @@ FolderLock::Held FolderLock::take(const std::string& path, int operation) const 
                 static_cast<void>(::ftruncate(fd, 0) == 0 &&
                                   ::pwrite(fd, owner.data(), owner.size(), 0) > 0);  // for the message only
             }
-            return {path, fd};
+            return {path, fd, true};
         }
         ::close(fd);
     }
 }
 
-FolderLock::FolderLock(const std::string& folder, const Shard& shard) : folder_(folder) {
-    held_.push_back(take(folder + "/.lock", shard.is_whole() ? LOCK_EX : LOCK_SH));
+// Why flock gave us no lock: errno, and what its holder wrote into the file.
+Error FolderLock::refusal(int fd, const std::string& path) const {
+    if (errno != EWOULDBLOCK) return io_error("cannot be locked", path);
+    std::array<char, 32> owner{};
+    const ssize_t n = ::pread(fd, owner.data(), owner.size() - 1, 0);
+    const std::string who = n > 0 ? " (process " + std::string(owner.data(), static_cast<std::size_t>(n)) + ")" : std::string();
+    return {ErrorCode::input, "another t2i batch is at work in this folder" + who, folder_};
+}
+
+FolderLock::FolderLock(const std::string& folder, const Shard& shard, FileSystemLacks& lacks) : folder_(folder) {
+    held_.push_back(take(folder + "/.lock", shard.is_whole() ? LOCK_EX : LOCK_SH, lacks));
     try {
         if (!shard.is_whole()) {
-            held_.push_back(take(folder + "/.lock" + shard.suffix(), LOCK_EX));
+            held_.push_back(take(folder + "/.lock" + shard.suffix(), LOCK_EX, lacks));
             check_other_splits(shard);
         }
     } catch (...) {
@@ -163,7 +186,7 @@ void FolderLock::check_other_splits(const Shard& shard) const {
         if (!name.starts_with(".lock.") || name.ends_with(ours)) continue;
         const int fd = ::open(entry.path().c_str(), O_RDWR | O_CLOEXEC);
         if (fd < 0) continue;  // removed meanwhile
-        const bool is_free = ::flock(fd, LOCK_SH | LOCK_NB) == 0;
+        const bool is_free = ::flock(fd, LOCK_SH | LOCK_NB) == 0 || is_unsupported(errno);
         ::close(fd);
         if (!is_free)
             throw Error(ErrorCode::input, "a t2i batch of another split is at work in this folder (" + name.substr(6) + ")",
@@ -174,7 +197,7 @@ void FolderLock::check_other_splits(const Shard& shard) const {
 FolderLock::~FolderLock() {
     for (const Held& held : held_) {
         // A shared lock is others' too; who can have it alone is the last.
-        if (::flock(held.fd, LOCK_EX | LOCK_NB) == 0) ::unlink(held.path.c_str());
+        if (!held.is_locked || ::flock(held.fd, LOCK_EX | LOCK_NB) == 0) ::unlink(held.path.c_str());
         ::close(held.fd);
     }
 }

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "batch/chunk_writer.h"
+#include "batch/folded_names.h"
 #include "batch/json_line.h"
 #include "batch/kept_files.h"
 #include "batch/line_reader.h"
@@ -72,8 +73,8 @@ namespace {
 // One merge, step by step; each leaves the folder usable.
 class Merge {
   public:
-    Merge(std::string folder, const std::vector<std::string>& from)
-        : folder_(std::move(folder)), lock_(folder_, {}), from_(from) {
+    Merge(std::string folder, const std::vector<std::string>& from, FileSystemLacks& lacks)
+        : folder_(std::move(folder)), lacks_(lacks), lock_(folder_, {}, lacks_), from_(from) {
         std::error_code ec;
         fs::create_directory(unfinished_, ec);
         if (ec) throw Error(ErrorCode::input, "cannot be made: " + ec.message(), unfinished_);
@@ -85,37 +86,47 @@ class Merge {
                 if (exists_at_all(folder_ + name))
                     throw Error(ErrorCode::input, "is there without a journal beside it, so not of t2i batch; move it away",
                                 folder_ + name);
+        claim_names();
         for (std::size_t i = 0; i < from_.size(); ++i) bring_folder(from_[i], i);
         index_.read(folder_, {});
         const auto unfinished = unfinished_folders(folder_);
-        close_left_tars(folder_, index_, unfinished);
+        close_left_tars(folder_, index_, unfinished, lacks_);
         write_journal_and_manifest();
         write_failures();
         // The journal first: its manifest_end may be past the end of the manifest, but never before a line that it needs.
         rename_over(unfinished_ + "/journal.jsonl", folder_ + "/journal.jsonl");
         rename_over(unfinished_ + "/manifest.jsonl", folder_ + "/manifest.jsonl");
-        sync_folder(folder_);
+        sync_folder(folder_, lacks_);
         for (const char* stem : {"journal", "manifest", "failed"})
             for (const auto& path : files_of(folder_, stem))
                 if (fs::path(path).filename() != std::string(stem) + ".jsonl") fs::remove(path);
         for (const auto& left : unfinished) fs::remove_all(left);
         fs::remove_all(unfinished_);
-        sync_folder(folder_);
+        sync_folder(folder_, lacks_);
         return result_;
     }
 
   private:
+    // Of the pictures that are here, where capitals make no difference.
+    void claim_names() {
+        if (!(folds_case_ = folds_case(unfinished_))) return;
+        for (const auto& path : journal_paths(folder_))
+            read_journal(path, [this](const JournalRecord& record, std::uint64_t) {
+                if (record.failed.empty()) static_cast<void>(names_.claim(record.file));
+            });
+    }
+
     // Files first, then a journal of its own in this folder, which the rest of the merge reads like a shard's.
     void bring_folder(const std::string& from, std::size_t number) {
         std::error_code ec;
         if (fs::equivalent(from, folder_, ec)) return;
         if (!fs::is_directory(from, ec)) throw Error(ErrorCode::input, "folder does not exist", from);
-        const FolderLock lock(from, {});
+        const FolderLock lock(from, {}, lacks_);
         JournalIndex index;
         index.read(from, {});
         if (index.paths().empty()) throw Error(ErrorCode::input, "holds no journal", from);
         check_same(from, index);
-        close_left_tars(from, index, unfinished_folders(from));
+        close_left_tars(from, index, unfinished_folders(from), lacks_);
         const std::string suffix = ".from-" + std::to_string(number);
         const std::string journal = unfinished_ + "/journal" + suffix, manifest = unfinished_ + "/manifest" + suffix;
         {
@@ -139,7 +150,7 @@ class Merge {
         }
         rename_over(manifest, folder_ + "/manifest" + suffix + ".jsonl");
         rename_over(journal, folder_ + "/journal" + suffix + ".jsonl");
-        sync_folder(folder_);
+        sync_folder(folder_, lacks_);
     }
 
     // One id cannot stand for two pictures.
@@ -171,6 +182,8 @@ class Merge {
         const fs::path source = fs::path(from) / record.file;
         if (record.tar_end > 0) record.file = tar_name(record.file, number);
         const fs::path target = fs::path(folder_) / record.file;
+        if (folds_case_ && !names_.claim(record.file))
+            throw Error(ErrorCode::input, "another picture there has its name but for capitals: " + in_quotes(record.file), from);
         std::error_code ec;
         if (!fs::exists(source, ec)) return;
         if (!exists_at_all(target.string())) return bring_file(source, target, unfinished_ + "/copy");
@@ -223,29 +236,32 @@ class Merge {
     }
 
     std::string folder_, unfinished_ = folder_ + "/.unfinished.merge";
+    FileSystemLacks& lacks_;
     FolderLock lock_;
     std::vector<std::string> from_;
     JournalIndex index_;
+    bool folds_case_ = false;
+    FoldedNames names_;
     MergeResult result_;
 };
 
 }  // namespace
 
-MergeResult merge_folders(const std::string& folder, const std::vector<std::string>& from) {
+MergeResult merge_folders(const std::string& folder, const std::vector<std::string>& from, FileSystemLacks& lacks) {
     std::error_code ec;
     if (!from.empty()) fs::create_directory(folder, ec);
     if (!fs::is_directory(folder, ec)) throw Error(ErrorCode::input, "folder does not exist", folder);
     if (from.empty() && journal_paths(folder).empty()) throw Error(ErrorCode::input, "holds no journal", folder);
-    return Merge(folder, from).run();
+    return Merge(folder, from, lacks).run();
 }
 
-VerifyResult verify_folder(const std::string& folder,
-                           const std::function<void(const std::string&, const std::string&)>& problem) {
+VerifyResult verify_folder(const std::string& folder, const std::function<void(const std::string&, const std::string&)>& problem,
+                           FileSystemLacks& lacks) {
     std::error_code ec;
     if (!fs::is_directory(folder, ec)) throw Error(ErrorCode::input, "folder does not exist", folder);
     // A folder that nobody can write to needs no lock.
     std::optional<FolderLock> lock;
-    if (::access(folder.c_str(), W_OK) == 0) lock.emplace(folder, Shard{});
+    if (::access(folder.c_str(), W_OK) == 0) lock.emplace(folder, Shard{}, lacks);
     JournalIndex index;
     index.read(folder, [&](const std::string& path, const JournalDamage& damage) {
         if (damage.cut_short) problem(path, "its last line is cut short");

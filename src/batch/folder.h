@@ -20,7 +20,7 @@ struct MergeResult {
 };
 // Makes one journal, manifest and list of failures of those of all shards in `folder`, and of the folders `from`, whose files
 // are linked or copied over. Can be repeated after a kill. Throws Error{input}: a folder is in use, a file cannot be written.
-MergeResult merge_folders(const std::string& folder, const std::vector<std::string>& from);
+MergeResult merge_folders(const std::string& folder, const std::vector<std::string>& from, FileSystemLacks& lacks);
 
 struct VerifyResult {
     std::int64_t good = 0, bad = 0, unknown = 0, failed = 0;
@@ -29,6 +29,7 @@ struct VerifyResult {
 // Compares every file, and every manifest, with the journals. problem: called for each file that is missing, damaged, unfinished,
 // or in no journal, and for what check_manifests() finds.
 VerifyResult verify_folder(const std::string& folder,
-                           const std::function<void(const std::string& path, const std::string& what)>& problem);
+                           const std::function<void(const std::string& path, const std::string& what)>& problem,
+                           FileSystemLacks& lacks);
 
 }  // namespace t2i::batch

@@ -1,19 +1,15 @@
-// SIGINT and SIGTERM: the first asks the run to finish what is in flight, a second one ends the process at once.
+// Who may ask a run to stop before its end.
 #pragma once
 
 namespace t2i::batch {
 
-// One at a time in a process; takes the handlers over until it goes.
+// The run finishes what is in flight. From any thread.
 class Interrupt {
   public:
-    Interrupt();
-    ~Interrupt();
-    Interrupt(const Interrupt&) = delete;
-    Interrupt& operator=(const Interrupt&) = delete;
-
-    [[nodiscard]] bool requested() const;
-    // Becomes readable when requested: for poll().
-    [[nodiscard]] int fd() const;
+    virtual ~Interrupt() = default;
+    [[nodiscard]] virtual bool requested() const = 0;
+    // Becomes readable when requested: for poll(). Below 0: never.
+    [[nodiscard]] virtual int fd() const = 0;
 };
 
 }  // namespace t2i::batch

@@ -45,11 +45,11 @@ std::string line_before(const std::string& path, std::uint64_t end) {
     return text.substr(before + 1);
 }
 
-void put_in_place(const std::string& temporary, const std::string& path) {
+void put_in_place(const std::string& temporary, const std::string& path, FileSystemLacks& lacks) {
     std::error_code ec;
     fs::rename(temporary, path, ec);
     if (ec) throw Error(ErrorCode::input, "cannot be written: " + ec.message(), path);
-    sync_folder(fs::path(path).parent_path().string());
+    sync_folder(fs::path(path).parent_path().string(), lacks);
 }
 
 }  // namespace
@@ -111,7 +111,7 @@ std::string ManifestLines::line_of(const JournalRecord& record) const {
     return line + "\n";
 }
 
-std::uint64_t keep_last_lines(const std::string& path, const std::string& temporary) {
+std::uint64_t keep_last_lines(const std::string& path, const std::string& temporary, FileSystemLacks& lacks) {
     IdTable last;
     std::string line;
     const auto each = [&](auto action) {
@@ -125,7 +125,7 @@ std::uint64_t keep_last_lines(const std::string& path, const std::string& tempor
         if (last.at(key).offset == begin) out.add(line);
     });
     out.flush();
-    put_in_place(temporary, path);
+    put_in_place(temporary, path, lacks);
     return out.bytes();
 }
 
@@ -142,7 +142,7 @@ bool manifest_fits(const JournalIndex& index, const std::string& journal_path) {
     return line && picture && (picture->version.empty() || (line->id == picture->id && line->sha256 == picture->sha256));
 }
 
-RebuiltManifest rebuild_manifest(const std::string& journal_path, const std::string& temporary) {
+RebuiltManifest rebuild_manifest(const std::string& journal_path, const std::string& temporary, FileSystemLacks& lacks) {
     const std::string path = manifest_of(journal_path);
     const ManifestLines old({path});
     IdTable last;
@@ -158,7 +158,7 @@ RebuiltManifest rebuild_manifest(const std::string& journal_path, const std::str
         else out.add(line);
     });
     out.flush();
-    put_in_place(temporary, path);
+    put_in_place(temporary, path, lacks);
     rebuilt.bytes = out.bytes();
     return rebuilt;
 }

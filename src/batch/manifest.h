@@ -8,6 +8,7 @@
 
 #include "batch/journal.h"
 #include "batch/prepare.h"
+#include "core/file_system.h"
 
 namespace t2i::batch {
 
@@ -34,7 +35,7 @@ class ManifestLines {
 
 // Keeps the last line of each "id" of a JSON-lines file, in the order of those. temporary: a path on the same file system.
 // Returns the new size in bytes. Throws Error{input}.
-std::uint64_t keep_last_lines(const std::string& path, const std::string& temporary);
+std::uint64_t keep_last_lines(const std::string& path, const std::string& temporary, FileSystemLacks& lacks);
 
 // Whether the manifest ends, or goes on, where the journal's last record says, with that picture's line there. Asks for its end
 // alone: check_manifests() reads it all.
@@ -45,7 +46,7 @@ struct RebuiltManifest {
     std::int64_t lost = 0;  // pictures of 0.1.0 that had no whole line left
 };
 // Writes it anew from the journal and what is left of it. temporary: a path on the same file system. Throws Error{input}.
-RebuiltManifest rebuild_manifest(const std::string& journal_path, const std::string& temporary);
+RebuiltManifest rebuild_manifest(const std::string& journal_path, const std::string& temporary, FileSystemLacks& lacks);
 
 // Compares all manifests of a folder with its journals: calls problem for a line that is cut or describes no picture of theirs,
 // and once for all pictures without a line. Returns how often.

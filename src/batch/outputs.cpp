@@ -23,13 +23,16 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::size_t file_name_limit = 240;  // of 255 that file systems take; the temporary name is longer
+constexpr std::size_t file_name_limit = 255;  // that file systems take; some take fewer and say so
 constexpr const char* unfinished_start = ".unfinished";
 
 void make_folder(const fs::path& path) {
     std::error_code ec;
     fs::create_directories(path, ec);
-    if (ec) throw Error(ErrorCode::input, "cannot be made: " + ec.message(), path.string());
+    if (!ec) return;
+    const std::string message = "cannot be made: " + ec.message();
+    if (is_about_a_name(ec.value())) throw NameRefused(message, path.string());
+    throw Error(ErrorCode::input, message, path.string());
 }
 
 void remove_folder(const std::string& path) {
@@ -88,12 +91,15 @@ std::string fill(const std::string& name, Value value) {
 
 class FolderOutputs : public Outputs {
   public:
-    FolderOutputs(OutputOptions options, std::string unfinished, std::span<const std::string> unrecorded)
-        : options_(std::move(options)), unfinished_(std::move(unfinished)), names_(announced_names(unfinished_)) {
+    FolderOutputs(OutputOptions options, std::string unfinished, std::span<const std::string> unrecorded, FileSystemLacks& lacks)
+        : options_(std::move(options)),
+          unfinished_(std::move(unfinished)),
+          lacks_(lacks),
+          names_(announced_names(unfinished_), &lacks) {
         names_.cut_to(0);
         for (const auto& name : unrecorded) to_announce_ += name + "\n";
         if (!unrecorded.empty()) names_.append(std::exchange(to_announce_, {}));
-        sync_folder(unfinished_);
+        sync_folder(unfinished_, lacks_);
     }
 
     void announce(Picture& picture) override {
@@ -105,18 +111,15 @@ class FolderOutputs : public Outputs {
         make_sure_announced(w.picture);
         const fs::path file = fs::path(options_.folder) / w.record.file;
         if (file.has_parent_path()) make_known(file.parent_path());
-        try {
-            write_file_atomically(file.string(), w.png, {.temporary_folder = unfinished_, .replace = w.picture.may_replace});
-        } catch (const NameTaken&) {
-            w.record.failed = w.record.file + " is there by now, of another line or program, and is left as it is";
-        }
+        write_file_atomically(file.string(), w.png,
+                              {.temporary_folder = unfinished_, .replace = w.picture.may_replace, .lacks = &lacks_});
         w.png = {};
     }
     // The files are synced; their names are not, until their folders are.
     void commit(std::span<Written> group) override {
         std::set<std::string> folders;
         for (const Written& w : group) folders.insert((fs::path(options_.folder) / w.record.file).parent_path().string());
-        for (const auto& folder : folders) sync_folder(folder);
+        for (const auto& folder : folders) sync_folder(folder, lacks_);
     }
     void finish() override {}
 
@@ -131,12 +134,14 @@ class FolderOutputs : public Outputs {
     }
     void make_known(const fs::path& folder) {
         const std::lock_guard lock(mutex_);
-        if (!known_.insert(folder.string()).second) return;
+        if (known_.contains(folder.string())) return;
         make_folder(folder);
-        if (folder != fs::path(options_.folder)) sync_folder(folder.parent_path().string());
+        if (folder != fs::path(options_.folder)) sync_folder(folder.parent_path().string(), lacks_);
+        known_.insert(folder.string());
     }
     OutputOptions options_;
     std::string unfinished_;
+    FileSystemLacks& lacks_;
     std::mutex names_mutex_;  // of the next four
     AppendFile names_;
     std::string to_announce_;
@@ -149,14 +154,14 @@ class FolderOutputs : public Outputs {
 // among the unfinished files and grows by whole samples; closing it is a rename.
 class TarOutputs : public Outputs {
   public:
-    TarOutputs(OutputOptions options, std::string unfinished, std::string suffix)
-        : options_(std::move(options)), unfinished_(std::move(unfinished)), suffix_(std::move(suffix)) {
+    TarOutputs(OutputOptions options, std::string unfinished, std::string suffix, FileSystemLacks& lacks)
+        : options_(std::move(options)), unfinished_(std::move(unfinished)), suffix_(std::move(suffix)), lacks_(lacks) {
         for (const auto& entry : fs::directory_iterator(options_.folder))
             next_ = std::max(next_, number_in(entry.path().filename().string()) + 1);
     }
     // Continues an archive that a killed run left open.
     void resume(const std::string& name, std::uint64_t end, int samples) {
-        tar_ = std::make_unique<AppendFile>(unfinished_ + "/" + name);
+        tar_ = std::make_unique<AppendFile>(unfinished_ + "/" + name, &lacks_);
         tar_->cut_to(end);
         name_ = name;
         samples_ = samples;
@@ -187,7 +192,7 @@ class TarOutputs : public Outputs {
     void open() {
         const std::string digits = std::to_string(next_++);
         name_ = "shard" + suffix_ + "-" + std::string(digits.size() < 6 ? 6 - digits.size() : 0, '0') + digits + ".tar";
-        tar_ = std::make_unique<AppendFile>(unfinished_ + "/" + name_);
+        tar_ = std::make_unique<AppendFile>(unfinished_ + "/" + name_, &lacks_);
         tar_->cut_to(0);
         samples_ = 0;
     }
@@ -219,11 +224,12 @@ class TarOutputs : public Outputs {
         std::error_code ec;
         fs::rename(from, fs::path(options_.folder) / name_, ec);
         if (ec) throw Error(ErrorCode::input, "cannot be written: " + ec.message(), options_.folder + "/" + name_);
-        sync_folder(options_.folder);
+        sync_folder(options_.folder, lacks_);
     }
 
     OutputOptions options_;
     std::string unfinished_, suffix_, name_;
+    FileSystemLacks& lacks_;
     std::unique_ptr<AppendFile> tar_;
     int next_ = 0, samples_ = 0;
 };
@@ -271,40 +277,41 @@ std::vector<std::string> unfinished_folders(const std::string& folder) {
 }
 
 std::unique_ptr<Outputs> open_outputs(const OutputOptions& options, const Shard& shard, const JournalIndex& known,
-                                      std::span<const std::string> unrecorded) {
+                                      FileSystemLacks& lacks, std::span<const std::string> unrecorded) {
     const std::string own = unfinished_folder(options.folder, shard);
     // The whole run cleans up after all; a shard, beside which others may be at work, after itself.
     std::vector<std::string> others = shard.is_whole() ? unfinished_folders(options.folder) : std::vector<std::string>{};
     std::erase(others, own);
-    close_left_tars(options.folder, known, others);
+    close_left_tars(options.folder, known, others, lacks);
     for (const auto& other : others) remove_folder(other);
     if (!options.webdataset) {
-        close_left_tars(options.folder, known, std::vector{own});
+        close_left_tars(options.folder, known, std::vector{own}, lacks);
         remove_folder(own);
         make_folder(own);
-        return std::make_unique<FolderOutputs>(options, own, unrecorded);
+        return std::make_unique<FolderOutputs>(options, own, unrecorded, lacks);
     }
     make_folder(own);
     const auto left = open_tars(options.folder, known, tars_in(own));
     for (const auto& name : tars_in(own))
         if (!left.contains(name)) remove_folder(own + "/" + name);
-    auto tars = std::make_unique<TarOutputs>(options, own, shard.suffix());
+    auto tars = std::make_unique<TarOutputs>(options, own, shard.suffix(), lacks);
     if (!left.empty()) tars->resume(left.rbegin()->first, left.rbegin()->second.end, left.rbegin()->second.samples);
     return tars;
 }
 
-void close_left_tars(const std::string& folder, const JournalIndex& index, std::span<const std::string> unfinished) {
+void close_left_tars(const std::string& folder, const JournalIndex& index, std::span<const std::string> unfinished,
+                     FileSystemLacks& lacks) {
     for (const auto& from : unfinished)
         for (const auto& [name, tar] : open_tars(folder, index, tars_in(from))) {
             {
-                AppendFile file(from + "/" + name);
+                AppendFile file(from + "/" + name, &lacks);
                 file.cut_to(tar.end);
                 file.append(tar_end());
             }
             std::error_code ec;
             fs::rename(from + "/" + name, fs::path(folder) / name, ec);
             if (ec) throw Error(ErrorCode::input, "cannot be written: " + ec.message(), folder + "/" + name);
-            sync_folder(folder);
+            sync_folder(folder, lacks);
         }
 }
 

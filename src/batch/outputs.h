@@ -26,8 +26,9 @@ class Outputs {
     virtual ~Outputs() = default;
     // One thread. Says that the picture will be written to its file, before write(): what a kill leaves there is known by that.
     virtual void announce(Picture& /*picture*/) {}
-    // Several threads at once. Puts the file there, under its final name, synced; tar shards wait for commit(). Sets
-    // record.failed where another file has the name by now, which the picture may not replace.
+    // Several threads at once. Puts the file there, under its final name, synced; tar shards wait for commit(). Throws
+    // NameRefused when the file system takes files, but none of this name; NameTaken where another file has it by now, which the
+    // picture may not replace.
     virtual void write(Written& written) = 0;
     // One thread. After it the pictures survive a power cut and their records are complete but for the manifest's end.
     virtual void commit(std::span<Written> group) = 0;
@@ -49,11 +50,11 @@ constexpr std::size_t most_flat_files = 10'000;
 // Where unfinished files of one process stand, below the output folder.
 [[nodiscard]] std::string unfinished_folder(const std::string& folder, const Shard& shard);
 
-// Makes the unfinished folder anew. known: what earlier runs left; an open tar shard of theirs is continued. unrecorded: files of
-// theirs that are in no journal (KeptFiles).
+// Makes the unfinished folder anew. known: what earlier runs left; an open tar shard of theirs is continued. lacks: hears of what
+// the file system cannot do; outlives it. unrecorded: files of earlier runs that are in no journal (KeptFiles).
 // Throws Error: invalid_argument (the field name), input (a folder that cannot be written).
 [[nodiscard]] std::unique_ptr<Outputs> open_outputs(const OutputOptions& options, const Shard& shard, const JournalIndex& known,
-                                                    std::span<const std::string> unrecorded = {});
+                                                    FileSystemLacks& lacks, std::span<const std::string> unrecorded = {});
 
 // The file of a picture below the output folder, by the name template. Throws Error{input} when it gets too long.
 [[nodiscard]] std::string file_of(const OutputOptions& options, const Picture& picture);
@@ -66,6 +67,7 @@ void check_name_template(const std::string& name);
 // Every process's, of those that are there.
 [[nodiscard]] std::vector<std::string> unfinished_folders(const std::string& folder);
 // Closes the tar shards that killed processes left open in their unfinished folders, up to the last sample in the journals.
-void close_left_tars(const std::string& folder, const JournalIndex& index, std::span<const std::string> unfinished);
+void close_left_tars(const std::string& folder, const JournalIndex& index, std::span<const std::string> unfinished,
+                     FileSystemLacks& lacks);
 
 }  // namespace t2i::batch

@@ -52,7 +52,13 @@ GenerateRequest with_defaults(GenerateRequest request, const GenerateRequest& de
 }  // namespace
 
 Preparer::Preparer(const Engine& engine, JournalIndex& index, const ModelIdentity& model, PrepareOptions options)
-    : engine_(engine), index_(index), model_(model), options_(std::move(options)) {}
+    : engine_(engine), index_(index), model_(model), options_(std::move(options)) {
+    if (!options_.folds_case) return;
+    for (const auto& path : index_.paths())
+        read_journal(path, [this](const JournalRecord& record, std::uint64_t) {
+            if (record.failed.empty()) static_cast<void>(folded_.claim(record.id));
+        });
+}
 
 std::shared_ptr<const Settings> Preparer::settings_for(const GenerateRequest& request) {
     const Key key{request.steps.value_or(-1),
@@ -95,6 +101,11 @@ void Preparer::claim(const std::vector<std::string>& ids, bool given) {
         if (const IdEntry* entry = table.look_up(hash64(id)); entry && entry->seen)
             throw Error(ErrorCode::input,
                         std::string(given ? "id" : "id made from the request") + " is used by an earlier line: " + in_quotes(id));
+    for (const auto& id : ids)
+        if (options_.folds_case && !folded_.claim(id))
+            throw Error(
+                ErrorCode::input,
+                "id " + in_quotes(id) + " is another picture's but for its capitals, and in this folder " + "both have one name");
     for (const auto& id : ids) table.at(hash64(id)).seen = 1;
 }
 

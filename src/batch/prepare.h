@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "batch/folded_names.h"
 #include "batch/journal.h"
 #include "batch/request_line.h"
 #include "batch/shards.h"
@@ -59,6 +60,7 @@ struct PrepareOptions {
     bool remake = false;       // pictures of another request, or changed since, are made again instead of left
     bool quick_check = false;  // finished files: by size instead of SHA-256
     bool dotless_ids = false;  // WebDataset splits names at the first dot
+    bool folds_case = false;   // files in the folder have one name in capitals and in small letters
     std::string folder;
 };
 
@@ -99,6 +101,7 @@ class Preparer {
     const ModelIdentity& model_;
     PrepareOptions options_;
     std::map<Key, std::shared_ptr<const Settings>> settings_;
+    FoldedNames folded_;                              // ids, where the folder folds them
     std::unordered_map<std::uint64_t, int> repeats_;  // of requests that stand in the file more than once
 };
 

@@ -7,9 +7,11 @@
 #include "batch/folder.h"
 #include "batch/manifest.h"
 #include "batch/request_fields.h"
+#include "batch/request_id.h"
 #include "core/folders.h"
 #include "core/nearest.h"
 #include "core/number_text.h"
+#include "core/threads.h"
 #include "pipeline/picture_encode.h"
 #include "pipeline/picture_format.h"
 
@@ -33,20 +35,22 @@ Runner::Runner(Engine& engine, BatchOptions options, Reporter& reporter, const I
       reporter_(reporter),
       interrupt_(interrupt),
       folder_(open_folder()),  // nothing is touched before the defaults are known to be good
-      lock_(folder_, options_.shard),
+      lock_(folder_, options_.shard, lacks_),
       identity_(engine, options_.vae),
       made_(waiting_pictures, waiting_picture_bytes),
       finished_(waiting_finished, waiting_picture_bytes) {
-    open_journal();
-    kept_ = std::make_unique<KeptFiles>(folder_, options_.shard, index_);
-    outputs_ = open_outputs(options_.output, options_.shard, index_, kept_->unrecorded());
-    sync_folder(folder_);
-    sub_folders_ = needs_sub_folders(options_);
+    // Before anything is left in the folder: there may be no thread for it.
     scheduler_ =
         std::make_unique<Scheduler>(engine_, SchedulerOptions{.batch_size = options_.engine_batch,
                                                               .most_waiting_jobs = waiting_jobs,
                                                               .most_waiting_bytes = waiting_job_bytes,
                                                               .warning = [this](const std::string& line) { warn(line); }});
+    open_journal();
+    kept_ = std::make_unique<KeptFiles>(folder_, options_.shard, index_);
+    outputs_ = open_outputs(options_.output, options_.shard, index_, lacks_, kept_->unrecorded());
+    folds_case_ = !options_.output.webdataset && folds_case(unfinished_folder(folder_, options_.shard));
+    sync_folder(folder_, lacks_);
+    sub_folders_ = needs_sub_folders(options_);
 }
 
 // Reads what earlier runs left, and refuses what is not theirs before anything is changed.
@@ -72,7 +76,7 @@ void Runner::open_journal() {
                               "; pictures that no other line names are made again");
     });
     check_same_form(index_, options_);
-    journal_ = std::make_unique<AppendFile>(journal);
+    journal_ = std::make_unique<AppendFile>(journal, &lacks_);
     if (is_cut_short) journal_->cut_to(whole_bytes);
     open_manifest(journal);
     fs::remove(failures);
@@ -85,7 +89,7 @@ void Runner::open_manifest(const std::string& journal) {
     if (!manifest_fits(index_, journal)) {
         const auto unfinished = unfinished_folder(folder_, options_.shard);
         fs::create_directory(unfinished);
-        const RebuiltManifest rebuilt = rebuild_manifest(journal, unfinished + "/manifest.jsonl");
+        const RebuiltManifest rebuilt = rebuild_manifest(journal, unfinished + "/manifest.jsonl", lacks_);
         reporter_.warning(path + ": was cut or gone; written again from the journal" +
                           (rebuilt.lost == 0
                                ? ""
@@ -94,7 +98,7 @@ void Runner::open_manifest(const std::string& journal) {
                                                         : " pictures of t2i 0.1.0, whose journal does not describe them")));
         if (std::exchange(last->manifest_end, rebuilt.bytes) != rebuilt.bytes) journal_->append(journal_line(*last));
     }
-    manifest_ = std::make_unique<AppendFile>(path);
+    manifest_ = std::make_unique<AppendFile>(path, &lacks_);
     manifest_->cut_to(last ? last->manifest_end : 0);
 }
 
@@ -108,8 +112,8 @@ std::string Runner::open_folder() {
     return folder;
 }
 
-Status Runner::run() {
-    start_ = std::chrono::steady_clock::now();
+// The last stage first: each finds the one that takes what it makes.
+void Runner::start(Threads& threads) {
     const auto guarded = [this](void (Runner::*stage)()) {
         return [this, stage] {
             try {
@@ -120,19 +124,28 @@ Status Runner::run() {
             }
         };
     };
-    std::thread reader(guarded(&Runner::read));
-    std::vector<std::thread> writers;
     // Two at least: while one waits for the disk the other packs a PNG.
-    for (unsigned i = 0; i < std::clamp(std::thread::hardware_concurrency() / 2, 2U, 8U); ++i)
-        writers.emplace_back(guarded(&Runner::write));
-    std::thread committer(guarded(&Runner::commit));
+    const unsigned writers = std::clamp(std::thread::hardware_concurrency() / 2, 2U, 8U);
+    threads.writers.reserve(writers);
+    threads.committer = start_thread(guarded(&Runner::commit));
+    for (unsigned i = 0; i < writers; ++i) threads.writers.push_back(start_thread(guarded(&Runner::write)));
+    threads.reader = start_thread(guarded(&Runner::read));
+}
 
-    reader.join();
+Status Runner::run() {
+    start_ = std::chrono::steady_clock::now();
+    Threads threads;
+    try {
+        start(threads);
+    } catch (...) {  // of what there is each ends, one after the other, as at the end of any run
+        fail(std::current_exception());
+    }
+    if (threads.reader.joinable()) threads.reader.join();
     scheduler_->wait_until_empty();
     made_.close();
-    for (auto& writer : writers) writer.join();
+    for (auto& writer : threads.writers) writer.join();
     finished_.close();
-    committer.join();
+    if (threads.committer.joinable()) threads.committer.join();
     try {
         outputs_->finish();
         if (replaced_ > 0 && !failure_) compact_manifest();
@@ -143,6 +156,7 @@ Status Runner::run() {
     } catch (...) {
         fail(std::current_exception());
     }
+    tell_warnings();
     const Status last = status();
     reporter_.summary(last, interrupt_.requested());
     if (failure_) std::rethrow_exception(failure_);
@@ -163,7 +177,7 @@ void Runner::fail(std::exception_ptr why) {
 void Runner::compact_manifest() {
     const std::string path = manifest_->path();
     manifest_.reset();
-    last_.manifest_end = keep_last_lines(path, unfinished_folder(folder_, options_.shard) + "/manifest.jsonl");
+    last_.manifest_end = keep_last_lines(path, unfinished_folder(folder_, options_.shard) + "/manifest.jsonl", lacks_);
     journal_->append(journal_line(last_));  // the journal vouches for so many bytes of it
 }
 
@@ -230,7 +244,9 @@ void Runner::read() {
     Scheduler::Feed feed(*scheduler_);
     const auto idle = [&feed](bool is) { feed.set_idle(is); };
     const auto file = open_prompts(options_.input, options_.prompts, interrupt_.fd(), idle);
-    Preparer preparer(engine_, index_, identity_, prepare_options(options_));
+    PrepareOptions prepare = prepare_options(options_);
+    prepare.folds_case = folds_case_;
+    Preparer preparer(engine_, index_, identity_, std::move(prepare));
     PromptEntry entry;
     while (!interrupt_.requested() && !failed_ && file->next(entry)) {
         if (file->size_bytes() > 0) read_permille_ = static_cast<std::int64_t>(file->bytes_read() * 1000 / file->size_bytes());
@@ -304,7 +320,12 @@ void Runner::hand_on(Picture picture) {
         output.sub_folders = sub_folders_ || status_.asked > static_cast<std::int64_t>(most_flat_files);
     }
     std::string problem = choose_file(output, options_.metadata, picture);
-    if (problem.empty() && !output.webdataset) problem = kept_->problem(picture, identity_);
+    if (problem.empty() && !output.webdataset) {
+        IdEntry& name = names_.at(hash64(picture.file));
+        problem = name.seen ? "its file's name is that of an earlier line's: " + in_quotes(picture.file)
+                            : kept_->problem(picture, identity_);
+        name.seen = 1;
+    }
     if (!problem.empty()) {
         JournalRecord record;
         record.id = picture.id;

@@ -74,6 +74,10 @@ class Runner {
     Status run();
 
   private:
+    struct Threads {
+        std::thread reader, committer;
+        std::vector<std::thread> writers;
+    };
     struct MadePicture {
         Picture picture;
         Engine::Picture pixels;
@@ -81,6 +85,7 @@ class Runner {
     };
 
     // Stages; each runs on threads of its own, and so does the scheduler.
+    void start(Threads& threads);
     void read();
     void write();
     void commit();
@@ -96,12 +101,13 @@ class Runner {
     void submit(Picture picture);
     void give_up(const Picture& picture, const std::exception_ptr& why);
     void write_picture(MadePicture made);
+    [[nodiscard]] bool put_there(Written& written);
     void commit_group(std::vector<Finished> group);
     void report_failed(const std::vector<Finished>& failed);
     [[nodiscard]] Status status() const;
     void fail(std::exception_ptr why);
     void warn(std::string line);
-    [[nodiscard]] std::vector<std::string> take_warnings();
+    void tell_warnings();
     void compact_manifest();
 
     [[nodiscard]] static double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -114,6 +120,7 @@ class Runner {
     const Interrupt& interrupt_;
 
     std::string folder_;
+    FileSystemLacks lacks_;
     FolderLock lock_;
     JournalIndex index_;
     std::unique_ptr<AppendFile> journal_, manifest_, failures_;
@@ -121,6 +128,8 @@ class Runner {
     std::unique_ptr<Outputs> outputs_;
     ModelIdentity identity_;
     bool sub_folders_ = false;
+    bool folds_case_ = false;
+    IdTable names_;  // of files that this run makes
 
     BoundedQueue<MadePicture> made_;
     BoundedQueue<Finished> finished_;

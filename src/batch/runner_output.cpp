@@ -7,6 +7,7 @@
 #include "batch/manifest.h"
 #include "batch/request_fields.h"
 #include "batch/runner.h"
+#include "core/files.h"
 #include "pipeline/picture_encode.h"
 #include "t2i/version.h"
 
@@ -49,16 +50,25 @@ void Runner::write_picture(MadePicture made) {
     record.parameters = identity_.manifest(picture);
     w.picture = std::move(picture);
     finished.line = w.picture.line;
-    outputs_->write(w);
-    if (w.record.failed.empty()) {
-        ++unrecorded_files_;
-    } else {
-        finished.in_journal = false;
-        finished.text = excerpt(w.picture.text->prompt);
-    }
+    if (!put_there(w)) return;
+    ++unrecorded_files_;
     w.record.write_ms = seconds_since(begin) * 1e3;
     const std::size_t bytes = w.png.size() + 1;
     finished_.push(std::move(finished), bytes);
+}
+
+// False: the file system takes files, but not one of this name; the line is given up, and tried again by the next run.
+bool Runner::put_there(Written& w) {
+    try {
+        outputs_->write(w);
+        return true;
+    } catch (const NameRefused& error) {
+        JournalRecord record;
+        record.id = w.picture.id;
+        record.failed = error.what();
+        reject(w.picture.line, std::move(record), excerpt(w.picture.text->prompt), false);
+        return false;
+    }
 }
 
 void Runner::commit() {
@@ -68,7 +78,7 @@ void Runner::commit() {
         try {
             // After a failure the rest is still tried: the disk may be full for pictures and have room for a line.
             if (!group.empty() && !broken) commit_group(std::move(group));
-            for (const auto& line : take_warnings()) reporter_.warning(line);
+            tell_warnings();
             reporter_.tick(status());
         } catch (...) {
             broken = true;
@@ -83,9 +93,14 @@ void Runner::warn(std::string line) {
     warnings_.push_back(std::move(line));
 }
 
-std::vector<std::string> Runner::take_warnings() {
-    const std::lock_guard lock(mutex_);
-    return std::exchange(warnings_, {});
+void Runner::tell_warnings() {
+    std::vector<std::string> lines;
+    {
+        const std::lock_guard lock(mutex_);
+        lines.swap(warnings_);
+    }
+    if (std::string line = lacks_.take_line(); !line.empty()) lines.push_back(std::move(line));
+    for (const auto& line : lines) reporter_.warning(line);
 }
 
 void Runner::commit_group(std::vector<Finished> group) {
@@ -130,7 +145,7 @@ void Runner::commit_group(std::vector<Finished> group) {
 }
 
 void Runner::report_failed(const std::vector<Finished>& failed) {
-    if (!failures_) failures_ = std::make_unique<AppendFile>(folder_ + "/failed" + options_.shard.suffix() + ".jsonl");
+    if (!failures_) failures_ = std::make_unique<AppendFile>(folder_ + "/failed" + options_.shard.suffix() + ".jsonl", &lacks_);
     std::string lines;
     for (const Finished& f : failed) {
         const JournalRecord& r = f.written.record;

@@ -40,21 +40,27 @@ Shard shard_from_environment(const std::function<const char*(const char*)>& vari
         return value;
     };
     Shard shard;
-    const auto refine = [&](int index, int count, const char* source) {
-        if (count < 1 || index < 0 || index >= count || std::int64_t{count} * shard.count > most_shards)
+    const auto refine = [&](std::int64_t index, std::int64_t count, const char* source) {
+        if (count < 1 || index < 0 || index >= count || count * shard.count > most_shards)
             throw Error(ErrorCode::input, "task " + std::to_string(index) + " of " + std::to_string(count) + " makes no sense",
                         source);
-        shard.index = shard.index * count + index;
-        shard.count *= count;
+        shard.index = static_cast<int>(shard.index * count + index);
+        shard.count = static_cast<int>(shard.count * count);
         shard.source += (shard.source.empty() ? "" : ", ") + std::string(source);
     };
     if (const auto task = number("SLURM_ARRAY_TASK_ID")) {
-        const int first = number("SLURM_ARRAY_TASK_MIN").value_or(0);
-        const int step = std::max(number("SLURM_ARRAY_TASK_STEP").value_or(1), 1);
+        const std::int64_t first = number("SLURM_ARRAY_TASK_MIN").value_or(0);
+        const std::int64_t step = std::max(number("SLURM_ARRAY_TASK_STEP").value_or(1), 1);
         const auto count = number("SLURM_ARRAY_TASK_COUNT");
         if (!count) throw Error(ErrorCode::input, "is not set, but SLURM_ARRAY_TASK_ID is", "SLURM_ARRAY_TASK_COUNT");
-        if ((*task - first) % step != 0)
-            throw Error(ErrorCode::input, "is no multiple of SLURM_ARRAY_TASK_STEP", "SLURM_ARRAY_TASK_ID");
+        const auto end = number("SLURM_ARRAY_TASK_MAX");
+        const std::int64_t last = end ? *end : first + (*count - 1) * step;
+        if ((*task - first) % step != 0 || (last - first) / step + 1 != *count)
+            throw Error(ErrorCode::input,
+                        "the array from " + std::to_string(first) + " to " + std::to_string(last) + " has gaps (" +
+                            std::to_string(*count) + " tasks), and Slurm does not say which of them this is; number the tasks " +
+                            "without gaps",
+                        "SLURM_ARRAY_TASK_ID");
         refine((*task - first) / step, *count, "SLURM_ARRAY_TASK_ID");
     }
     if (const auto rank = number("OMPI_COMM_WORLD_RANK")) {

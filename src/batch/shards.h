@@ -24,7 +24,8 @@ struct Shard {
 
 // From the variables of a Slurm array, of Slurm's tasks and of Open MPI's ranks, combined where there is an array of tasks.
 // Open MPI's win over Slurm's tasks: mpirun starts its daemons as Slurm tasks. The whole where there are none.
-// variable: as std::getenv. Throws Error{input} naming the variable when they contradict each other.
+// variable: as std::getenv. Throws Error{input} naming the variable when they contradict each other, and for an array with gaps:
+// Slurm tells the lowest, the highest and the number of its tasks, but not which there are.
 [[nodiscard]] Shard shard_from_environment(const std::function<const char*(const char*)>& variable);
 
 }  // namespace t2i::batch

@@ -43,6 +43,8 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
     size_ = static_cast<std::size_t>(status.st_size);
     if (size_ == 0) return;  // mmap refuses an empty range
     void* mapped = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
+    if (mapped == MAP_FAILED && errno == ENOMEM)
+        throw Error(ErrorCode::resource, "there is no memory to map it: " + std::to_string(size_) + " bytes", path);
     if (mapped == MAP_FAILED) fail("cannot map into memory", path);
     data_ = static_cast<const std::byte*>(mapped);
 }

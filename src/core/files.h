@@ -3,11 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "core/file_system.h"
 #include "t2i/error.h"
 
 namespace t2i {
@@ -19,26 +21,47 @@ namespace t2i {
 [[nodiscard]] std::vector<std::uint8_t> read_file(const std::string& path, std::size_t limit_bytes = std::size_t{1} << 30);
 [[nodiscard]] std::string read_text_file(const std::string& path, std::size_t limit_bytes = std::size_t{1} << 30);
 
-// Writes all bytes at `offset` of an open file; false, with errno set, when that fails.
+// Writes all bytes where an open file stands; false, with errno set, when that fails. waits: for room, also in a pipe that was
+// opened not to.
+[[nodiscard]] bool write_all(int fd, std::string_view bytes, bool waits = true);
+// The same at `offset`.
 [[nodiscard]] bool write_at(int fd, std::string_view bytes, std::uint64_t offset);
+
+// The file system takes files, but not one of this name: too long, reserved, held by a folder, on another file system.
+class NameRefused : public Error {
+  public:
+    NameRefused(const std::string& message, const std::string& path) : Error(ErrorCode::input, message, path) {}
+};
+// Another file has the name, which was not to be replaced.
+class NameTaken : public NameRefused {
+  public:
+    explicit NameTaken(const std::string& path) : NameRefused("is there by now, and is left as it is", path) {}
+};
+// True when errno is about the name of one file rather than about all that could be written there.
+[[nodiscard]] bool is_about_a_name(int error) noexcept;
+
+// The descriptor of this process that a path names: /dev/stdout, /dev/fd/1, a link to one of these. Nothing: an ordinary path.
+[[nodiscard]] std::optional<int> own_descriptor(const std::string& path);
+
+// Finds out before the work whether an AtomicFile could be written after it. Throws Error{input}: a folder, a folder that is
+// missing or read-only, a device or a descriptor that cannot be written.
+void check_can_be_written(const std::string& path);
 
 struct AtomicFileOptions {
     std::string temporary_folder{};  // where the file grows, on the same file system; empty: beside its name
     bool replace = true;             // false: a file that has the name by then stays, and commit() throws NameTaken
     bool sync = true;  // waits for the disk before the file gets its name, so that a power cut leaves all of it or nothing
-};
-
-// Another file has the name that was not to be replaced.
-class NameTaken : public Error {
-  public:
-    explicit NameTaken(const std::string& path) : Error(ErrorCode::input, "is there already", path) {}
+    bool waits_for_reader = true;      // of a FIFO; false: an error while nobody reads it
+    FileSystemLacks* lacks = nullptr;  // hears of what the file system cannot do; outlives the file
 };
 
 // A file that gets its name when it is complete. It grows under a temporary name that nobody else has (O_EXCL), with the
-// permissions of any new file: 0666 less the umask, which the kernel applies, so that no thread has to ask for it. commit()
-// gives it its name, in place of a file that had it; without commit() nothing is left behind. The folder is not synced.
+// permissions of the file that it replaces, else of any new one: 0666 less the umask, which the kernel applies, so that no
+// thread has to ask for it. commit() gives it its name, in place of a file that had it; without commit() nothing is left behind.
+// A link stays: what it points to is replaced, or made. What is no plain file (a device, a FIFO, one of our own descriptors)
+// stays, too: it is written as the bytes come. The folder is not synced.
 // An object belongs to one thread; any number may write files, also of the same name: the last commit() counts.
-// Every function throws Error{input} naming `path`: folder missing, read-only, disk full.
+// Every function throws Error{input} naming `path`: folder missing, read-only, disk full; NameRefused.
 class AtomicFile {
   public:
     explicit AtomicFile(std::string path, const AtomicFileOptions& options = {});
@@ -50,10 +73,20 @@ class AtomicFile {
     void commit();
 
   private:
-    std::string path_, temporary_;
-    bool replace_, sync_;
-    int fd_ = -1;
-    std::uint64_t size_ = 0;
+    // Closed, and without a name, when it goes.
+    struct Unfinished {
+        Unfinished() = default;
+        ~Unfinished();
+        Unfinished(const Unfinished&) = delete;
+        Unfinished& operator=(const Unfinished&) = delete;
+        int fd = -1;
+        std::string temporary{};  // empty: it is written as it is
+    };
+    void give_name();
+
+    std::string path_, target_;  // target: path with its links followed
+    AtomicFileOptions options_;
+    Unfinished file_;
 };
 
 // A file of these bytes, by an AtomicFile.

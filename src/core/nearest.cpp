@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/escape.h"
+
 namespace t2i {
 
 namespace {
@@ -60,17 +62,12 @@ std::string shortened(std::string_view text, std::size_t limit) {
 }
 
 std::string in_quotes(std::string_view name) {
-    std::string text = "\"";
-    const bool is_long = name.size() > max_quoted_bytes;
-    const std::string_view head = is_long ? name.substr(0, max_quoted_bytes / 2) : name;
-    const std::string_view tail = is_long ? name.substr(name.size() - max_quoted_bytes / 2) : std::string_view();
-    const auto append = [&](std::string_view part) {
-        for (const char c : part) text += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? '?' : c;
-    };
-    append(head);
-    if (is_long) text += "…";
-    append(tail);
-    return text + "\"";
+    if (name.size() <= max_quoted_bytes) return "\"" + escaped(name) + "\"";
+    const auto is_inside = [&](std::size_t at) { return (static_cast<unsigned char>(name[at]) & 0xC0U) == 0x80U; };
+    std::size_t head = max_quoted_bytes / 2, tail = name.size() - max_quoted_bytes / 2;
+    while (head > 0 && is_inside(head)) --head;
+    while (tail < name.size() && is_inside(tail)) ++tail;
+    return "\"" + escaped(name.substr(0, head)) + "…" + escaped(name.substr(tail)) + "\"";
 }
 
 }  // namespace t2i

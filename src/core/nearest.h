@@ -22,8 +22,8 @@ namespace t2i {
 // The text, or where it has more than `limit` bytes its start and its end with "…" between them, cut between characters of UTF-8.
 [[nodiscard]] std::string shortened(std::string_view text, std::size_t limit);
 
-// Quotes a name that came from a file: control characters become '?', and the middle of a very long one "…",
-// so that a message stays one readable line.
+// Quotes a name that came from a file: control characters are escaped, and the middle of a very long one becomes "…", so that a
+// message stays one readable line.
 [[nodiscard]] std::string in_quotes(std::string_view name);
 
 }  // namespace t2i

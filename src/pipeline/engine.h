@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/threads.h"
 #include "generators/generator.h"
 #include "generators/model_folder.h"
 #include "generators/model_hash.h"
@@ -73,7 +74,7 @@ class Engine final : public BatchMaker {
         ~BackgroundHash() { abandoned = true; }
         BackgroundHash(const BackgroundHash&) = delete;
         BackgroundHash& operator=(const BackgroundHash&) = delete;
-        void start(const std::function<ModelHashes()>& hash) { result = std::async(std::launch::async, hash).share(); }
+        void start(const std::function<ModelHashes()>& hash) { result = start_async(hash).share(); }
         std::atomic<bool> abandoned{false};
         std::shared_future<ModelHashes> result;  // ends before what its thread reads: it is destroyed first
     };

@@ -1,6 +1,7 @@
 #include "pipeline/picture_writer.h"
 
 #include "core/files.h"
+#include "core/threads.h"
 #include "ops/exec_context.h"
 #include "pipeline/picture_encode.h"
 #include "pipeline/picture_format.h"
@@ -8,7 +9,7 @@
 namespace t2i {
 
 PictureWriter::PictureWriter(std::function<void(const std::string&)> written, Tracer* tracer, std::size_t waiting)
-    : written_(std::move(written)), tracer_(tracer), waiting_(waiting), thread_([this] { work(); }) {}
+    : written_(std::move(written)), tracer_(tracer), waiting_(waiting), thread_(start_thread([this] { work(); })) {}
 
 PictureWriter::~PictureWriter() {
     {

@@ -17,7 +17,7 @@ namespace t2i {
 class PictureWriter {
   public:
     // written: called on the writer's thread for each file that is whole on disk, in order. tracer: may be null; outlives the
-    // writer. waiting: pictures that may wait before write() does.
+    // writer. waiting: pictures that may wait before write() does. Throws Error{resource}: no thread.
     explicit PictureWriter(std::function<void(const std::string& path)> written, Tracer* tracer = nullptr,
                            std::size_t waiting = 64);
     // Ends after the picture that is being written; those that still wait are dropped. Call finish() first.

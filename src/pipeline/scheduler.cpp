@@ -8,6 +8,7 @@
 #include "core/check.h"
 #include "core/number_text.h"
 #include "core/out_of_memory.h"
+#include "core/threads.h"
 #include "pipeline/job_queue.h"
 
 namespace t2i {
@@ -139,7 +140,7 @@ Scheduler::Scheduler(BatchMaker& engine, SchedulerOptions options)
       queue_(std::make_shared<JobQueue>(options_.most_waiting_jobs, options_.most_waiting_bytes, options_.patience)),
       tuner_(options_.batch_size, options_.most_by_choice),
       accounted_(engine.times()) {
-    worker_ = std::thread([this] { work(); });
+    worker_ = start_thread([this] { work(); });
     queue_->set_worker(worker_.get_id());
 }
 

@@ -46,7 +46,7 @@ struct BatchRun;
 // those that wait are not for callbacks.
 class Scheduler {
   public:
-    // The engine outlives it, and only the scheduler makes pictures with it meanwhile.
+    // The engine outlives it, and only the scheduler makes pictures with it meanwhile. Throws Error{resource}: no thread.
     explicit Scheduler(BatchMaker& engine, SchedulerOptions options = {});
     // Cancels all jobs; the batch that runs stops at its next step. Returns after the last callback.
     ~Scheduler();

@@ -3,6 +3,7 @@
 #include <sentencepiece_processor.h>
 
 #include <algorithm>
+#include <new>
 
 #include "core/check.h"
 #include "t2i/error.h"
@@ -76,6 +77,8 @@ class T5Tokenizer final : public Tokenizer {
         bool loaded = false;
         try {
             loaded = processor_.LoadFromSerializedProto(model).ok();
+        } catch (const std::bad_alloc&) {
+            throw;
         } catch (const std::exception&) {
             // Its trie builder throws on some damaged models.
         }

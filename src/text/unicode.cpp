@@ -159,26 +159,31 @@ std::string_view strip_right(std::string_view utf8) {
     return utf8;
 }
 
-std::string lower_and_strip(std::string_view utf8) {
+std::string lower(std::string_view utf8) {
     constexpr utf8proc_int32_t dotted_capital_i = 0x130, combining_dot = 0x307, capital_sigma = 0x3A3, final_sigma = 0x3C2;
-    std::string lower;
-    lower.reserve(utf8.size());
+    std::string text;
+    text.reserve(utf8.size());
     SigmaContext context;
     for (std::string_view rest = utf8; !rest.empty();) {
         const Character c = first_character(rest);
         T2I_CHECK(c.bytes > 0, "text that was never checked to be UTF-8");
         rest.remove_prefix(c.bytes);
         if (c.code == dotted_capital_i) {  // the one character whose lower case is two
-            append(lower, 'i');
-            append(lower, combining_dot);
+            append(text, 'i');
+            append(text, combining_dot);
         } else if (c.code == capital_sigma && context.is_final(rest)) {
-            append(lower, final_sigma);
+            append(text, final_sigma);
         } else {
-            append(lower, utf8proc_tolower(c.code));
+            append(text, utf8proc_tolower(c.code));
         }
         context.see(c.code);
     }
-    return std::string(strip_right(strip_left(lower)));
+    return text;
+}
+
+std::string lower_and_strip(std::string_view utf8) {
+    const std::string text = lower(utf8);
+    return std::string(strip_right(strip_left(text)));
 }
 
 }  // namespace t2i

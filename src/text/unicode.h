@@ -23,6 +23,9 @@ void check_utf8(std::string_view text, const Field& field);
 [[nodiscard]] std::string_view strip_left(std::string_view utf8);
 [[nodiscard]] std::string_view strip_right(std::string_view utf8);
 
+// Python's str.lower. `utf8` must be valid.
+[[nodiscard]] std::string lower(std::string_view utf8);
+
 // Python's text.lower().strip(), what diffusers' PixArt pipelines do to prompts. `utf8` must be valid.
 [[nodiscard]] std::string lower_and_strip(std::string_view utf8);
 

@@ -69,6 +69,11 @@ EngineHooks hash_after(const std::function<bool()>& condition, std::atomic<bool>
     }};
 }
 
+class NoInterrupt final : public batch::Interrupt {
+    [[nodiscard]] bool requested() const override { return false; }
+    [[nodiscard]] int fd() const override { return -1; }
+};
+
 class SilentReporter final : public batch::Reporter {
   public:
     void warning(const std::string& /*line*/) override {}
@@ -113,7 +118,7 @@ TEST_CASE("engine: a batch begins while the weights are still being hashed, and 
     options.output.folder = folder / "out";
     options.defaults.steps = 2;
     SilentReporter reporter;
-    const batch::Interrupt interrupt;
+    const NoInterrupt interrupt;
     CHECK(batch::Runner(engine, options, reporter, interrupt).run().made == 2);
     CHECK(in_time);
     CHECK(contains(file_text(folder / "out/manifest.jsonl"), R"("model_hash":"0123456789")"));

@@ -4,22 +4,19 @@ namespace t2i::test {
 
 namespace fs = std::filesystem;
 
-namespace {
-
-fs::path own_folder() {
+fs::path tests_folder() {
     return fs::read_symlink("/proc/self/exe").parent_path();
 }
 
-}  // namespace
-
 const fs::path& source_folder() {
-    static const fs::path folder = fs::exists(own_folder() / "golden") ? own_folder().parent_path() : fs::path(T2I_SOURCE_DIR);
+    static const fs::path folder =
+        fs::exists(tests_folder() / "golden") ? tests_folder().parent_path() : fs::path(T2I_SOURCE_DIR);
     return folder;
 }
 
 const fs::path& program() {
     static const fs::path path =
-        fs::exists(own_folder() / "t2i") ? own_folder() / "t2i" : own_folder().parent_path() / "bin" / "t2i";
+        fs::exists(tests_folder() / "t2i") ? tests_folder() / "t2i" : tests_folder().parent_path() / "bin" / "t2i";
     return path;
 }
 

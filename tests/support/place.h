@@ -9,6 +9,9 @@ namespace t2i::test {
 // The source tree, or the archive's folder when this test program stands in its tests/.
 [[nodiscard]] const std::filesystem::path& source_folder();
 
+// Where this test program and what comes with it stand.
+[[nodiscard]] std::filesystem::path tests_folder();
+
 // The t2i program that belongs to this test program.
 [[nodiscard]] const std::filesystem::path& program();
 

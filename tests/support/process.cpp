@@ -33,11 +33,12 @@ Process::Process(std::vector<std::string> arguments, const ProcessOptions& optio
         if (pid_ < 0) throw std::runtime_error("fork failed");
         return;
     }
-    ::dup2(out, STDOUT_FILENO);
-    ::dup2(err, STDERR_FILENO);
+    ::dup2(options.output >= 0 ? options.output : out, STDOUT_FILENO);
+    ::dup2(options.error >= 0 ? options.error : err, STDERR_FILENO);
     ::dup2(options.input >= 0 ? options.input : ::open("/dev/null", O_RDONLY), STDIN_FILENO);
     if (!options.folder.empty() && ::chdir(options.folder.c_str()) != 0) ::_exit(126);
     for (const auto& variable : options.environment) ::putenv(const_cast<char*>(variable.c_str()));
+    if (options.in_child) options.in_child();
     ::execv(argv[0], argv.data());
     ::_exit(127);
 }

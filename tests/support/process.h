@@ -18,9 +18,11 @@ struct Outcome {
 
 struct ProcessOptions {
     int input = -1;                          // file descriptor that standard input reads from; -1: nothing to read
+    int output = -1, error = -1;             // that standard output and error go to; -1: into the Outcome
     std::vector<std::string> environment{};  // NAME=value, added to ours
     std::string folder{};                    // working directory; empty: ours
     std::string name{};                      // of another program beside t2i; empty: t2i
+    std::function<void()> in_child{};        // called last before the program starts: limits, signals, closed streams
 };
 
 // The program, running. Killed when the test leaves it behind.

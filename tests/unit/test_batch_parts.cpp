@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "batch/files.h"
+#include "batch/folded_names.h"
 #include "batch/id_table.h"
 #include "batch/journal.h"
 #include "batch/manifest.h"
@@ -17,10 +18,12 @@
 #include "support/catch.h"
 #include "support/files.h"
 #include "t2i/error.h"
+#include "unit/expect_error.h"
 
 namespace t2i::batch {
 namespace {
 
+using test::message_of;
 using test::TempFolder;
 
 TEST_CASE("id table: a hundred thousand ids are found again, others are not") {
@@ -67,7 +70,37 @@ TEST_CASE("shards: each id has one owner, from the flag or from the cluster's va
     CHECK(from({{"SLURM_ARRAY_TASK_ID", "1"}, {"SLURM_ARRAY_TASK_COUNT", "2"}, {"SLURM_PROCID", "2"}, {"SLURM_NTASKS", "3"}}) ==
           "5/6");
     CHECK_THROWS_AS(from({{"SLURM_PROCID", "x"}}), Error);
+    // sbatch --array=1-7:2, and --array=3,7, of which Slurm tells no more than this: no task is taken for another.
+    const auto array = [&](const char* task, const char* tasks, const char* first, const char* last, const char* step) {
+        return from({{"SLURM_ARRAY_TASK_ID", task},
+                     {"SLURM_ARRAY_TASK_COUNT", tasks},
+                     {"SLURM_ARRAY_TASK_MIN", first},
+                     {"SLURM_ARRAY_TASK_MAX", last},
+                     {"SLURM_ARRAY_TASK_STEP", step}});
+    };
+    CHECK(array("7", "4", "1", "7", "2") == "3/4");
+    for (const char* task : {"3", "7"}) {
+        const std::string message = message_of(ErrorCode::input, [&] { static_cast<void>(array(task, "2", "3", "7", "1")); });
+        CHECK(message.find("SLURM_ARRAY_TASK_ID: the array from 3 to 7 has gaps (2 tasks)") != std::string::npos);
+        CHECK(message.find("number the tasks without gaps") != std::string::npos);
+    }
+    CHECK_THROWS_AS(array("4", "4", "1", "7", "2"), Error);
+    CHECK_THROWS_AS(array("2147483647", "2147483647", "-2147483648", "2147483647", "1"), Error);
     CHECK_THROWS_AS(from({{"OMPI_COMM_WORLD_RANK", "3"}, {"OMPI_COMM_WORLD_SIZE", "3"}}), Error);
+}
+
+TEST_CASE("batch parts: names that differ in capitals alone are one where a folder does not tell them apart") {
+    FoldedNames names;
+    CHECK(names.claim("Cat"));
+    CHECK(names.claim("Cat"));
+    CHECK_FALSE(names.claim("cat"));
+    CHECK_FALSE(names.claim("CAT"));
+    CHECK(names.claim("cats"));
+    CHECK(names.claim("ÄPFEL"));
+    CHECK_FALSE(names.claim("äpfel"));
+    const TempFolder folder;
+    CHECK_FALSE(folds_case(folder.path().string()));
+    CHECK(std::filesystem::is_empty(folder.path()));
 }
 
 JournalRecord record_of(const std::string& id) {
@@ -164,7 +197,7 @@ TEST_CASE("manifest: lines of 0.1.0, whose journal lacks them, are taken from wh
     JournalIndex index;
     index.read(folder.path().string(), {});
     CHECK_FALSE(manifest_fits(index, journal));
-    const RebuiltManifest rebuilt = rebuild_manifest(journal, folder / "temporary");
+    const RebuiltManifest rebuilt = rebuild_manifest(journal, folder / "temporary", lacks);
     CHECK(rebuilt.lost == 1);
     CHECK(test::file_text(manifest) == old_line + manifest_line(later));
     CHECK(rebuilt.bytes == test::file_text(manifest).size());

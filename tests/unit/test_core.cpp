@@ -128,6 +128,6 @@ TEST_CASE("nearest names") {
     CHECK(nearest_name(std::string(1000, 'x'), names).empty());
     CHECK(nearest_names("euler_", names, 2) == std::vector<std::string>{"euler", "euler_a"});
     CHECK(nearest_names("euler_", names, 1) == std::vector<std::string>{"euler"});
-    CHECK(in_quotes("a\nb") == "\"a?b\"");
+    CHECK(in_quotes("a\nb") == "\"a\\nb\"");
     CHECK(in_quotes(std::string(1000, 'x')).size() < 200);
 }

@@ -1,8 +1,11 @@
 // Whole files: written under their name at the end, with the permissions of any new file, and nothing left when that fails.
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <set>
 #include <thread>
@@ -102,8 +105,9 @@ TEST_CASE("files: a failed commit() leaves nothing") {
 }
 
 TEST_CASE("files: new files have the permissions that the umask leaves, and no thread touches the umask") {
-    const TempFolder folder;
+    const int before = umask_calls;
     for (const mode_t mask : {mode_t{022}, mode_t{077}, mode_t{0}}) {
+        const TempFolder folder;
         const Umask set(mask);
         const int calls = umask_calls;
         std::vector<std::thread> writers;
@@ -116,7 +120,90 @@ TEST_CASE("files: new files have the permissions that the umask leaves, and no t
         CHECK(umask_calls == calls);
         for (const auto& name : names_in(folder.path())) CHECK(permissions_of(folder / name) == (0666U & ~mask));
     }
-    CHECK(umask_calls == 6);  // the counter counts: this test's own calls
+    CHECK(umask_calls == before + 6);  // the counter counts: this test's own calls
+}
+
+TEST_CASE("files: a file keeps its permissions, from the first byte on, and its links") {
+    const TempFolder folder;
+    fs::create_directory(folder / "other");
+    const Umask set(022);
+    for (const mode_t mode : {mode_t{0600}, mode_t{0666}, mode_t{0444}, mode_t{0755}}) {
+        write_file(folder / "a", "before");
+        REQUIRE(::chmod((folder / "a").c_str(), mode) == 0);
+        AtomicFile file(folder / "a");
+        file.write("after");
+        const auto names = names_in(folder.path());
+        const auto temporary = std::ranges::find_if(names, [](const auto& name) { return name.starts_with(".t2i."); });
+        REQUIRE(temporary != names.end());
+        CHECK(permissions_of(folder / *temporary) == mode);
+        file.commit();
+        CHECK(permissions_of(folder / "a") == mode);
+        CHECK(file_text(folder / "a") == "after");
+        fs::remove(folder / "a");
+    }
+    fs::create_symlink("other/a", folder / "link");
+    fs::create_directory(folder / "unfinished");
+    {
+        AtomicFile file(folder / "link", {.temporary_folder = folder / "unfinished"});
+        CHECK(names_in(folder / "other").size() == 1);  // beside what the link points to
+        CHECK(fs::is_empty(folder / "unfinished"));
+    }
+    CHECK(fs::is_empty(folder / "other"));
+    CHECK(fs::is_symlink(folder / "link"));
+    write_file_atomically(folder / "link", "x");
+    CHECK(fs::is_symlink(folder / "link"));
+    CHECK(file_text(folder / "other/a") == "x");
+}
+
+TEST_CASE("files: what can be written is known before") {
+    const TempFolder folder;
+    CHECK_NOTHROW(check_can_be_written(folder / "new"));
+    CHECK_NOTHROW(check_can_be_written("/dev/null"));
+    CHECK_FALSE(message_of(ErrorCode::input, [&] { check_can_be_written(folder.path().string()); }).empty());
+    CHECK_FALSE(message_of(ErrorCode::input, [&] { check_can_be_written(folder / "none/new"); }).empty());
+    fs::create_symlink("none/new", folder / "dangling");
+    CHECK_FALSE(message_of(ErrorCode::input, [&] { check_can_be_written(folder / "dangling"); }).empty());
+    const int fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    REQUIRE(fd >= 0);
+    CHECK_FALSE(message_of(ErrorCode::input, [&] { check_can_be_written("/dev/fd/" + std::to_string(fd)); }).empty());
+    ::close(fd);
+    CHECK_FALSE(message_of(ErrorCode::input, [&] { check_can_be_written("/dev/fd/" + std::to_string(fd)); }).empty());
+    fs::create_symlink("/dev/stdout", folder / "out");
+    CHECK(own_descriptor(folder / "out") == STDOUT_FILENO);
+    CHECK(own_descriptor("/proc/self/fd/2") == STDERR_FILENO);
+    CHECK_FALSE(own_descriptor(folder / "new"));
+}
+
+TEST_CASE("files: a pipe that is full and may not wait is waited for") {
+    std::array<int, 2> ends{};
+    REQUIRE(::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) == 0);
+    std::string read_back;
+    std::thread reader([&] {
+        std::array<char, 4096> block{};
+        while (read_back.size() < 1'000'000)
+            if (const ssize_t n = ::read(ends[0], block.data(), block.size()); n > 0)
+                read_back.append(block.data(), static_cast<std::size_t>(n));
+    });
+    const std::string text(1'000'000, 'x');
+    write_file_atomically("/dev/fd/" + std::to_string(ends[1]), text);
+    reader.join();
+    CHECK((read_back == text));
+    for (const int fd : ends) ::close(fd);
+}
+
+TEST_CASE("files: what a file system lacks is told once, in one line") {
+    FileSystemLacks lacks;
+    CHECK(lacks.take_line().empty());
+    lacks.note(Lack::locks, "/a");
+    lacks.note(Lack::folder_sync, "/a/b");
+    lacks.note(Lack::locks, "/a/c");
+    const std::string line = lacks.take_line();
+    CHECK(line.starts_with("/a: its file system knows no locks ("));
+    CHECK(line.find("), cannot sync folders (") != std::string::npos);
+    lacks.note(Lack::folder_sync, "/d");
+    CHECK(lacks.take_line().empty());
+    lacks.note(Lack::permissions, "/e");
+    CHECK(lacks.take_line() == "/e: its file system knows no permissions");
 }
 
 TEST_CASE("files: many threads may write one name") {

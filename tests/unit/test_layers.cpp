@@ -168,12 +168,23 @@ std::optional<std::string> kernel_problem(const std::string& path, const std::st
 }
 
 // A call that changes the whole process under the feet of a program that uses the library, if the text has one. Commands may do
-// so, and batch/interrupt, which takes signals for them.
+// so.
 std::optional<std::string> process_wide_call(const std::string& path, const std::string& text) {
-    if (starts_with_any(path, {"src/app/", "src/batch/interrupt.cpp"})) return std::nullopt;
+    if (starts_with_any(path, {"src/app/"})) return std::nullopt;
     static const std::regex pattern(
         R"(\b(umask|chdir|fchdir|setenv|unsetenv|putenv|setlocale|locale::global|signal|sigaction|srand|fesetround|)"
         R"(setrlimit|_?exit|atexit)\s*\()");
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);)
+        if (std::regex_search(line.substr(0, line.find("//")), pattern)) return line;
+    return std::nullopt;
+}
+
+// A thread that is started by another way than core/threads.h, if the text has one: what the system refuses would end the
+// process.
+std::optional<std::string> bare_thread(const std::string& path, const std::string& text) {
+    if (path == "src/core/threads.h") return std::nullopt;
+    static const std::regex pattern(R"(\bstd::(jthread\b|async\b|thread( \w+)?[({])|pthread_create)");
     std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);)
         if (std::regex_search(line.substr(0, line.find("//")), pattern)) return line;
@@ -201,7 +212,7 @@ std::string literals_of(const std::string& line) {
 std::optional<std::string> command_line_talk(const std::string& path, const std::string& text) {
     if (!starts_with_any(path, {"src/", "include/"}) || starts_with_any(path, {"src/app/"})) return std::nullopt;
     static const std::regex prints(
-        R"(\b(v?f?printf|v?dprintf|f?puts|putchar|fputc|fwrite|perror|psignal)\s*\(|\bstd(out|err)\b|\b(cout|cerr|clog)\b)");
+        R"(\b(v?f?printf|v?dprintf|f?puts|putchar|fputc|fwrite|perror|psignal)\s*\(|(^|[^/\w])std(out|err)\b|\b(cout|cerr|clog)\b)");
     static const std::regex flag(R"((^|[^-\w])--[a-z])");
     std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);) {
@@ -224,6 +235,7 @@ std::vector<std::string> problems_of(const Arrows& arrows, const std::string& pa
         problems.push_back(path + ": only backend/registry.cpp asks for a backend: " + *line);
     }
     if (const auto line = process_wide_call(path, text)) problems.push_back(path + ": changes the whole process: " + *line);
+    if (const auto line = bare_thread(path, text)) problems.push_back(path + ": starts a thread past core/threads.h: " + *line);
     if (const auto line = command_line_talk(path, text)) problems.push_back(path + ": prints, or knows a flag: " + *line);
     if (const auto line = kernel_problem(path, text)) problems.push_back(path + ": not for a kernel's source: " + *line);
     return problems;
@@ -302,6 +314,8 @@ TEST_CASE("layers: the check notices made-up offences") {
     CHECK(count("src/core/x.cpp", "#include \"ops/backend.h\"\n") == 1);
     CHECK(count("src/core/x.cpp", "std::fprintf(stderr, \"x\");\n") == 1);
     CHECK(count("src/core/x.cpp", "std::printf(\"x\");\n") == 1);
+    CHECK(count("src/core/x.cpp", "flush(stdout);\n") == 1);
+    CHECK(count("src/core/x.cpp", "return path == \"/dev/stdout\";\n") == 0);
     CHECK(count("src/core/x.cpp", "perror(\"x\");\n") == 1);
     CHECK(count("include/t2i/x.h", "std::cerr << 1;\n") == 1);
     CHECK(count("src/core/x.cpp", "std::snprintf(a, n, \"%d\", i);  // not printf(stdout)\n") == 0);
@@ -340,5 +354,9 @@ TEST_CASE("layers: the check notices made-up offences") {
     CHECK(count("src/core/x.cpp", "std::locale::global(std::locale());\n") == 1);
     CHECK(count("src/batch/x.cpp", "f();  // no chdir() here\n") == 0);
     CHECK(count("src/app/x.cpp", "    std::signal(SIGINT, on_signal);\n") == 0);
+    CHECK(count("src/core/x.cpp", "    worker_ = std::thread([this] { work(); });\n") == 1);
+    CHECK(count("src/app/x.cpp", "    std::thread reader(read);\n") == 1);
+    CHECK(count("src/core/x.cpp", "    hash_ = std::async(std::launch::async, hash);\n") == 1);
+    CHECK(count("src/core/x.cpp", "    std::thread thread_;\n    std::vector<std::thread::id> ids_;\n") == 0);
     CHECK(count("src/app/x.cpp", "#include \"core/log.h\"\n// #include \"nn/linear.h\"\n") == 0);
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/threads.h"
+
 namespace t2i::cpu {
 namespace {
 
@@ -26,21 +28,36 @@ void wait_while(const std::atomic<T>& value, T old) {
 
 }  // namespace
 
+ThreadPool::ThreadPool(int threads) : threads_(threads) {
+    try {
+        for (int thread = 1; thread < threads_; ++thread) {
+            helpers_.push_back(std::make_unique<Helper>());
+            Helper& helper = *helpers_.back();
+            helper.thread = start_thread([this, &helper, thread] { help(helper, thread); });
+        }
+    } catch (const Error& error) {
+        const std::size_t had = helpers_.size();  // the caller, and one less than these
+        end();
+        throw Error(error.code(), error.message() + " (" + std::to_string(had) + " of " + std::to_string(threads_) + " run)",
+                    Field{"threads"});
+    } catch (...) {
+        end();
+        throw;
+    }
+}
+
 ThreadPool::~ThreadPool() {
+    end();
+}
+
+void ThreadPool::end() {
     body_ = nullptr;
     for (auto& helper : helpers_) {
         helper->calls.fetch_add(1, std::memory_order_release);
         helper->calls.notify_one();
     }
-    for (auto& helper : helpers_) helper->thread.join();
-}
-
-void ThreadPool::start() {
-    for (int thread = 1; thread < threads_; ++thread) {
-        helpers_.push_back(std::make_unique<Helper>());
-        Helper& helper = *helpers_.back();
-        helper.thread = std::thread([this, &helper, thread] { help(helper, thread); });
-    }
+    for (auto& helper : helpers_)
+        if (helper->thread.joinable()) helper->thread.join();
 }
 
 void ThreadPool::help(Helper& helper, int thread) {
@@ -63,7 +80,6 @@ void ThreadPool::work(int thread) {
 void ThreadPool::run(std::int64_t parts, Body body, void* context) {
     if (parts <= 0) return;
     const auto team = static_cast<std::int32_t>(std::min<std::int64_t>(threads_, parts));
-    if (team > 1 && helpers_.empty()) start();
     body_ = body;
     context_ = context;
     parts_ = parts;

@@ -14,8 +14,9 @@ namespace t2i::cpu {
 
 class ThreadPool {
   public:
-    // `threads` counts the caller; the others start at the first loop that wants them.
-    explicit ThreadPool(int threads) : threads_(threads) {}
+    // `threads` counts the caller. The others start here, not at the first loop, which may be one that nobody expects to fail.
+    // Throws Error{resource} when the system has not so many.
+    explicit ThreadPool(int threads);
     ~ThreadPool();
     ThreadPool(const ThreadPool&) = delete;
     ThreadPool& operator=(const ThreadPool&) = delete;
@@ -32,7 +33,7 @@ class ThreadPool {
         std::atomic<std::uint32_t> calls{0};  // counted up to call it; a call without a body ends it
         std::thread thread;
     };
-    void start();
+    void end();
     void help(Helper& helper, int thread);
     void work(int thread);
 
