@@ -26,10 +26,10 @@ constexpr unsigned bit(Lack lack) {
 
 }  // namespace
 
-// EINVAL is what fsync and flock give for a descriptor that knows neither; ENOLCK what a network file system without its lock
-// service gives; ENOTTY what FUSE file systems do, for want of a better word.
+// ENOTSUP is EOPNOTSUPP here. EINVAL is what fsync and flock give for a descriptor that knows neither; ENOLCK what a network file
+// system without its lock service gives; ENOTTY what FUSE file systems do, for want of a better word.
 bool is_unsupported(int error) noexcept {
-    return error == ENOSYS || error == ENOTSUP || error == EOPNOTSUPP || error == EINVAL || error == ENOLCK || error == ENOTTY;
+    return error == ENOSYS || error == ENOTSUP || error == EINVAL || error == ENOLCK || error == ENOTTY;
 }
 
 void FileSystemLacks::note(Lack lack, const std::string& path) {

@@ -138,6 +138,11 @@ int rename(const char* from, const char* to) noexcept {
     return fails("rename", to) ? -1 : real<int(const char*, const char*)>("rename")(from, to);
 }
 
+int renameat2(int from_folder, const char* from, int to_folder, const char* to, unsigned flags) noexcept {
+    using Rename = int(int, const char*, int, const char*, unsigned);
+    return fails("rename", to) ? -1 : real<Rename>("renameat2")(from_folder, from, to_folder, to, flags);
+}
+
 int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*work)(void*), void* argument) noexcept {
     using Create = int(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
     const int error = fault("pthread_create", "");

@@ -197,6 +197,7 @@ TEST_CASE("manifest: lines of 0.1.0, whose journal lacks them, are taken from wh
     JournalIndex index;
     index.read(folder.path().string(), {});
     CHECK_FALSE(manifest_fits(index, journal));
+    FileSystemLacks lacks;
     const RebuiltManifest rebuilt = rebuild_manifest(journal, folder / "temporary", lacks);
     CHECK(rebuilt.lost == 1);
     CHECK(test::file_text(manifest) == old_line + manifest_line(later));
