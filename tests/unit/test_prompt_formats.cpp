@@ -77,9 +77,10 @@ TEST_CASE("prompt formats: one format in the clothes of another is an error that
         CHECK(problem.starts_with("format: \"" + std::string(bad.name) + "\" looks like " + bad.named));
     }
     CHECK(prompts_of("prompt,seed\n", "a.txt", {.format = PromptFormat::text}) == Prompts{"prompt,seed"});
-    for (const auto& [start, named] :
-         {std::pair{"PK\x03\x04", "Excel"}, {"\x89PNG\r\n", "picture"}, {"BZh91AY", "bzip2"}, {"PAR1", "Parquet"}})
-        CHECK(test::contains(test::message_of(ErrorCode::input, [&] { prompts_of(start, "a.txt"); }), named));
+    using Binary = std::pair<const char*, const char*>;
+    for (const Binary& bad :
+         {Binary{"PK\x03\x04", "Excel"}, {"\x89PNG\r\n", "picture"}, {"BZh91AY", "bzip2"}, {"PAR1", "Parquet"}})
+        CHECK(test::contains(test::message_of(ErrorCode::input, [&] { prompts_of(bad.first, "a.txt"); }), bad.second));
 }
 
 TEST_CASE("prompt formats: honest prompts are drawn, whatever they begin with") {
