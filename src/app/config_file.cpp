@@ -7,10 +7,13 @@
 // are off. They stay on in it, and are a problem of the file.
 namespace t2i::app {
 struct TomlPromiseBroken {};
+constexpr void check_toml_promise(bool kept) {
+    if (!kept) throw TomlPromiseBroken();
+}
 }  // namespace t2i::app
 #pragma push_macro("NDEBUG")
 #undef NDEBUG
-#define TOML_ASSERT(condition) ((condition) ? static_cast<void>(0) : throw ::t2i::app::TomlPromiseBroken())
+#define TOML_ASSERT(condition) ::t2i::app::check_toml_promise(static_cast<bool>(condition))
 #include <toml++/toml.h>
 #pragma pop_macro("NDEBUG")
 

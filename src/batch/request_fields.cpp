@@ -150,6 +150,7 @@ void refuse_unknown(std::string_view name) {
 
 void refuse_misspelt(std::string_view name) {
     const std::string key = plain(name);
+    if (key == "weight") return;  // a word of its own, and not a height
     const std::size_t most = key.size() < 4 ? 0 : key.size() < 8 ? 1 : 2;
     for (const auto& known : all_names())
         if (key.size() <= known.size() + most && (edit_distance(key, known) <= most || is_swapped(key, known)))

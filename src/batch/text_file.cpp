@@ -1,4 +1,5 @@
 // Text: a prompt or a line of flags each, and what AUTOMATIC1111 and t2i write into their pictures, pasted whole.
+#include <algorithm>
 #include <deque>
 
 #include "batch/flag_line.h"
@@ -123,12 +124,15 @@ class TextFile : public PromptFile {
         waiting_bytes_ = 0;
         ready_.push_back({std::move(entry), lines_.bytes_read()});
     }
-    // No infotext: each line that waits is one of its own.
+    // No infotext: each line that waits is one of its own, but for those of one that is not whole.
     void release() {
+        const auto cut =
+            std::find_if(waiting_.rbegin(), waiting_.rend(), [](const Line& line) { return is_of_infotext(line.text); });
+        const std::int64_t of_infotext = cut == waiting_.rend() ? 0 : cut->number;
         for (const Line& line : waiting_) {
             PromptEntry entry{.line = line.number, .request = {}, .problem = {}, .text = {}};
             try {
-                if (is_of_infotext(line.text))
+                if (line.number <= of_infotext)
                     throw Error(ErrorCode::input,
                                 "is part of an infotext that is not whole, up to Seed and Size, before a blank line");
                 entry.request = parse_text_line(line.text, &notes_.passed_over);

@@ -77,9 +77,10 @@ TEST_CASE("prompt formats: one format in the clothes of another is an error that
         CHECK(problem.starts_with("format: \"" + std::string(bad.name) + "\" looks like " + bad.named));
     }
     CHECK(prompts_of("prompt,seed\n", "a.txt", {.format = PromptFormat::text}) == Prompts{"prompt,seed"});
-    for (const auto& [start, named] :
-         {std::pair{"PK\x03\x04", "Excel"}, {"\x89PNG\r\n", "picture"}, {"BZh91AY", "bzip2"}, {"PAR1", "Parquet"}})
-        CHECK(test::contains(test::message_of(ErrorCode::input, [&] { prompts_of(start, "a.txt"); }), named));
+    using Binary = std::pair<const char*, const char*>;
+    for (const Binary& bad :
+         {Binary{"PK\x03\x04", "Excel"}, {"\x89PNG\r\n", "picture"}, {"BZh91AY", "bzip2"}, {"PAR1", "Parquet"}})
+        CHECK(test::contains(test::message_of(ErrorCode::input, [&] { prompts_of(bad.first, "a.txt"); }), bad.second));
 }
 
 TEST_CASE("prompt formats: honest prompts are drawn, whatever they begin with") {
@@ -280,8 +281,7 @@ TEST_CASE("prompt files: a pasted infotext is one job, and lines around it are t
     // What is not whole is never drawn.
     const Prompts cut = prompts_of("a cat\nNegative prompt: dark\nSteps: 20, Sampler: Euler a\n", "a.txt");
     REQUIRE(cut.size() == 3);
-    CHECK(cut[1].starts_with("!is part of an infotext"));
-    CHECK(cut[2].starts_with("!is part of an infotext"));
+    for (const auto& line : cut) CHECK(line.starts_with("!is part of an infotext"));
     CHECK(prompts_of("a cat\nSteps: many, Seed: 1, Size: 64x64\n", "a.txt")[0].starts_with("!"));
 }
 

@@ -97,6 +97,7 @@ TEST_CASE("prompt tables: other columns are kept, and those that are misspelt ar
     CHECK(extra_of("category,prompt,category\nx,a,y\n") == R"({"category":"x","category.1":"y"})");
     CHECK(extra_of(",prompt,\n1,a,z\n") == R"({"column 3":"z"})");
     CHECK(extra_of("prompt\na\n").empty());
+    CHECK(extra_of("prompt,weight,light,index,size,count_of\na,1,2,3,4,5\n").size() > 40);
     const auto header = [](const char* text) {
         return test::message_of(ErrorCode::input, [&] { entries_of(text, PromptFormat::csv); });
     };
