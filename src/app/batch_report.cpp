@@ -87,12 +87,12 @@ void BatchReport::failed(std::int64_t line, const std::string& id, const std::st
 }
 
 void BatchReport::left(std::int64_t line, const std::string& id, const std::string& reason) {
-    clear();
+    line_.clear();
     ++left_;
     if (options_.json) {
-        print_event({{"event", "left"}, {"time", batch::utc_now()}, {"line", line}, {"id", id}, {"reason", reason}});
+        print_json({{"event", "left"}, {"time", batch::utc_now()}, {"line", line}, {"id", id}, {"reason", reason}});
     } else if (left_ <= most_left) {
-        std::fprintf(stderr, "t2i: line %lld: %s\n", static_cast<long long>(line), reason.c_str());
+        std::fprintf(stderr, "t2i: line %lld: %s\n", static_cast<long long>(line), escaped(reason).c_str());
     } else if (left_ == most_left + 1) {
         std::fprintf(stderr, "t2i: more pictures are left as they are; --log-format json names them all\n");
     }
