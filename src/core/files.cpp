@@ -211,7 +211,9 @@ void check_can_be_written(const std::string& path) {
 }
 
 AtomicFile::AtomicFile(std::string path, const AtomicFileOptions& options) : path_(std::move(path)), options_(options) {
-    const Target target = follow_links(path_);
+    std::error_code ec;
+    if (!options.replace && fs::exists(fs::symlink_status(path_, ec))) throw NameTaken(path_);
+    const Target target = options.replace ? follow_links(path_) : Target{.path = path_};
     if (target.descriptor) {
         file_.fd = ::fcntl(*target.descriptor, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
         if (file_.fd < 0) throw io_error("cannot be written", path_);

@@ -49,7 +49,7 @@ void check_can_be_written(const std::string& path);
 
 struct AtomicFileOptions {
     std::string temporary_folder{};  // where the file grows, on the same file system; empty: beside its name
-    bool replace = true;             // false: a file that has the name by then stays, and commit() throws NameTaken
+    bool replace = true;             // false: what has the name, or has it by then, stays, be it a link: throws NameTaken
     bool sync = true;  // waits for the disk before the file gets its name, so that a power cut leaves all of it or nothing
     bool waits_for_reader = true;      // of a FIFO; false: an error while nobody reads it
     FileSystemLacks* lacks = nullptr;  // hears of what the file system cannot do; outlives the file

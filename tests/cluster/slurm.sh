@@ -96,6 +96,6 @@ echo "killed process $victim of job $task with $(journaled) pictures in the jour
 for _ in $(seq 1200); do [ -z "$(squeue -h -j "$job" 2>/dev/null)" ] && break; sleep 0.1; done
 [ -z "$(squeue -h -j "$job" 2>/dev/null)" ] || report "the tasks did not end"
 grep -q "back into the queue" "$home"/task-*.out || report "no task was put back into the queue"
-grep -h "t2i: shard\|, shard " "$home"/task-*.out | sort -u
+grep -h "^shard [0-9]" "$home"/task-*.out | sort -u
 "$t2i" batch --merge -o "$out"
 "$t2i" batch --verify -o "$out"

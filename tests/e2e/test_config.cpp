@@ -42,7 +42,7 @@ TEST_CASE("config: strings, numbers and line ends of TOML") {
           std::string::npos);
     CHECK(drawn("prompt = 'a'\nsteps=3\nno-metadata = false\nquiet = true\n", {"--steps", "1", "-p", "b"})
               .starts_with("b\nSteps: 1,"));
-    CHECK(drawn("prompt = 'a'\nsteps=1\nno-metadata = true\n") == "64x64 PNG without a parameters chunk\n");
+    CHECK(drawn("prompt = 'a'\nsteps=1\nno-metadata = true\n") == "64x64 PNG without parameters\n");
 }
 
 TEST_CASE("config: what is wrong is named with its line, and nothing is drawn") {

@@ -121,7 +121,8 @@ TEST_CASE("file systems: a name that is refused fails its line, the rest is made
     const Outcome run = run_batch(file, out.string(), {}, faults.environment());
     INFO(error << ": " << run.err);
     CHECK(run.code == 5);
-    CHECK(faults.count() == 1);
+    // EINVAL may also mean that a file system cannot rename without replacing: then it is asked again.
+    CHECK(faults.count() == (error == "EINVAL" ? 2 : 1));
     CHECK(run.err.find("t2i: line 4: ") != std::string::npos);
     CHECK(run.err.find("p3.png") != std::string::npos);
     CHECK(pictures_in(out).size() == 5);
@@ -149,7 +150,7 @@ TEST_CASE("file systems: a folder in a picture's place fails that line alone, an
     const Outcome run = run_batch(write_file(folder / "p.jsonl", prompt_lines(3)), out.string());
     INFO(run.err);
     CHECK(run.code == 5);
-    CHECK(run.err.find("p1.png: is a folder") != std::string::npos);
+    CHECK(run.err.find("p1.png is there and is no file, and is left as it is") != std::string::npos);
     CHECK(fs::is_directory(out / "p1.png"));
     CHECK(fs::exists(out / "p0.png"));
     CHECK(fs::exists(out / "p2.png"));

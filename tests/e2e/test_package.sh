@@ -62,6 +62,12 @@ make_bare_root() {
     for library in libc.so.6 libm.so.6 libmvec.so.1 libdl.so.2 libpthread.so.0 librt.so.1; do
         cp -L "/lib/x86_64-linux-gnu/$library" "$bare/lib/x86_64-linux-gnu/"
     done
+    # The C library's converters of UTF-16 and UTF-32, which every Debian has, as files beside it.
+    local converters=usr/lib/x86_64-linux-gnu/gconv
+    if [ -d "/$converters" ]; then
+        mkdir -p "$bare/$converters"
+        cp -RL "/$converters"/gconv-modules* "/$converters"/UTF-*.so "$bare/$converters/"
+    fi
     cp -R "$archive" "$bare/opt/t2i"
     mount -t proc proc "$bare/proc" 2>/dev/null  # the loader reads /proc/self/exe to find what lies beside a program
 }

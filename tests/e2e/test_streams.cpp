@@ -154,7 +154,7 @@ TEST_CASE("streams: standard output takes one picture and nothing else") {
     const Outcome several = draw("-", {"-b", "2"});
     CHECK(several.code == 2);
     CHECK(several.out.empty());
-    CHECK(several.err.find("--output: - takes one picture, not 2") != std::string::npos);
+    CHECK(several.err.find("--output: \"-\" takes one picture, not 2") != std::string::npos);
     const Terminal terminal(80);
     const Outcome shown = draw("-", {}, {.output = terminal.fd()});
     CHECK(shown.code == 2);

@@ -158,12 +158,12 @@ TEST_CASE("files: a file keeps its permissions, from the first byte on, and its 
 TEST_CASE("files: what can be written is known before") {
     const TempFolder folder;
     CHECK_NOTHROW(check_can_be_written(folder / "new"));
-    CHECK_NOTHROW(check_can_be_written("/dev/null"));
+    if (fs::exists("/dev/null")) CHECK_NOTHROW(check_can_be_written("/dev/null"));  // a bare root has no devices
     CHECK_FALSE(message_of(ErrorCode::input, [&] { check_can_be_written(folder.path().string()); }).empty());
     CHECK_FALSE(message_of(ErrorCode::input, [&] { check_can_be_written(folder / "none/new"); }).empty());
     fs::create_symlink("none/new", folder / "dangling");
     CHECK_FALSE(message_of(ErrorCode::input, [&] { check_can_be_written(folder / "dangling"); }).empty());
-    const int fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    const int fd = ::open(write_file(folder / "read", "x").c_str(), O_RDONLY | O_CLOEXEC);
     REQUIRE(fd >= 0);
     CHECK_FALSE(message_of(ErrorCode::input, [&] { check_can_be_written("/dev/fd/" + std::to_string(fd)); }).empty());
     ::close(fd);
