@@ -52,7 +52,8 @@ std::string KeptFiles::problem(const Picture& picture, const ModelIdentity& mode
     const std::string path = folder_ + "/" + picture.file;
     if (!exists_at_all(path) || picture.file == picture.replaces || std::ranges::binary_search(unrecorded_, picture.file))
         return {};
-    if (std::error_code ec; !fs::is_regular_file(path, ec)) return picture.file + " is there and is no file, and is left as it is";
+    if (std::error_code ec; !fs::is_regular_file(path, ec))
+        return picture.file + " is there and is no file, and is left as it is";
     try {
         const PictureInfo info = read_picture_info(read_file(path), path);
         if (const std::string* told = info.parameters(); told && *told == model.parameters(picture)) return {};
