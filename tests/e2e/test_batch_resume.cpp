@@ -241,6 +241,7 @@ TEST_CASE("resume: pictures of another form are not put beside the folder's own"
     };
     refused(out, {"--format", "webdataset"}, "--format: the pictures in this folder are a file each");
     refused(tars, {}, "--format: the pictures in this folder are in tar shards");
+    refused(out, {"--image-format", "webp"}, "--image-format: the pictures in this folder are PNG files");
     refused(out, {"--name", "{prompt}-{id}"}, "--name: the pictures in this folder have names by \"{id}\"");
     refused(bare, {"--no-metadata"}, "--name: the pictures in this folder have names by \"{seed}/{id}\"");
     refused(out, {"--no-metadata"}, "--no-metadata: the pictures in this folder hold their parameters");
@@ -297,6 +298,18 @@ TEST_CASE("resume: a manifest that is cut, damaged at its end or gone is written
     REQUIRE(run_t2i({"batch", "--merge", "-o", out.string()}).code == 0);
     CHECK(json_lines(manifest).size() == 5);
     CHECK(verifies(out));
+}
+
+TEST_CASE("resume: columns that are no request's come back with a manifest that was gone") {
+    const TempFolder folder;
+    const fs::path out = folder / "out", manifest = out / "manifest.jsonl";
+    const std::string file = write_file(folder / "p.csv", "prompt,category\na cat,animals\na dog,\"pets, too\"\n");
+    REQUIRE(run_batch(file, out.string()).code == 0);
+    const std::string whole = text_of(manifest);
+    CHECK(contains(whole, R"("extra":{"category":"pets, too"})"));
+    fs::remove(manifest);
+    CHECK(run_batch(file, out.string()).code == 0);
+    CHECK(text_of(manifest) == whole);
 }
 
 TEST_CASE("resume: what a kill left between a picture and its line in the journal is the run's own, whatever is asked then") {
