@@ -78,7 +78,7 @@ struct StageTimes {
     double text_flops = 0, denoise_flops = 0, decode_flops = 0;
 };
 
-// Something the model says it can draw: "objects": "apple", "cat", …
+// What the model says of what it can draw: "names (en)": "apple", "cat", …; "styles": …
 struct VocabularyEntry {
     std::string name;                // may be empty
     std::vector<std::string> items;  // of a class-conditional model's "classes": their names, each of which is a prompt

@@ -197,7 +197,8 @@ T2I_API void t2i_list_free(t2i_list* list);
 T2I_API t2i_category t2i_list_devices(t2i_list** list, t2i_error** error);
 /* What t2i_request.sampler can name, and what it is. From any thread. */
 T2I_API t2i_category t2i_list_samplers(t2i_list** list, t2i_error** error);
-/* What the model says it can draw, a pair each: "objects" and "apple". Empty where it says nothing. From any thread. */
+/* What the model says of what it can draw, a pair each: "names (en)" and "apple". Empty where it says nothing. From any thread.
+ */
 T2I_API t2i_category t2i_pipeline_vocabulary(const t2i_pipeline* pipeline, t2i_list** list, t2i_error** error);
 
 /* ---- PNG ---- */

@@ -50,6 +50,14 @@ std::string one_line(std::string text) {
     return text;
 }
 
+// CLI11 counts values: "--steps: At Most 1 required but received 2", "--steps: 1 required INT missing".
+std::string in_plain_words(const std::string& text) {
+    const std::string flag = text.substr(0, text.find(':'));
+    if (text.find("At Most 1 required") != std::string::npos) return flag + " is given more than once";
+    if (text.find(" missing") != std::string::npos || text.find("requires") != std::string::npos) return flag + " needs a value";
+    return text;
+}
+
 // read: takes the value's text and returns what is wrong with it, if anything.
 CLI::Option* add_number(CLI::App& app, const std::string& names, const char* type, const std::string& help,
                         const std::string& shown, std::function<std::string(const std::string&)> read) {
@@ -117,9 +125,14 @@ bool parse(CLI::App& app, const CommandLine& line) {
         return false;
     } catch (const CLI::FileError& error) {
         throw Error(ErrorCode::input, one_line(error.what()));
+    } catch (const CLI::ArgumentMismatch& error) {
+        throw Error(ErrorCode::invalid_argument, in_plain_words(one_line(error.what())));
+    } catch (const CLI::ValidationError& error) {
+        throw Error(ErrorCode::invalid_argument, one_line(error.what()));
     } catch (const CLI::ParseError& error) {
         reject_extras(app);  // an unknown flag explains a missing one better than the other way round
-        throw Error(ErrorCode::invalid_argument, one_line(error.what()));
+        throw Error(ErrorCode::invalid_argument,
+                    one_line(error.what()) + (error.get_name() == "RequiredError" ? "; --help has all flags" : ""));
     }
     return true;
 }

@@ -26,9 +26,9 @@ void print_json(const nlohmann::ordered_json& event) {
 std::string left_text(std::int64_t pictures) {
     return std::to_string(pictures) +
            (pictures == 1
-                ? " picture of an earlier run is another than its line asks for now and left as it is (--remake makes it "
+                ? " picture of an earlier run differs from what its line asks for now and is left as it is (--remake makes it "
                   "again)"
-                : " pictures of earlier runs are others than their lines ask for now and left as they are (--remake "
+                : " pictures of earlier runs differ from what their lines ask for now and are left as they are (--remake "
                   "makes them again)");
 }
 

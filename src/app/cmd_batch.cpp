@@ -10,6 +10,7 @@
 #include "app/command.h"
 #include "app/config_file.h"
 #include "app/exit_code.h"
+#include "app/output_names.h"
 #include "app/picture_flags.h"
 #include "app/signals.h"
 #include "app/standard_streams.h"
@@ -22,6 +23,7 @@
 #include "core/number_text.h"
 #include "pipeline/request.h"
 #include "t2i/error.h"
+#include "text/unicode.h"
 
 namespace t2i::app {
 
@@ -48,7 +50,8 @@ constexpr const char* footer =
     "Beside them: journal.jsonl (what is done), manifest.jsonl (each picture's file and parameters), failed.jsonl.\n"
     "The same command again goes on where it stopped: new lines are made; a picture that its line asks for otherwise now (other\n"
     "settings, flags, model or dtype) is left as it is, named, and counted as exit code 5, unless --remake says to make it "
-    "again.\n"
+    "again;\n"
+    "one without an id whose settings changed is another picture, made beside the earlier one.\n"
     "A file that is in no journal is never replaced. In a Slurm or Open MPI job each task makes its own share.\n"
     "Exit codes: 0 done, 2 usage, 3 input or output, 4 device or memory, 5 some lines failed or were left (failed.jsonl), 130 "
     "interrupted.";
@@ -201,6 +204,7 @@ void complete(Arguments& a) {
     b.output.webdataset = a.format == "webdataset";
     b.output.encoding = a.picture.encoding(a.picture.format().value_or(PictureFormat::png));
     batch::check_name_template(b.output.name);
+    check_utf8(b.defaults.negative_prompt, "negative_prompt");
     b.engine_batch = engine_batch(a.engine_batch);
     b.picks_seed = a.seed.picks;
     b.defaults.seed = a.seed.value;
@@ -212,6 +216,18 @@ void complete(Arguments& a) {
     a.report.metrics_file = output_path(a.report.metrics_file);
     if (!a.report.metrics_file.empty()) check_can_be_written(a.report.metrics_file);
     if (a.model.model.empty()) a.model.model = bundled_model();
+}
+
+// The metrics' file replaces neither what the run reads nor what it keeps its accounts in.
+void check_metrics_file(const Arguments& a, const std::string& config) {
+    const std::string& metrics = a.report.metrics_file;
+    refuse_same_file("--metrics-file", metrics, a.batch.input, "the prompt file");
+    refuse_same_file("--metrics-file", metrics, config, "the file of --config");
+    const std::filesystem::path path(metrics);
+    const std::string name = path.filename().string();
+    for (const char* stem : {"journal", "manifest", "failed"})
+        if (name.starts_with(stem) && name.ends_with(".jsonl"))
+            refuse_same_file("--metrics-file", metrics, a.batch.output.folder + "/" + name, "a file of the run's own");
 }
 
 // What is wrong with the whole file is found out before a model is loaded. A pipe can be opened only once.
@@ -236,6 +252,7 @@ int run_batch(const CommandLine& line) {
     if (a.verify) return verify(a);
     if (a.merge) return merge(a);
     complete(a);
+    check_metrics_file(a, config_path(app));
     check_prompt_file(a.batch);
 
     const Signals interrupt;
@@ -247,9 +264,11 @@ int run_batch(const CommandLine& line) {
         const batch::Estimate estimate = batch::dry_run(engine, a.batch, reporter);
         for (const auto& note : estimate.notes) reporter.warning(note);
         print_estimate(estimate, a.report.json);
-        if (estimate.disk_bytes > estimate.free_bytes)
+        if (estimate.disk_bytes > estimate.free_bytes) {
             reporter.warning("the pictures take more room than the disk has: about " + mib_text(estimate.disk_bytes) + " of " +
                              mib_text(estimate.free_bytes) + " free");
+            return static_cast<int>(ExitCode::input);
+        }
         return estimate.has_failures() ? static_cast<int>(ExitCode::partial) : 0;  // as the run itself would
     }
     batch::Runner runner(engine, a.batch, reporter, interrupt);

@@ -11,6 +11,7 @@
 #include "app/bench_support.h"
 #include "app/bench_table.h"
 #include "app/command.h"
+#include "app/output_names.h"
 #include "app/random_model.h"
 #include "app/standard_streams.h"
 #include "app/trace_flag.h"
@@ -220,6 +221,7 @@ int run_bench(const CommandLine& line) {
     const bool prints_json = !a.json.empty() && is_standard_output(a.json);
     if (prints_json && a.trace.takes_output())
         throw Error(ErrorCode::invalid_argument, "standard output takes the figures or the trace, not both", "--trace");
+    refuse_same_file("--trace", a.trace.path(), a.json, "the file of --json");
     if (a.batch > 0 && a.model.model.empty()) a.model.model = bundled_model();
     const BenchReport report = a.batch > 0         ? bench_batch(a.model, a.request, a.batch, a.tracer)
                                : !a.op.empty()     ? bench_operations(a)

@@ -155,6 +155,10 @@ int run_generate(const CommandLine& line) {
     }
     if (a.model.model.empty()) a.model.model = bundled_model();
     Tracer* const tracer = a.trace.tracer();
+    constexpr int compared_names = 1000;
+    for (int i = 0; i < std::min(a.request.count, compared_names); ++i)
+        refuse_same_file("--trace", a.trace.path(), names.path(i), "a picture's file");
+    refuse_same_file("--trace", a.trace.path(), config_path(app), "the file of --config");
     if (a.trace.takes_output() && is_standard_output(names.path(0)))
         throw Error(ErrorCode::invalid_argument, "standard output takes the picture or the trace, not both", "--trace");
     const Signals signals;

@@ -179,6 +179,11 @@ class TomlConfig : public CLI::Config {
 
 }  // namespace
 
+std::string config_path(const CLI::App& app) {
+    const CLI::Option* option = app.get_config_ptr();
+    return option && option->count() > 0 ? option->results().back() : std::string();
+}
+
 void add_config_flag(CLI::App& app) {
     app.set_config("--config", "", "a TOML file with these flags; the command line wins")->type_name("FILE");
     app.config_formatter(std::make_shared<TomlConfig>(app));

@@ -54,6 +54,18 @@ constexpr std::array synonyms{
     Synonym{"extension", "--image-format"},
     Synonym{"resume", "--retry-failed"},
     Synonym{"num-shards", "--shard"},
+    Synonym{"format", "--image-format"},
+    Synonym{"lossless", "--quality"},
+    Synonym{"size", "--width"},
+    Synonym{"n", "--batch-count"},
+    Synonym{"num", "--batch-count"},
+    Synonym{"overwrite", "--remake"},
+    Synonym{"force", "--remake"},
+    Synonym{"continue", "--retry-failed"},
+    Synonym{"skip-existing", "--retry-failed"},
+    Synonym{"sep", "--input-format"},
+    Synonym{"delimiter", "--input-format"},
+    Synonym{"column", "--prompt-column"},
 };
 
 std::vector<std::string> flags_of(const CLI::App& app, bool long_ones) {

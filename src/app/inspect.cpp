@@ -130,7 +130,7 @@ void print_checkpoint(const CheckpointReader& reader) {
 }
 
 void print_picture(const std::string& path) {
-    const PictureInfo info = read_picture_info(read_file(path), path);
+    const PictureInfo info = read_picture_info(read_file(path, longest_picture_file), path);
     if (const std::string* text = info.parameters()) {
         std::printf("%s\n", escaped(*text, Lines::many).c_str());
         return;
@@ -172,7 +172,7 @@ json checkpoint_json(const CheckpointReader& reader) {
 }
 
 json picture_json(const std::string& path) {
-    const PictureInfo info = read_picture_info(read_file(path), path);
+    const PictureInfo info = read_picture_info(read_file(path, longest_picture_file), path);
     json j{{"kind", "picture"},
            {"format", row_of(info.format).id},
            {"width", info.width},

@@ -45,6 +45,16 @@ PictureFormat format_of_name(const std::string& name, std::optional<PictureForma
 
 }  // namespace
 
+void refuse_same_file(const std::string& flag, const std::string& path, const std::string& other, const std::string& what) {
+    if (path.empty() || other.empty() || is_a_stream(path) || is_a_stream(other)) return;
+    std::error_code ec;
+    const bool both_there = fs::exists(path, ec) && fs::exists(other, ec);
+    const bool same = both_there
+                          ? fs::equivalent(path, other, ec)
+                          : fs::weakly_canonical(fs::absolute(path, ec), ec) == fs::weakly_canonical(fs::absolute(other, ec), ec);
+    if (same && !ec) throw Error(ErrorCode::invalid_argument, in_quotes(path) + " is " + what + "; name another file", flag);
+}
+
 // Sets the text before and after the number, if there is a place for one.
 void OutputNames::read_file_name(const std::string& name) {
     std::string* part = &start_;

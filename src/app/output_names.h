@@ -8,6 +8,10 @@
 
 namespace t2i::app {
 
+// Before the work: throws Error{invalid_argument} about `flag` when the plain file that it writes, at `path`, is also `other`,
+// which is read or written as `what` says. Empty paths, devices and pipes are nobody's.
+void refuse_same_file(const std::string& flag, const std::string& path, const std::string& other, const std::string& what);
+
 // What -o says: a file, a name with a place for the picture's number, a folder, a device, or "-".
 class OutputNames {
   public:

@@ -18,13 +18,15 @@ namespace t2i::app {
 
 namespace {
 
-bool pipes_signal = false;  // SIGPIPE had its usual meaning
+bool pipes_signal = false;       // SIGPIPE had its usual meaning
+bool output_was_closed = false;  // there was no standard output
 
 }  // namespace
 
 void take_standard_streams() {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
         if (::fcntl(fd, F_GETFD) != -1 || errno != EBADF) continue;
+        if (fd == STDOUT_FILENO) output_was_closed = true;
         // The lowest number that is free is fd. Without a /dev, something that can be neither read nor written.
         if (::open("/dev/null", O_RDWR) < 0 && ::open("/", O_PATH) < 0) std::_Exit(static_cast<int>(ExitCode::resource));
     }
@@ -55,6 +57,7 @@ std::string listed(const std::string& path) {
 }
 
 void refuse_terminal(const std::string& flag, const char* what) {
+    if (output_was_closed) throw Error(ErrorCode::input, std::string("standard output is closed and cannot take ") + what, flag);
     if (::isatty(STDOUT_FILENO) == 1)
         throw Error(ErrorCode::invalid_argument,
                     std::string("standard output is a terminal, which cannot show ") + what + "; send it to a file or a program",

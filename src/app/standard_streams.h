@@ -20,7 +20,7 @@ void take_standard_streams();
 [[nodiscard]] bool is_standard_output(const std::string& path);
 // A path as standard output lists it: as it is, for programs; escaped where that is a terminal.
 [[nodiscard]] std::string listed(const std::string& path);
-// Throws Error{invalid_argument} about `flag` when a terminal would have to show `what`.
+// Throws Error about `flag`: invalid_argument when a terminal would have to show `what`, input when standard output is closed.
 void refuse_terminal(const std::string& flag, const char* what);
 
 }  // namespace t2i::app

@@ -15,6 +15,7 @@ class TraceFlag {
     [[nodiscard]] Tracer* tracer();
     // True when the trace goes to standard output, which then carries nothing else.
     [[nodiscard]] bool takes_output() const;
+    [[nodiscard]] const std::string& path() const { return path_; }  // empty without the flag
     // Writes the file if the flag was given. Throws Error{input}.
     void write() const;
 

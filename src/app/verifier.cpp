@@ -52,7 +52,7 @@ Verifier::Verifier(VerifyOptions options)
 }
 
 Parameters Verifier::read(const std::string& file) const {
-    const PictureInfo info = read_picture_info(read_file(file), file);
+    const PictureInfo info = read_picture_info(read_file(file, longest_picture_file), file);
     const std::string* text = info.parameters();
     if (!text) throw Error(ErrorCode::input, "has no parameters, so nothing says how it was made", file);
     const Infotext found = read_infotext(*text, file);
@@ -156,7 +156,7 @@ void Verifier::check_group(const Needs& needs, std::span<const Item> items, cons
 
 Verdict Verifier::compare(Pipeline& pipeline, const Item& item, const Needs& needs) const {
     const Parameters& p = item.parameters;
-    const Image before = decode_picture(read_file(item.file), item.file);
+    const Image before = decode_picture(read_file(item.file, longest_picture_file), item.file);
     std::vector<GenerateRequest> readings{p.request};
     for (const Infotext::Prompts& other : p.other_prompts) {
         readings.push_back(p.request);

@@ -85,6 +85,7 @@ class Rehearsal {
         const fs::path folder = options.output.folder;
         check_folder(folder.string());
         std::error_code ec;
+        if (fs::is_directory(folder, ec)) check_no_strangers(folder.string(), options.shard);
         if (fs::is_directory(folder, ec)) {
             index.read(folder.string(), {});
             check_same_form(index, options);
@@ -146,6 +147,7 @@ class Rehearsal {
 }  // namespace
 
 Estimate dry_run(Engine& engine, const BatchOptions& options, Reporter& reporter) {
+    static_cast<void>(engine.resolve(options.defaults));  // as a run does, before it looks at a line
     Rehearsal rehearsal(engine, options, reporter);
     rehearsal.run();
     Estimate found = rehearsal.found;

@@ -53,9 +53,15 @@ void sync_folder(const std::string& folder, FileSystemLacks& lacks) {
     if (!is_done) throw io_error("cannot be synced", folder);
 }
 
+void remove_file(const std::string& path) {
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw io_error("cannot be removed", path);
+}
+
 bool folds_case(const std::string& folder) {
     const std::string name = folder + "/.t2i-case", other = folder + "/.T2I-CASE";
-    write_file_atomically(name, "", {.sync = false});
+    const int fd = ::open(name.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) return false;  // what cannot be asked is told when a picture is written
+    ::close(fd);
     const bool folds = ::access(other.c_str(), F_OK) == 0;
     ::unlink(name.c_str());
     return folds;
@@ -132,7 +138,7 @@ FolderLock::Held FolderLock::take(const std::string& path, int operation, FileSy
         const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
         if (fd < 0) throw io_error("cannot be written", path);
         if (::flock(fd, operation | LOCK_NB) != 0) {
-            if (is_unsupported(errno)) {
+            if (is_unsupported(errno) || errno == EPERM) {
                 lacks.note(Lack::locks, folder_);
                 return {path, fd, false};
             }
@@ -186,7 +192,7 @@ void FolderLock::check_other_splits(const Shard& shard) const {
         if (!name.starts_with(".lock.") || name.ends_with(ours)) continue;
         const int fd = ::open(entry.path().c_str(), O_RDWR | O_CLOEXEC);
         if (fd < 0) continue;  // removed meanwhile
-        const bool is_free = ::flock(fd, LOCK_SH | LOCK_NB) == 0 || is_unsupported(errno);
+        const bool is_free = ::flock(fd, LOCK_SH | LOCK_NB) == 0 || is_unsupported(errno) || errno == EPERM;
         ::close(fd);
         if (!is_free)
             throw Error(ErrorCode::input, "a t2i batch of another split is at work in this folder (" + name.substr(6) + ")",

@@ -14,6 +14,9 @@
 namespace t2i::batch {
 
 // Waits until what was renamed into a folder stays there; a file system that cannot is noted. Throws Error{input} naming it.
+// Throws Error{input} when it is there and cannot be removed.
+void remove_file(const std::string& path);
+
 void sync_folder(const std::string& folder, FileSystemLacks& lacks);
 
 // True when files in this folder have one name in capitals and in small letters. Makes a file there and removes it.

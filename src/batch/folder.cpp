@@ -83,9 +83,7 @@ class Merge {
     MergeResult run() {
         if (journal_paths(folder_).empty())
             for (const char* name : {"/manifest.jsonl", "/failed.jsonl"})
-                if (exists_at_all(folder_ + name))
-                    throw Error(ErrorCode::input, "is there without a journal beside it, so not of t2i batch; move it away",
-                                folder_ + name);
+                if (exists_at_all(folder_ + name)) throw without_journal(folder_ + name);
         claim_names();
         for (std::size_t i = 0; i < from_.size(); ++i) bring_folder(from_[i], i);
         index_.read(folder_, {});
@@ -99,7 +97,7 @@ class Merge {
         sync_folder(folder_, lacks_);
         for (const char* stem : {"journal", "manifest", "failed"})
             for (const auto& path : files_of(folder_, stem))
-                if (fs::path(path).filename() != std::string(stem) + ".jsonl") fs::remove(path);
+                if (fs::path(path).filename() != std::string(stem) + ".jsonl") remove_file(path);
         for (const auto& left : unfinished) fs::remove_all(left);
         fs::remove_all(unfinished_);
         sync_folder(folder_, lacks_);
@@ -288,7 +286,11 @@ VerifyResult verify_folder(const std::string& folder, const std::function<void(c
         const std::string name = at->path().filename().string();
         if (at->is_directory() && name.starts_with(".unfinished")) {
             at.disable_recursion_pending();
-            problem(at->path().string(), "left by a run that was killed; the next one removes it");
+            const bool has_tar = std::ranges::any_of(fs::directory_iterator(at->path()),
+                                                     [](const auto& entry) { return entry.path().extension() == ".tar"; });
+            problem(at->path().string(), has_tar
+                                             ? "holds the tar shard that a killed run was writing; the next one goes on with it"
+                                             : "left by a run that was killed; the next one removes it");
             ++result.unknown;
             continue;
         }

@@ -62,6 +62,7 @@ std::string journal_line(const JournalRecord& r) {
         line["engine_ms"] = rounded(r.engine_ms);
         line["write_ms"] = rounded(r.write_ms);
         if (!r.name.empty()) line["name"] = r.name;
+        if (!r.encoding.empty()) line["encoding"] = r.encoding;
         if (!r.metadata) line["metadata"] = false;
     }
     line["manifest_end"] = r.manifest_end;
@@ -96,6 +97,7 @@ std::optional<JournalRecord> parse_journal_line(std::string_view line) {
             r.tar_end = j.at("tar_end").get<std::uint64_t>();
         }
         r.name = j.value("name", "");
+        r.encoding = j.value("encoding", "");
         r.metadata = j.value("metadata", true);
         if (j.contains("parameters")) {
             if (!j["parameters"].is_object() || !j["parameters"].contains("id")) return std::nullopt;

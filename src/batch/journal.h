@@ -28,6 +28,7 @@ struct JournalRecord {
     std::string finished;            // UTC, ISO 8601
     std::string version;             // of t2i, whose rules `request` follows; empty: 0.1.0, which did not say
     std::string name;                // the template of the file's name; empty in records of 0.1.0, as `parameters`
+    std::string encoding;            // encoding_text() of the file; empty in records that do not say
     bool metadata = true;            // the file holds the picture's parameters
     std::string parameters;          // of a picture: a JSON object, as its line of the manifest has them
 };

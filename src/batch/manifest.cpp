@@ -111,6 +111,11 @@ std::string ManifestLines::line_of(const JournalRecord& record) const {
     return line + "\n";
 }
 
+Error without_journal(const std::string& path) {
+    return {ErrorCode::input, "has no journal beside it, which alone says whose it is; move it away, or bring the journal back",
+            path};
+}
+
 std::uint64_t keep_last_lines(const std::string& path, const std::string& temporary, FileSystemLacks& lacks) {
     IdTable last;
     std::string line;
@@ -180,14 +185,19 @@ std::int64_t check_manifests(const JournalIndex& index,
             const auto parsed = parse_line(line);
             const std::string where = "line " + std::to_string(lines.number());
             if (!parsed) {
-                tell(path, where + " is cut short or damaged");
+                tell(path, where + " is cut short, damaged or of no manifest");
                 continue;
             }
             const IdEntry* entry = index.table().look_up(hash64(parsed->id));
             if (!entry || !entry->recorded)
                 tell(path, where + " is of a picture that is in no journal: " + in_quotes(parsed->id));
-            else if (!entry->failed && index.record_of(*entry).sha256 == parsed->sha256)  // others are of earlier pictures
+            else if (!entry->failed) {
+                const JournalRecord record = index.record_of(*entry);
+                if (record.sha256 != parsed->sha256) continue;  // of an earlier picture
+                if (!record.parameters.empty() && line != manifest_line(record))
+                    tell(path, where + " is not what the journal says of " + in_quotes(parsed->id));
                 described.at(entry->key).seen = 1;
+            }
         }
     }
     for (std::size_t i = 0; i < index.paths().size(); ++i) {

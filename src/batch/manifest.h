@@ -33,6 +33,9 @@ class ManifestLines {
     IdTable lines_;
 };
 
+// Error{input}: a manifest or a list of failures that no journal vouches for.
+[[nodiscard]] Error without_journal(const std::string& path);
+
 // Keeps the last line of each "id" of a JSON-lines file, in the order of those. temporary: a path on the same file system.
 // Returns the new size in bytes. Throws Error{input}.
 std::uint64_t keep_last_lines(const std::string& path, const std::string& temporary, FileSystemLacks& lacks);

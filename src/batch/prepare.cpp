@@ -109,15 +109,23 @@ void Preparer::claim(const std::vector<std::string>& ids, bool given) {
     for (const auto& id : ids) table.at(hash64(id)).seen = 1;
 }
 
-// A picture that a record names is there, but not the record's bytes: whether somebody has changed it, rather than a disk.
-bool Preparer::was_changed_since(const JournalRecord& record) const {
+// What stands under the name of a record is not the record's file: whether somebody has put it there, rather than a disk or a
+// kill, which leave a file that is empty, cut short, or damaged behind the first bytes of its format.
+bool Preparer::is_somebodys(const JournalRecord& record) const {
+    namespace fs = std::filesystem;
     if (record.tar_end > 0) return false;
     const std::string path = options_.folder + "/" + record.file;
-    if (std::error_code ec; !std::filesystem::is_regular_file(path, ec)) return false;
+    std::error_code ec;
+    const fs::file_status status = fs::symlink_status(path, ec);
+    if (!fs::exists(status)) return false;
+    if (!fs::is_regular_file(status)) return true;
     try {
-        static_cast<void>(read_picture_info(read_file(path), path));
+        const auto bytes = read_file(path);
+        if (bytes.empty() || std::ranges::all_of(bytes, [](std::uint8_t byte) { return byte == 0; })) return false;
+        if (!begins_as_picture(bytes)) return true;
+        static_cast<void>(read_picture_info(bytes, path));
         return true;
-    } catch (const Error&) {  // gone, cut short, damaged
+    } catch (const Error&) {  // cut short, damaged, cannot be read
         return false;
     }
 }
@@ -143,8 +151,9 @@ void Preparer::sort_in(Picture picture, Preparation& result) {
         ++result.done;
         result.done_0_1 += record.version.empty() ? 1 : 0;
         return;
-    } else if (!options_.remake && was_changed_since(record)) {
-        return leave("is a good picture, but not the one in the journal: somebody has changed it");
+    } else if (is_somebodys(record)) {
+        if (!options_.remake) return leave("is not the picture in the journal: somebody has changed it");
+        ++result.changed;
     } else {
         ++result.damaged;
     }

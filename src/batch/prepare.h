@@ -93,7 +93,7 @@ class Preparer {
     [[nodiscard]] std::shared_ptr<const Settings> settings_for(const GenerateRequest& request);
     [[nodiscard]] std::string line_id(const RequestLine& line, const GenerateRequest& request, const Settings& settings);
     void claim(const std::vector<std::string>& ids, bool given);
-    [[nodiscard]] bool was_changed_since(const JournalRecord& record) const;
+    [[nodiscard]] bool is_somebodys(const JournalRecord& record) const;
     void sort_in(Picture picture, Preparation& result);
 
     const Engine& engine_;

@@ -35,8 +35,11 @@ std::unique_ptr<StartedSource> decoded(std::unique_ptr<StartedSource> source, st
     if (encoding.empty()) {
         // Text has none, UTF-16 of European languages every second byte.
         constexpr std::size_t looked_at = 256;
-        if (source->start().substr(0, looked_at).find('\0') != std::string_view::npos)
-            throw Error(ErrorCode::input, "the file holds NUL bytes: if it is UTF-16, say so (utf-16le)", Field{"encoding"});
+        if (const auto zero = source->start().substr(0, looked_at).find('\0'); zero != std::string_view::npos)
+            throw Error(ErrorCode::input,
+                        std::string("the file holds NUL bytes: if it is UTF-16, say so (") +
+                            (zero % 2 == 0 ? "utf-16be" : "utf-16le") + ")",
+                        Field{"encoding"});
         return source;
     }
     return std::make_unique<StartedSource>(decode(std::move(source), encoding));
@@ -45,7 +48,7 @@ std::unique_ptr<StartedSource> decoded(std::unique_ptr<StartedSource> source, st
 }  // namespace
 
 std::string ReaderOptions::field_of(std::string_view column) const {
-    if (!prompt_column.empty() && column == prompt_column) return "prompt";
+    if (!prompt_column.empty() && equals_without_case(column, prompt_column)) return "prompt";
     std::string field = field_name(column);
     return field == "prompt" && !prompt_column.empty() ? std::string() : field;
 }
@@ -82,8 +85,9 @@ void set_problem(PromptEntry& entry, const Error& error, std::string_view text) 
 std::unique_ptr<PromptFile> read_prompts(std::unique_ptr<ByteSource> source, const PromptOptions& options,
                                          const std::string& name) {
     ReaderOptions reader{.name = name, .encoding = options.encoding, .prompt_column = options.prompt_column};
-    auto text = decoded(unpacked(std::move(source), name), reader.encoding);
-    refuse_binary(*text, name);
+    auto bytes = unpacked(std::move(source), name);
+    refuse_binary(*bytes, name);  // before its zeros are taken for UTF-16
+    auto text = decoded(std::move(bytes), reader.encoding);
     const PromptFormat format = options.format ? *options.format : choose_format(*text, name, options.prompt_column);
     switch (format) {
         case PromptFormat::json_lines:

@@ -58,10 +58,7 @@ void Runner::open_journal() {
     const std::string suffix = options_.shard.suffix();
     const std::string journal = folder_ + "/journal" + suffix + ".jsonl";
     const std::string failures = folder_ + "/failed" + suffix + ".jsonl";
-    if (!fs::exists(journal))
-        for (const auto& path : {manifest_of(journal), failures})
-            if (std::error_code ec; exists_at_all(path) && fs::file_size(path, ec) != 0)
-                throw Error(ErrorCode::input, "is there without a journal beside it, so not of t2i batch; move it away", path);
+    check_no_strangers(folder_, options_.shard);
     std::uint64_t whole_bytes = 0;
     bool is_cut_short = false;
     index_.read(folder_, [&](const std::string& path, const JournalDamage& damage) {
@@ -79,7 +76,7 @@ void Runner::open_journal() {
     journal_ = std::make_unique<AppendFile>(journal, &lacks_);
     if (is_cut_short) journal_->cut_to(whole_bytes);
     open_manifest(journal);
-    fs::remove(failures);
+    remove_file(failures);
 }
 
 // The manifest as the journal has it: cut back to its last picture, or written again where it lacks some.
@@ -90,7 +87,7 @@ void Runner::open_manifest(const std::string& journal) {
         const auto unfinished = unfinished_folder(folder_, options_.shard);
         fs::create_directory(unfinished);
         const RebuiltManifest rebuilt = rebuild_manifest(journal, unfinished + "/manifest.jsonl", lacks_);
-        reporter_.warning(path + ": was cut or gone; written again from the journal" +
+        reporter_.warning(path + ": did not match the journal; written again from it" +
                           (rebuilt.lost == 0
                                ? ""
                                : ", without " + std::to_string(rebuilt.lost) +
@@ -191,6 +188,13 @@ std::string choose_file(const OutputOptions& options, bool metadata, Picture& pi
     return {};
 }
 
+void check_no_strangers(const std::string& folder, const Shard& shard) {
+    const std::string suffix = shard.suffix(), journal = folder + "/journal" + suffix + ".jsonl";
+    if (fs::exists(journal)) return;
+    for (const auto& path : {manifest_of(journal), folder + "/failed" + suffix + ".jsonl"})
+        if (std::error_code ec; exists_at_all(path) && fs::file_size(path, ec) != 0) throw without_journal(path);
+}
+
 void check_same_form(const JournalIndex& index, const BatchOptions& options) {
     const std::string advice = "; say the same, or name another folder";
     for (const auto& path : index.paths()) {
@@ -206,6 +210,14 @@ void check_same_form(const JournalIndex& index, const BatchOptions& options) {
             throw Error(ErrorCode::invalid_argument,
                         std::string("the pictures in this folder are ") + row_of(*format).name + " files" + advice,
                         Field{"image_format"});
+        const std::string encoding = encoding_text(options.output.encoding);
+        if (!record->encoding.empty() && record->encoding != encoding) {
+            const bool same_format =
+                record->encoding.substr(0, record->encoding.find(' ')) == encoding.substr(0, encoding.find(' '));
+            throw Error(ErrorCode::invalid_argument,
+                        "the pictures in this folder are " + record->encoding + ", not " + encoding + advice,
+                        Field{same_format ? "quality" : "image_format"});
+        }
         // 0.1.0 did not write down the template: names that it makes of ids alone can be told.
         const std::string plain = "{id}", file = record->id + extension_of(options.output.encoding.format);
         const bool is_plain = record->file == file || record->file.ends_with("/" + file);

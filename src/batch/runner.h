@@ -45,6 +45,9 @@ struct BatchOptions {
 // What the lines of a file are prepared with: the same for a run and for its estimate.
 [[nodiscard]] PrepareOptions prepare_options(const BatchOptions& options);
 
+// Throws Error{input}: a manifest or a list of failures stands in the folder that no journal vouches for.
+void check_no_strangers(const std::string& folder, const Shard& shard);
+
 // Sets picture.file, unless all go into tar shards. Returns why there can be no such file, "" where there can: a name that is too
 // long, a prompt that the format's metadata does not hold.
 [[nodiscard]] std::string choose_file(const OutputOptions& options, bool metadata, Picture& picture);

@@ -9,6 +9,7 @@
 #include "batch/runner.h"
 #include "core/files.h"
 #include "pipeline/picture_encode.h"
+#include "pipeline/picture_format.h"
 #include "t2i/version.h"
 
 namespace t2i::batch {
@@ -46,6 +47,7 @@ void Runner::write_picture(MadePicture made) {
     record.finished = utc_now();
     record.version = T2I_VERSION;
     record.name = options_.output.name;
+    record.encoding = encoding_text(options_.output.encoding);
     record.metadata = options_.metadata;
     record.parameters = identity_.manifest(picture);
     w.picture = std::move(picture);

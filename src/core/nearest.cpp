@@ -30,6 +30,11 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     return row.back();
 }
 
+bool equals_without_case(std::string_view a, std::string_view b) {
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+    return std::ranges::equal(a, b, {}, lower, lower);
+}
+
 std::vector<std::string> nearest_names(std::string_view name, std::span<const std::string> candidates, std::size_t count) {
     if (name.size() > max_compared_bytes) return {};
     const std::size_t too_far = name.size() / 2 + 1;

@@ -19,6 +19,9 @@ namespace t2i {
 [[nodiscard]] std::vector<std::string> nearest_names(std::string_view name, std::span<const std::string> candidates,
                                                      std::size_t count);
 
+// Capitals and small letters of ASCII count as the same.
+[[nodiscard]] bool equals_without_case(std::string_view a, std::string_view b);
+
 // The text, or where it has more than `limit` bytes its start and its end with "…" between them, cut between characters of UTF-8.
 [[nodiscard]] std::string shortened(std::string_view text, std::size_t limit);
 

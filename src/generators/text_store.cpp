@@ -32,7 +32,7 @@ constexpr std::int64_t most_tokens = 1 << 16;
 
 TextStore::TextStore(std::string folder, std::string identity) : folder_(std::move(folder)), identity_(std::move(identity)) {
     std::error_code ec;
-    fs::create_directories(folder_, ec);
+    fs::create_directory(folder_, ec);
     if (ec || ::access(folder_.c_str(), W_OK | X_OK) != 0) throw Error(ErrorCode::input, "cannot be written to", folder_);
 }
 

@@ -8,6 +8,7 @@
 #include "t2i/error.h"
 #include "t2i/picture.h"
 #include "t2i/png.h"
+#include "text/unicode.h"
 
 namespace t2i {
 
@@ -20,6 +21,7 @@ std::vector<std::uint8_t> encode_picture(const Image& image, const PictureEncodi
                         std::to_string(image.height),
                     Field{"rgb"});
     check_encoding(encoding);
+    check_utf8(image.parameters, "parameters");
     return encode_picture(image.width, image.height, image.rgb, image.parameters, encoding);
 }
 

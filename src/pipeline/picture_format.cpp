@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/nearest.h"
 #include "t2i/error.h"
 
 namespace t2i {
@@ -17,11 +18,6 @@ constexpr std::array rows{
 };
 // What most programs call high: flat colours and sharp edges of drawings stay clean.
 constexpr int default_quality = 90;
-
-bool equals_without_case(std::string_view a, std::string_view b) {
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-    return std::ranges::equal(a, b, {}, lower, lower);
-}
 
 Error quality_error(const std::string& message) {
     return {ErrorCode::invalid_argument, message, Field{"quality"}};
@@ -66,6 +62,8 @@ std::optional<PictureFormat> format_of_id(std::string_view id) {
 }
 
 void check_encoding(const PictureEncoding& encoding) {
+    if (std::ranges::find(rows, encoding.format, &PictureFormatRow::format) == rows.end())
+        throw Error(ErrorCode::invalid_argument, "is none of PNG, JPEG and WebP", Field{"format"});
     const PictureFormatRow& row = row_of(encoding.format);
     if (encoding.quality < 0 || encoding.quality > 100)
         throw quality_error(std::to_string(encoding.quality) + " is out of range [1, 100]");
@@ -74,6 +72,12 @@ void check_encoding(const PictureEncoding& encoding) {
         throw quality_error(std::string("a ") + row.name + " has none: it is always lossless");
     if (encoding.lossless && !row.can_be_lossless)
         throw quality_error(std::string("a ") + row.name + " cannot be lossless; PNG and WebP can");
+}
+
+std::string encoding_text(const PictureEncoding& encoding) {
+    const PictureFormatRow& row = row_of(encoding.format);
+    if (!row.has_quality) return row.id;
+    return std::string(row.id) + (encoding.lossless ? " lossless" : " " + std::to_string(quality_of(encoding)));
 }
 
 int quality_of(const PictureEncoding& encoding) {

@@ -32,9 +32,11 @@ struct PictureFormatRow {
 // Of "jpg"; nothing for others.
 [[nodiscard]] std::optional<PictureFormat> format_of_id(std::string_view id);
 
-// Throws Error{invalid_argument} about the field quality: out of range, of a format without quality, lossless where there is no
-// such.
+// Throws Error{invalid_argument} about the field format (none that there is) or quality: out of range, of a format without
+// quality, lossless where there is no such.
 void check_encoding(const PictureEncoding& encoding);
+// "png", "jpg 90", "webp lossless": what two files with the same pixels can differ in.
+[[nodiscard]] std::string encoding_text(const PictureEncoding& encoding);
 // Of an encoding that leaves it open, and of one that names it.
 [[nodiscard]] int quality_of(const PictureEncoding& encoding);
 

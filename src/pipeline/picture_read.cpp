@@ -30,6 +30,15 @@ const std::string* PictureInfo::parameters() const {
     return found == text.end() ? nullptr : &found->second;
 }
 
+bool begins_as_picture(std::span<const std::uint8_t> file) {
+    try {
+        static_cast<void>(format_of(file, {}));
+        return true;
+    } catch (const Error&) {
+        return false;
+    }
+}
+
 PictureInfo read_picture_info(std::span<const std::uint8_t> file, const std::string& where) {
     switch (format_of(file, where)) {
         case PictureFormat::jpeg:

@@ -16,6 +16,9 @@
 
 namespace t2i {
 
+// What no file of a picture that can be read here comes near, in bytes: 4096x4096 pixels of RGB take 48 MiB unpacked.
+constexpr std::size_t longest_picture_file = std::size_t{128} << 20U;
+
 struct PictureInfo {
     PictureFormat format = PictureFormat::png;
     bool lossless = true;                                   // its pixels are the very ones that it was made of
@@ -24,6 +27,9 @@ struct PictureInfo {
     // How t2i made it; null where the file does not say. Lives as long as this.
     [[nodiscard]] const std::string* parameters() const;
 };
+
+// Whether a file begins as one of a known format does, or is the beginning of such a beginning. From any thread.
+[[nodiscard]] bool begins_as_picture(std::span<const std::uint8_t> file);
 
 // By the file's first bytes; its name does not count. Throws Error{input}: another format, damaged, cut short; `where` names the
 // file. Of JPEG and WebP the headers are checked, not the pixels. From any thread.

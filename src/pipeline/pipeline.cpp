@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "core/bounded_queue.h"
+#include "core/nearest.h"
 #include "pipeline/engine.h"
 #include "pipeline/parameters.h"
 #include "pipeline/pipeline_access.h"
@@ -82,7 +83,7 @@ std::vector<std::int32_t> Pipeline::Impl::tokenize(const std::string& prompt, co
     const Tokens tokens = engine.tokenize(prompt, field);
     if (!tokens.cut.empty() && warning)
         warning(std::string(field) + " is longer than the model's " + std::to_string(engine.folder().max_prompt_tokens) +
-                " tokens; cut: \"" + tokens.cut + "\"");
+                " tokens; cut: " + in_quotes(tokens.cut));
     return tokens.ids;
 }
 

@@ -109,7 +109,7 @@ TEST_CASE("resume: journal, manifest and list of failures that are somebody else
         const Outcome run = run_batch(file, out.string());
         INFO(run.err);
         CHECK(run.code == 3);
-        CHECK(contains(run.err, name + ": is "));
+        CHECK(contains(run.err, name + (name == "journal.jsonl" ? ": is " : ": has no journal beside it")));
         CHECK(contains(run.err, "move it away"));
         CHECK(text_of(out / name) == text);
         CHECK(pictures_in(out).empty());
@@ -211,8 +211,7 @@ TEST_CASE("resume: a picture that somebody has changed since is left, a damaged 
     const Outcome run = run_batch(file, out.string());
     INFO(run.err);
     CHECK(run.code == 5);
-    CHECK(contains(run.err,
-                   "a.png is a good picture, but not the one in the journal: somebody has changed it; it is left as it is"));
+    CHECK(contains(run.err, "a.png is not the picture in the journal: somebody has changed it; it is left as it is"));
     CHECK(text_of(out / "a.png") == edited);
     CHECK(run_batch(file, out.string(), {"--remake"}).code == 0);
     CHECK(verifies(out));
@@ -242,6 +241,11 @@ TEST_CASE("resume: pictures of another form are not put beside the folder's own"
     refused(out, {"--format", "webdataset"}, "--format: the pictures in this folder are a file each");
     refused(tars, {}, "--format: the pictures in this folder are in tar shards");
     refused(out, {"--image-format", "webp"}, "--image-format: the pictures in this folder are PNG files");
+    const fs::path lossless = folder / "lossless", jpegs = folder / "jpegs";
+    REQUIRE(run_batch(first, lossless.string(), {"--image-format", "webp", "--quality", "lossless"}).code == 0);
+    REQUIRE(run_batch(first, jpegs.string(), {"--format", "webdataset", "--image-format", "jpg"}).code == 0);
+    refused(lossless, {"--image-format", "webp"}, "--quality: the pictures in this folder are webp lossless, not webp 90");
+    refused(jpegs, {"--format", "webdataset"}, "--image-format: the pictures in this folder are jpg 90, not png");
     refused(out, {"--name", "{prompt}-{id}"}, "--name: the pictures in this folder have names by \"{id}\"");
     refused(bare, {"--no-metadata"}, "--name: the pictures in this folder have names by \"{seed}/{id}\"");
     refused(out, {"--no-metadata"}, "--no-metadata: the pictures in this folder hold their parameters");
@@ -270,17 +274,23 @@ TEST_CASE("resume: a manifest that is cut, damaged at its end or gone is written
         const Outcome run = run_batch(file, out.string());
         INFO(run.err);
         CHECK(run.code == 0);
-        CHECK(contains(run.err, "manifest.jsonl: was cut or gone; written again from the journal\n"));
+        CHECK(contains(run.err, "manifest.jsonl: did not match the journal; written again from it\n"));
         CHECK(text_of(manifest) == good);
         CHECK(verifies(out));
         CHECK_FALSE(contains(run_batch(file, out.string()).err, "manifest"));
     };
+    // A prompt that somebody has edited.
+    std::string edited = good;
+    edited.replace(edited.find("\"prompt\":\""), 10, "\"PROMPT\":\"");
+    write_file(manifest.string(), edited);
+    CHECK(contains(run_t2i({"batch", "--verify", "-o", out.string()}).out, "line 1 is not what the journal says of "));
+    write_file(manifest.string(), good);
     fs::resize_file(manifest, 100);
-    check("cut", "line 1 is cut short or damaged");
+    check("cut", "line 1 is cut short, damaged or of no manifest");
     fs::remove(manifest);
     check("gone", "manifest.jsonl: has no line of 3 pictures, such as \"p");
     write_file(manifest.string(), changed);
-    check("damaged", "line 3 is cut short or damaged");
+    check("damaged", "line 3 is cut short, damaged or of no manifest");
     write_file(manifest.string(), good.substr(0, good.find('\n') + 1));
     check("a line alone", "has no line of 2 pictures");
     // Cut, and the same run makes more: each line is whole, and once.
@@ -398,8 +408,7 @@ TEST_CASE("0.1.0: its pictures are verified, its journals go on, and what they d
     const Outcome rebuilt = run(more, {"--steps", "1"});
     INFO(rebuilt.err);
     CHECK(rebuilt.code == 0);
-    CHECK(contains(rebuilt.err,
-                   "written again from the journal, without 1 picture of t2i 0.1.0, whose journal does not describe it"));
+    CHECK(contains(rebuilt.err, "written again from it, without 1 picture of t2i 0.1.0, whose journal does not describe it"));
     CHECK((json_lines(out / "manifest.jsonl") == std::vector<json>{manifest[0], manifest[2]}));
     CHECK(contains(run_t2i({"batch", "--verify", "-o", out.string()}).out, "has no line of 1 picture: \"b.png\""));
 

@@ -150,12 +150,63 @@ TEST_CASE("words: a dry run warns when the disk is too small for the pictures, a
     const Outcome dry = run_batch(file, small + "/out", {"--dry-run"});
     const Outcome run = run_batch(file, small + "/out");
     REQUIRE(::umount(small.c_str()) == 0);
-    CHECK(dry.code == 0);
+    CHECK(dry.code == 3);  // as the run below
     CHECK(contains(dry.err, "t2i: warning: the pictures take more room than the disk has: about "));
     CHECK(run.code == 3);
     CHECK(contains(run.err, "No space left on device"));
     const Outcome roomy = run_batch(file, folder / "out", {"--dry-run"});
     CHECK_FALSE(contains(roomy.err, "warning"));
+}
+
+TEST_CASE("words: a side file never replaces what the command reads or makes") {
+    const TempFolder folder;
+    const std::string prompts = write_file(folder / "a.txt", "a cat\n"), picture = folder / "z.png";
+    const std::string config = write_file(folder / "c.toml", "steps = 1\n"), out = folder / "out";
+    REQUIRE(run_batch(prompts, out).code == 0);
+    const auto refused = [&](const std::vector<std::string>& arguments, const std::string& says) {
+        const Outcome run = run_t2i(arguments);
+        INFO(run.err);
+        CHECK(run.code == 2);
+        CHECK(contains(run.err, says));
+    };
+    const std::string model = tiny_model().string();
+    refused({"-m", model, "-p", "a", "-o", picture, "--trace", folder / "./z.png"}, "is a picture's file; name another file");
+    CHECK_FALSE(fs::exists(picture));
+    refused({"-m", model, "-p", "a", "-o", picture, "--config", config, "--trace", config}, "is the file of --config");
+    refused(batch_arguments(prompts, out, {"--metrics-file", prompts}), "is the prompt file");
+    refused(batch_arguments(prompts, out, {"--metrics-file", out + "/journal.jsonl"}), "is a file of the run's own");
+    refused({"bench", "--json", folder / "b.json", "--trace", folder / "b.json"}, "is the file of --json");
+    CHECK(file_text(prompts) == "a cat\n");
+    CHECK(file_text(config) == "steps = 1\n");
+    CHECK(run_t2i({"batch", "--verify", "-o", out}).code == 0);
+}
+
+TEST_CASE("words: a dry run fails where its run fails before it begins, and with the same words") {
+    const TempFolder folder;
+    const std::string prompts = write_file(folder / "a.txt", "a cat\n");
+    const std::vector<std::vector<std::string>> bad{
+        {"--sampling-method", "bogus"}, {"--cfg-scale", "500"}, {"-W", "100"}, {"-n", "\xff"}};
+    for (const auto& flags : bad) {
+        std::vector<std::string> dry = flags;
+        dry.emplace_back("--dry-run");
+        const Outcome run = run_batch(prompts, folder / "out", flags), rehearsal = run_batch(prompts, folder / "out", dry);
+        INFO(flags.front() << ": " << run.err);
+        CHECK((run.code == 2 || run.code == 3));
+        CHECK(rehearsal.code == run.code);
+        CHECK(rehearsal.err == run.err);
+        CHECK_FALSE(contains(run.err, "internal"));
+    }
+}
+
+TEST_CASE("words: a value that is missing, or given twice, is said in plain words") {
+    const auto said = [](const std::vector<std::string>& arguments) {
+        const Outcome run = run_t2i(arguments);
+        CHECK(run.code == 2);
+        return run.err;
+    };
+    CHECK(said({"-p", "cat", "-o", "a.png", "--steps"}) == "t2i: error: --steps needs a value\n");
+    CHECK(said({"-p", "cat", "--steps", "3", "--steps", "4"}) == "t2i: error: --steps is given more than once\n");
+    CHECK(said({}) == "t2i: error: --prompt is required; --help has all flags\n");
 }
 
 TEST_CASE("words: names that standard output does not take end in exit code 3 and one line, and the pictures stay") {

@@ -77,9 +77,11 @@ TEST_CASE("prompt formats: one format in the clothes of another is an error that
         CHECK(problem.starts_with("format: \"" + std::string(bad.name) + "\" looks like " + bad.named));
     }
     CHECK(prompts_of("prompt,seed\n", "a.txt", {.format = PromptFormat::text}) == Prompts{"prompt,seed"});
-    using Binary = std::pair<const char*, const char*>;
-    for (const Binary& bad :
-         {Binary{"PK\x03\x04", "Excel"}, {"\x89PNG\r\n", "picture"}, {"BZh91AY", "bzip2"}, {"PAR1", "Parquet"}})
+    using Binary = std::pair<std::string, const char*>;
+    for (const Binary& bad : {Binary{std::string("PK\x03\x04\x14\0\x06\0", 8), "Excel"},
+                              {"\x89PNG\r\n", "picture"},
+                              {"BZh91AY", "bzip2"},
+                              {"PAR1", "Parquet"}})
         CHECK(test::contains(test::message_of(ErrorCode::input, [&] { prompts_of(bad.first, "a.txt"); }), bad.second));
 }
 
