@@ -108,6 +108,7 @@ class T2I_API Pipeline {
     // Reads the model: hundreds of milliseconds to seconds. From any thread. Throws Error: input (what cannot be read or is
     // wrong, and where), invalid_argument (unknown device or dtype), resource.
     static Pipeline load(const PipelineOptions& options);
+    // One that was moved from may only be destroyed or assigned to.
     Pipeline(Pipeline&&) noexcept;
     Pipeline& operator=(Pipeline&&) noexcept;
     ~Pipeline();

@@ -20,7 +20,7 @@ constexpr std::chrono::seconds log_every{10}, metrics_every{5};
 
 // One event as a line of JSON; text that is no UTF-8 is shown with replacement characters.
 void print_json(const nlohmann::ordered_json& event) {
-    std::fprintf(stderr, "%s\n", event.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    std::fprintf(stderr, "%s\n", escaped_json(event.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)).c_str());
 }
 
 std::string left_text(std::int64_t pictures) {

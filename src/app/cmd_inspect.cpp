@@ -49,7 +49,7 @@ std::vector<Item> items_of(const std::vector<std::string>& paths) {
 void print_json(const std::string& path, const nlohmann::ordered_json& about) {
     nlohmann::ordered_json j{{"file", path}};
     j.update(about);
-    std::printf("%s\n", j.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    std::printf("%s\n", escaped_json(j.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)).c_str());
 }
 
 void print_text(const std::string& path, bool is_one_of_many) {

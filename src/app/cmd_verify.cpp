@@ -40,7 +40,7 @@ void print_json(const Verdict& v) {
         j["values"] = v.of;
     }
     if (!v.why.empty()) j["why"] = v.why;
-    std::printf("%s\n", j.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    std::printf("%s\n", escaped_json(j.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)).c_str());
 }
 
 void print_text(const Verdict& v) {

@@ -136,6 +136,11 @@ class Reader {
         return {value_of(node, option, where)};
     }
 
+    // A command line cannot hold one either.
+    [[nodiscard]] static std::string without_nul(std::string text, const std::string& where) {
+        if (text.find('\0') == std::string::npos) return text;
+        throw Error(ErrorCode::invalid_argument, "holds a NUL", where);
+    }
     [[nodiscard]] std::string value_of(const toml::node& node, const CLI::Option& option, const std::string& where) const {
         const std::string type = option.get_type_name();
         const bool is_text = type != "INT" && type != "FLOAT";
@@ -143,7 +148,7 @@ class Reader {
         if (const auto* real = node.as_floating_point(); real && type == "FLOAT") return number_text(real->get());
         // TOML's integers end at 2^63; a larger seed is a text.
         if (const auto* text = node.as_string(); text && (is_text || !whole_number(text->get()).empty()))
-            return text_.original(text->get());
+            return without_nul(text_.original(text->get()), where);
         throw Error(ErrorCode::invalid_argument,
                     is_text         ? "is a text"
                     : type == "INT" ? "is a whole number"

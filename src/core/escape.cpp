@@ -59,4 +59,18 @@ std::string escaped(std::string_view text, Lines lines) {
     return shown;
 }
 
+std::string escaped_json(std::string_view json) {
+    std::string shown;
+    shown.reserve(json.size());
+    while (!json.empty()) {
+        const Character c = first_character(json);
+        const std::size_t bytes = c.bytes == 0 ? 1 : c.bytes;
+        // Outside of strings JSON has none of these.
+        if (c.code >= 0x7F && is_obeyed(c.code)) shown += written_out("\\u%04x", c.code);
+        else shown += json.substr(0, bytes);
+        json.remove_prefix(bytes);
+    }
+    return shown;
+}
+
 }  // namespace t2i

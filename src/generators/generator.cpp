@@ -1,6 +1,7 @@
 #include "generators/generator.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/number_text.h"
 #include "t2i/error.h"
@@ -19,9 +20,15 @@ std::string GenerationPlan::text_of(std::string_view name) const {
 }
 
 void check_setting_range(const char* field, double value, double low, double high) {
+    const auto text = [](double number) {
+        constexpr double exact = 1e15;  // whole numbers below it are written whole: 100000, not 1e+05
+        if (std::isnan(number)) return std::string("nan");
+        return std::abs(number) < exact && number == std::trunc(number) ? std::to_string(static_cast<std::int64_t>(number))
+                                                                        : number_text(number);
+    };
     if (!(value >= low && value <= high))
-        throw Error(ErrorCode::invalid_argument,
-                    number_text(value) + " is out of range [" + number_text(low) + ", " + number_text(high) + "]", Field{field});
+        throw Error(ErrorCode::invalid_argument, text(value) + " is out of range [" + text(low) + ", " + text(high) + "]",
+                    Field{field});
 }
 
 void set_guidance(GenerationPlan& plan, const GenerateRequest& request, double model_scale) {

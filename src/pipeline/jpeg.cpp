@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "pipeline/exif.h"
@@ -78,6 +79,10 @@ bool is_jpeg(std::span<const std::uint8_t> file) {
 
 std::vector<std::uint8_t> encode_jpeg(int width, int height, std::span<const std::uint8_t> rgb, const std::string& text,
                                       int quality) {
+    constexpr int longest_side = 65500;  // libjpeg's JPEG_MAX_DIMENSION
+    if (std::max(width, height) > longest_side)
+        throw Error(ErrorCode::invalid_argument, "a JPEG has at most " + std::to_string(longest_side) + " pixels a side",
+                    Field{"width"});
     // The segment goes straight behind the start of the file, as Exif 2.32, 4.7.2 wants it.
     std::vector<std::uint8_t> out{0xFF, soi};
     if (!text.empty()) {

@@ -22,6 +22,11 @@ TEST_CASE("escape: what a terminal obeys is written out, everything else stays")
     CHECK(escaped(once) == once);
 }
 
+TEST_CASE("escape: JSON stays the same JSON, without what a terminal obeys") {
+    CHECK(escaped_json("{\"a\": \"\xC2\x9B\x7F\xE2\x80\xAE\u00e4 \\n红\"}\n") ==
+          "{\"a\": \"\\u009b\\u007f\\u202e\u00e4 \\n红\"}\n");
+}
+
 TEST_CASE("escape: bytes that are no UTF-8 are shown one by one") {
     CHECK(escaped("\xff") == "\\xff");
     CHECK(escaped("a\xc3") == "a\\xc3");                           // cut
