@@ -150,7 +150,8 @@ void print_estimate(const batch::Estimate& e, bool json) {
         std::printf("left      %lld as they are, made otherwise by earlier runs (--remake makes them again)\n",
                     static_cast<long long>(e.left));
     if (e.taken > 0)
-        std::printf("taken     %lld whose file is there and in no journal; they will fail\n", static_cast<long long>(e.taken));
+        std::printf("taken     %lld whose file's name is taken, by a file in no journal or an earlier line; they will fail\n",
+                    static_cast<long long>(e.taken));
     std::printf("time      about %s, one at a time\n", batch::duration_text(e.seconds).c_str());
     std::printf("disk      about %s of %s free\n", mib_text(e.disk_bytes).c_str(), mib_text(e.free_bytes).c_str());
 }

@@ -122,10 +122,11 @@ class Rehearsal {
             ++found.bad_lines;
             return reporter_.failed(picture.line, picture.id, problem);
         }
-        if (const std::string problem = kept_.problem(picture, identity_); !output.webdataset && !problem.empty()) {
-            ++found.taken;
-            return reporter_.failed(picture.line, picture.id, problem);
-        }
+        if (!output.webdataset)
+            if (const std::string problem = kept_.claim(picture, identity_); !problem.empty()) {
+                ++found.taken;
+                return reporter_.failed(picture.line, picture.id, problem);
+            }
         ++found.to_make;
         const ResolvedRequest& r = picture.settings->resolved;
         work += work_of(r);

@@ -15,7 +15,7 @@ struct Estimate {
     std::int64_t done = 0;           // of them, by an earlier run
     std::int64_t failed_before = 0;  // of them, and not tried again
     std::int64_t left = 0;           // of them: there already, but made otherwise, and left
-    std::int64_t taken = 0;          // of them: their files' names are somebody else's
+    std::int64_t taken = 0;          // of them: their files' names are somebody else's, or an earlier line's
     std::int64_t to_make = 0;
     std::int64_t changed = 0;          // among those, and there already from another request
     double seconds = 0;                // for those, from one picture that was timed; 0: nothing to make

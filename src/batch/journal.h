@@ -24,7 +24,7 @@ struct JournalRecord {
     std::uint64_t tar_end = 0;       // of a tar shard up to this sample, without the archive's own end
     std::uint64_t manifest_end = 0;  // of the manifest with this picture's line
     double engine_ms = 0;            // its share of the batch that it was made in
-    double write_ms = 0;             // PNG, hash and file
+    double write_ms = 0;             // encoding, hash and file
     std::string finished;            // UTC, ISO 8601
     std::string version;             // of t2i, whose rules `request` follows; empty: 0.1.0, which did not say
     std::string name;                // the template of the file's name; empty in records of 0.1.0, as `parameters`

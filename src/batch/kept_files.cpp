@@ -8,6 +8,7 @@
 #include "batch/outputs.h"
 #include "batch/request_id.h"
 #include "core/files.h"
+#include "core/nearest.h"
 #include "pipeline/picture_read.h"
 #include "t2i/error.h"
 
@@ -48,7 +49,10 @@ KeptFiles::KeptFiles(std::string folder, const Shard& shard, const JournalIndex&
     std::ranges::sort(unrecorded_);
 }
 
-std::string KeptFiles::problem(const Picture& picture, const ModelIdentity& model) const {
+std::string KeptFiles::claim(const Picture& picture, const ModelIdentity& model) {
+    IdEntry& claimed = claimed_.at(hash64(picture.file));
+    if (claimed.seen) return "its file's name is that of an earlier line's: " + in_quotes(picture.file);
+    claimed.seen = 1;
     const std::string path = folder_ + "/" + picture.file;
     if (!exists_at_all(path) || picture.file == picture.replaces || std::ranges::binary_search(unrecorded_, picture.file))
         return {};

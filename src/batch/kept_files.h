@@ -28,9 +28,10 @@ class KeptFiles {
     // work. Throws Error{input}.
     KeptFiles(std::string folder, const Shard& shard, const JournalIndex& index);
 
-    // Why a picture cannot have the file that it names; empty: nothing is there, or what is there is its own: of the journal's
-    // record, of a killed run, or it says that it is the same picture (`model` tells its parameters). From any thread.
-    [[nodiscard]] std::string problem(const Picture& picture, const ModelIdentity& model) const;
+    // Claims the file that a picture names, for a run and for its rehearsal. Why it cannot have it: an earlier picture of this
+    // run has claimed it, or somebody's file is there. Empty: nothing is there, or what is there is its own: of the journal's
+    // record, of a killed run, or it says that it is the same picture (`model` tells its parameters). One thread.
+    [[nodiscard]] std::string claim(const Picture& picture, const ModelIdentity& model);
 
     // Files that are there and in no journal, although earlier runs wrote them.
     [[nodiscard]] std::span<const std::string> unrecorded() const { return unrecorded_; }
@@ -38,6 +39,7 @@ class KeptFiles {
   private:
     std::string folder_;
     std::vector<std::string> unrecorded_;
+    IdTable claimed_;  // files, by hash of their names
 };
 
 }  // namespace t2i::batch

@@ -111,9 +111,9 @@ class FolderOutputs : public Outputs {
         make_sure_announced(w.picture);
         const fs::path file = fs::path(options_.folder) / w.record.file;
         if (file.has_parent_path()) make_known(file.parent_path());
-        write_file_atomically(file.string(), w.png,
+        write_file_atomically(file.string(), w.bytes,
                               {.temporary_folder = unfinished_, .replace = w.picture.may_replace, .lacks = &lacks_});
-        w.png = {};
+        w.bytes = {};
     }
     // The files are synced; their names are not, until their folders are.
     void commit(std::span<Written> group) override {
@@ -208,13 +208,13 @@ class TarOutputs : public Outputs {
             w.record.file = name_;
             w.record.offset = begin + bytes.size() + tar_block_bytes;
             member(w.picture.id + extension_of(options_.encoding.format),
-                   {reinterpret_cast<const char*>(w.png.data()), w.png.size()});
+                   {reinterpret_cast<const char*>(w.bytes.data()), w.bytes.size()});
             member(w.picture.id + ".json", w.record.parameters);
             member(w.picture.id + ".txt", w.picture.text->prompt);
             w.record.tar_end = begin + bytes.size();
         }
         tar_->append(bytes);
-        for (Written& w : group) w.png = {};
+        for (Written& w : group) w.bytes = {};
         samples_ += static_cast<int>(group.size());
     }
     void close() {

@@ -16,8 +16,8 @@ namespace t2i::batch {
 
 // A picture on its way to the disk.
 struct Written {
-    Picture picture;                // what was asked
-    std::vector<std::uint8_t> png;  // emptied once it is in its file
+    Picture picture;                  // what was asked
+    std::vector<std::uint8_t> bytes;  // of its file; emptied once they are there
     JournalRecord record;
 };
 

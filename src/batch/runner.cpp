@@ -205,17 +205,12 @@ void check_same_form(const JournalIndex& index, const BatchOptions& options) {
                 ErrorCode::invalid_argument,
                 "the pictures in this folder are " + std::string(record->tar_end > 0 ? "in tar shards" : "a file each") + advice,
                 Field{"output_format"});
-        const auto format = format_of_extension(std::filesystem::path(record->file).extension().string());
-        if (!options.output.webdataset && format && *format != options.output.encoding.format)
-            throw Error(ErrorCode::invalid_argument,
-                        std::string("the pictures in this folder are ") + row_of(*format).name + " files" + advice,
-                        Field{"image_format"});
-        const std::string encoding = encoding_text(options.output.encoding);
-        if (!record->encoding.empty() && record->encoding != encoding) {
-            const bool same_format =
-                record->encoding.substr(0, record->encoding.find(' ')) == encoding.substr(0, encoding.find(' '));
-            throw Error(ErrorCode::invalid_argument,
-                        "the pictures in this folder are " + record->encoding + ", not " + encoding + advice,
+        // 0.1.0 wrote PNGs alone, and did not say so.
+        const std::string made = record->encoding.empty() ? "png" : record->encoding,
+                          wanted = encoding_text(options.output.encoding);
+        if (made != wanted) {
+            const bool same_format = made.substr(0, made.find(' ')) == wanted.substr(0, wanted.find(' '));
+            throw Error(ErrorCode::invalid_argument, "the pictures in this folder are " + made + ", not " + wanted + advice,
                         Field{same_format ? "quality" : "image_format"});
         }
         // 0.1.0 did not write down the template: names that it makes of ids alone can be told.
@@ -332,12 +327,7 @@ void Runner::hand_on(Picture picture) {
         output.sub_folders = sub_folders_ || status_.asked > static_cast<std::int64_t>(most_flat_files);
     }
     std::string problem = choose_file(output, options_.metadata, picture);
-    if (problem.empty() && !output.webdataset) {
-        IdEntry& name = names_.at(hash64(picture.file));
-        problem = name.seen ? "its file's name is that of an earlier line's: " + in_quotes(picture.file)
-                            : kept_->problem(picture, identity_);
-        name.seen = 1;
-    }
+    if (problem.empty() && !output.webdataset) problem = kept_->claim(picture, identity_);
     if (!problem.empty()) {
         JournalRecord record;
         record.id = picture.id;

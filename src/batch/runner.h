@@ -132,7 +132,6 @@ class Runner {
     ModelIdentity identity_;
     bool sub_folders_ = false;
     bool folds_case_ = false;
-    IdTable names_;  // of files that this run makes
 
     BoundedQueue<MadePicture> made_;
     BoundedQueue<Finished> finished_;

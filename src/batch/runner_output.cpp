@@ -35,14 +35,14 @@ void Runner::write_picture(MadePicture made) {
     if (picture.request.empty()) picture.request = identity_.request_hash(picture);
     Finished finished;
     Written& w = finished.written;
-    w.png = encode_picture(r.width, r.height, made.pixels.rgb, options_.metadata ? identity_.parameters(picture) : std::string(),
-                           options_.output.encoding);
+    w.bytes = encode_picture(r.width, r.height, made.pixels.rgb,
+                             options_.metadata ? identity_.parameters(picture) : std::string(), options_.output.encoding);
     JournalRecord& record = w.record;
     record.id = picture.id;
     record.request = picture.request;
     record.file = picture.file;
-    record.bytes = w.png.size();
-    record.sha256 = sha256_hex(w.png);
+    record.bytes = w.bytes.size();
+    record.sha256 = sha256_hex(w.bytes);
     record.engine_ms = made.engine_ms;
     record.finished = utc_now();
     record.version = T2I_VERSION;
@@ -55,7 +55,7 @@ void Runner::write_picture(MadePicture made) {
     if (!put_there(w)) return;
     ++unrecorded_files_;
     w.record.write_ms = seconds_since(begin) * 1e3;
-    const std::size_t bytes = w.png.size() + 1;
+    const std::size_t bytes = w.bytes.size() + 1;
     finished_.push(std::move(finished), bytes);
 }
 

@@ -56,11 +56,6 @@ std::string known_extensions() {
     return text;
 }
 
-std::optional<PictureFormat> format_of_id(std::string_view id) {
-    const auto row = std::ranges::find(rows, id, &PictureFormatRow::id);
-    return row == rows.end() ? std::nullopt : std::optional(row->format);
-}
-
 void check_encoding(const PictureEncoding& encoding) {
     if (std::ranges::find(rows, encoding.format, &PictureFormatRow::format) == rows.end())
         throw Error(ErrorCode::invalid_argument, "is none of PNG, JPEG and WebP", Field{"format"});

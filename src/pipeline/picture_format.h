@@ -29,8 +29,6 @@ struct PictureFormatRow {
 [[nodiscard]] std::optional<PictureFormat> format_of_extension(std::string_view extension);
 // ".png, .jpg, .jpeg or .webp".
 [[nodiscard]] std::string known_extensions();
-// Of "jpg"; nothing for others.
-[[nodiscard]] std::optional<PictureFormat> format_of_id(std::string_view id);
 
 // Throws Error{invalid_argument} about the field format (none that there is) or quality: out of range, of a format without
 // quality, lossless where there is no such.

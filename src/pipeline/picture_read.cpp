@@ -1,6 +1,7 @@
 #include "pipeline/picture_read.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "pipeline/jpeg.h"
 #include "pipeline/png_format.h"
@@ -12,14 +13,19 @@ namespace t2i {
 
 namespace {
 
-PictureFormat format_of(std::span<const std::uint8_t> file, const std::string& where) {
+// What is shorter than a signature may be the start of a PNG: its reader says what is wrong.
+std::optional<PictureFormat> known_format(std::span<const std::uint8_t> file) {
     if (is_jpeg(file)) return PictureFormat::jpeg;
     if (is_webp(file)) return PictureFormat::webp;
-    // What is shorter than a signature may be the start of a PNG: its reader says what is wrong.
     if (!file.empty() &&
         std::equal(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(std::min(file.size(), png_signature.size())),
                    png_signature.begin()))
         return PictureFormat::png;
+    return std::nullopt;
+}
+
+PictureFormat format_of(std::span<const std::uint8_t> file, const std::string& where) {
+    if (const auto format = known_format(file)) return *format;
     throw Error(ErrorCode::input, "not a PNG, JPEG or WebP file", where);
 }
 
@@ -31,12 +37,7 @@ const std::string* PictureInfo::parameters() const {
 }
 
 bool begins_as_picture(std::span<const std::uint8_t> file) {
-    try {
-        static_cast<void>(format_of(file, {}));
-        return true;
-    } catch (const Error&) {
-        return false;
-    }
+    return known_format(file).has_value();
 }
 
 PictureInfo read_picture_info(std::span<const std::uint8_t> file, const std::string& where) {

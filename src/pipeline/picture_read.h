@@ -28,7 +28,7 @@ struct PictureInfo {
     [[nodiscard]] const std::string* parameters() const;
 };
 
-// Whether a file begins as one of a known format does, or is the beginning of such a beginning. From any thread.
+// Whether a file begins as one of a known format does. From any thread.
 [[nodiscard]] bool begins_as_picture(std::span<const std::uint8_t> file);
 
 // By the file's first bytes; its name does not count. Throws Error{input}: another format, damaged, cut short; `where` names the

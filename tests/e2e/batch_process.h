@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,8 @@ namespace t2i::test {
 [[nodiscard]] std::map<std::string, std::string> pictures_in(const std::filesystem::path& folder);
 // Whole lines of a file; 0 when it is not there.
 [[nodiscard]] std::size_t lines_in(const std::filesystem::path& path);
+// Each line of a file, which all are JSON.
+[[nodiscard]] std::vector<nlohmann::json> json_lines(const std::filesystem::path& path);
 // Names that only an unfinished run may leave: temporary files and folders, locks.
 [[nodiscard]] std::vector<std::string> leftovers_in(const std::filesystem::path& folder);
 

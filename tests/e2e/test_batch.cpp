@@ -23,13 +23,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-std::vector<json> json_lines(const fs::path& path) {
-    std::vector<json> lines;
-    std::ifstream file(path);
-    for (std::string line; std::getline(file, line);) lines.push_back(json::parse(line));
-    return lines;
-}
-
 std::set<std::string> names_in(const fs::path& folder) {
     std::set<std::string> names;
     for (const auto& [name, bytes] : pictures_in(folder)) names.insert(name);

@@ -20,13 +20,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-std::vector<json> json_lines(const fs::path& path) {
-    std::vector<json> lines;
-    std::ifstream file(path);
-    for (std::string line; std::getline(file, line);) lines.push_back(json::parse(line));
-    return lines;
-}
-
 std::string request(const std::string& id, const std::string& prompt) {
     return R"({"id": ")" + id + R"(", "prompt": ")" + prompt + "\"}\n";
 }
@@ -88,6 +81,7 @@ TEST_CASE("resume: two lines whose files would have one name: the second fails, 
     const TempFolder folder;
     const fs::path out = folder / "out";
     const std::string file = write_file(folder / "p.jsonl", request("b-c", "a") + request("c", "a b"));
+    check_rehearsal(file, out.string(), {"--name", "{prompt}-{id}"}, 5, {{"taken", 1}, {"to_make", 1}});
     const Outcome run = run_batch(file, out.string(), {"--name", "{prompt}-{id}"});
     INFO(run.err);
     CHECK(run.code == 5);
@@ -217,6 +211,31 @@ TEST_CASE("resume: a picture that somebody has changed since is left, a damaged 
     CHECK(verifies(out));
 }
 
+TEST_CASE(
+    "resume: what somebody put under a picture's name is left, be it no picture, and a file cut to nothing is not somebody's") {
+    const TempFolder folder;
+    const fs::path out = folder / "out", elsewhere = folder / "notes.txt";
+    const std::string file = write_file(
+        folder / "p.jsonl", request("a", "a cat") + request("b", "a dog") + request("c", "a fox") + request("d", "a bee"));
+    REQUIRE(run_batch(file, out.string()).code == 0);
+    write_file((out / "a.png").string(), "a shopping list");
+    write_file(elsewhere.string(), "notes");
+    fs::remove(out / "b.png");
+    fs::create_symlink(elsewhere, out / "b.png");
+    fs::resize_file(out / "c.png", 0);
+    write_file((out / "d.png").string(), std::string(300, '\0'));  // as a power cut may leave it
+    check_rehearsal(file, out.string(), {}, 5, {{"left", 2}, {"to_make", 2}});
+    const Outcome run = run_batch(file, out.string());
+    INFO(run.err);
+    CHECK(run.code == 5);
+    CHECK(contains(run.err, "a.png is not the picture in the journal: somebody has changed it; it is left as it is"));
+    CHECK(text_of(out / "a.png") == "a shopping list");
+    CHECK(fs::is_symlink(out / "b.png"));
+    CHECK(text_of(elsewhere) == "notes");
+    CHECK(fs::file_size(out / "c.png") > 0);
+    CHECK(text_of(out / "d.png").starts_with("\x89PNG"));
+}
+
 TEST_CASE("resume: pictures of another form are not put beside the folder's own") {
     const TempFolder folder;
     const fs::path out = folder / "out", tars = folder / "tars", bare = folder / "bare";
@@ -240,7 +259,7 @@ TEST_CASE("resume: pictures of another form are not put beside the folder's own"
     };
     refused(out, {"--format", "webdataset"}, "--format: the pictures in this folder are a file each");
     refused(tars, {}, "--format: the pictures in this folder are in tar shards");
-    refused(out, {"--image-format", "webp"}, "--image-format: the pictures in this folder are PNG files");
+    refused(out, {"--image-format", "webp"}, "--image-format: the pictures in this folder are png, not webp 90");
     const fs::path lossless = folder / "lossless", jpegs = folder / "jpegs";
     REQUIRE(run_batch(first, lossless.string(), {"--image-format", "webp", "--quality", "lossless"}).code == 0);
     REQUIRE(run_batch(first, jpegs.string(), {"--format", "webdataset", "--image-format", "jpg"}).code == 0);
