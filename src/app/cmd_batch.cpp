@@ -36,6 +36,7 @@ struct Arguments {
     std::vector<std::string> inputs;
     PictureFlags picture;
     std::string engine_batch = "auto", input_format, format = "files", shard, log_format = "text";
+    std::optional<int> tar_samples;
     Seed seed{.value = 42};
     bool verify = false, merge = false, dry_run = false, no_metadata = false;
 };
@@ -89,7 +90,7 @@ void add_flags(CLI::App& app, Arguments& a) {
         ->check(CLI::IsMember({"files", "webdataset", "png"}))
         ->capture_default_str();
     a.picture.add_to(app, "of the pictures (default: png)");
-    add_whole(app, "--tar-samples", a.batch.output.samples_per_tar, 1, 1'000'000, "pictures in a tar shard");
+    add_whole(app, "--tar-samples", a.tar_samples, 1, 1'000'000, "pictures in a tar shard (default: 1000)");
     app.add_option("--name", a.batch.output.name, "file names: {id} {seed} {prompt} {number} {width} {height} {steps} {sampler}")
         ->capture_default_str();
     app.add_option("--shard", a.shard, "I/N: make part I of N, from 0 (default: from Slurm's or Open MPI's variables)");
@@ -203,6 +204,11 @@ void complete(Arguments& a) {
     b.input = a.inputs.front();
     if (!a.input_format.empty()) b.prompts.format = batch::format_named(a.input_format);
     b.output.webdataset = a.format == "webdataset";
+    if (a.tar_samples && !b.output.webdataset)
+        throw Error(ErrorCode::invalid_argument, "without --format webdataset there are no tar shards", "--tar-samples");
+    if (b.output.webdataset && b.output.name != batch::OutputOptions{}.name)
+        throw Error(ErrorCode::invalid_argument, "samples of --format webdataset are named by their ids", "--name");
+    if (a.tar_samples) b.output.samples_per_tar = *a.tar_samples;
     b.output.encoding = a.picture.encoding(a.picture.format().value_or(PictureFormat::png));
     batch::check_name_template(b.output.name);
     check_utf8(b.defaults.negative_prompt, "negative_prompt");

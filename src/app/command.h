@@ -25,6 +25,7 @@ using Run = int (*)(const CommandLine& line);
 struct Command {
     std::string_view name, summary;
     Run run;
+    bool only_prints = false;  // to standard output: without one it is an error
 };
 
 // The first one is what a bare `t2i --prompt …` means.

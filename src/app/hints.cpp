@@ -90,7 +90,7 @@ std::string nearest_flag(const std::string& name, const CLI::App& app) {
         const std::string other = in_other_case(name);
         return std::ranges::find(letters, other) != letters.end() ? other : std::string();
     }
-    const auto flags = flags_of(app, true);
+    auto flags = flags_of(app, true);
     const auto has = [&](std::string_view flag) { return std::ranges::find(flags, flag) != flags.end(); };
     std::string bare = name.substr(std::min(name.find_first_not_of('-'), name.size()));
     for (char& c : bare) c = c == '_' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -101,7 +101,11 @@ std::string nearest_flag(const std::string& name, const CLI::App& app) {
     std::string longer;
     for (const auto& flag : flags)
         if (flag.starts_with("--" + bare) && (longer.empty() || flag.size() < longer.size())) longer = flag;
-    return longer.empty() ? nearest_name("--" + bare, flags) : longer;
+    if (!longer.empty()) return longer;
+    // Dashes, which all of them have, would make short names alike.
+    for (std::string& flag : flags) flag.erase(0, 2);
+    const std::string near = nearest_name(bare, flags);
+    return near.empty() ? near : "--" + near;
 }
 
 }  // namespace t2i::app

@@ -19,6 +19,7 @@ int run(std::vector<std::string> arguments) {
     if (arguments.empty() || arguments.front().starts_with("-")) return commands().front().run({std::move(arguments)});
     const Command& command = command_named(arguments.front());
     arguments.erase(arguments.begin());
+    if (command.only_prints) need_output();
     return command.run({std::move(arguments)});
 }
 

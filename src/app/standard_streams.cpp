@@ -56,6 +56,10 @@ std::string listed(const std::string& path) {
     return ::isatty(STDOUT_FILENO) == 1 ? escaped(path) : path;
 }
 
+void need_output() {
+    if (output_was_closed) throw Error(ErrorCode::input, "standard output is closed");
+}
+
 void refuse_terminal(const std::string& flag, const char* what) {
     if (output_was_closed) throw Error(ErrorCode::input, std::string("standard output is closed and cannot take ") + what, flag);
     if (::isatty(STDOUT_FILENO) == 1)

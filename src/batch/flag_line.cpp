@@ -98,6 +98,14 @@ bool has_flags(std::string_view line) {
     return false;
 }
 
+// Word processors make a long dash of two hyphens: "prompt" of "–prompt …" or "—prompt=…"; empty: no flag of ours.
+std::string flag_behind_dash(std::string_view line) {
+    if (!line.starts_with("–") && !line.starts_with("—")) return {};
+    line.remove_prefix(std::string_view("–").size());
+    const std::string name(line.substr(0, line.find_first_of(" \t=")));
+    return field_name(name).empty() ? std::string() : name;
+}
+
 bool takes_words(std::string_view field) {
     return field == "prompt" || field == "negative_prompt" || field == "sampler_name";
 }
@@ -107,6 +115,8 @@ bool takes_words(std::string_view field) {
 RequestLine parse_text_line(std::string_view text, PassedOver* passed_over) {
     RequestBuilder request(passed_over);
     if (!has_flags(text)) {
+        if (const std::string flag = flag_behind_dash(text); !flag.empty())
+            throw Error(ErrorCode::input, "begins with a long dash where --" + flag + " has two hyphens");
         request.set("prompt", text, ValueKind::text);
         return request.finish();
     }

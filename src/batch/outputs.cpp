@@ -120,6 +120,7 @@ class FolderOutputs : public Outputs {
         std::set<std::string> folders;
         for (const Written& w : group) folders.insert((fs::path(options_.folder) / w.record.file).parent_path().string());
         for (const auto& folder : folders) sync_folder(folder, lacks_);
+        for (const Written& w : group) finished_.push_back(w.record.file);
     }
     void finish() override {}
 
@@ -225,6 +226,7 @@ class TarOutputs : public Outputs {
         fs::rename(from, fs::path(options_.folder) / name_, ec);
         if (ec) throw Error(ErrorCode::input, "cannot be written: " + ec.message(), options_.folder + "/" + name_);
         sync_folder(options_.folder, lacks_);
+        finished_.push_back(name_);
     }
 
     OutputOptions options_;

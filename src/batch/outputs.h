@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "batch/journal.h"
@@ -34,6 +35,11 @@ class Outputs {
     virtual void commit(std::span<Written> group) = 0;
     // Closes what is open. Nothing is written after it.
     virtual void finish() = 0;
+    // The files below the output folder that have got their final names since the last call, whole. Called by commit()'s thread.
+    [[nodiscard]] std::vector<std::string> take_finished() { return std::exchange(finished_, {}); }
+
+  protected:
+    std::vector<std::string> finished_;
 };
 
 struct OutputOptions {

@@ -157,7 +157,7 @@ void Preparer::sort_in(Picture picture, Preparation& result) {
     } else {
         ++result.damaged;
     }
-    if (record.tar_end == 0) picture.replaces = record.file;
+    (record.tar_end == 0 ? picture.replaces : picture.older_sample_in) = record.file;
     result.pictures.push_back(std::move(picture));
 }
 

@@ -41,6 +41,7 @@ struct Picture {
     int number = 0;               // within its line
     std::string file;             // below the output folder; set by who knows the names
     std::string replaces;         // the file of an earlier run's picture that this one takes the place of; may be empty
+    std::string older_sample_in;  // the tar shard that keeps an earlier run's sample of it; may be empty
     bool may_replace = false;     // a file that stands under the name `file` is an earlier run's
     std::uint64_t announced = 0;  // by Outputs::announce()
     [[nodiscard]] std::size_t bytes() const {

@@ -53,7 +53,7 @@ class Reporter {
     virtual void failed(std::int64_t line, const std::string& id, const std::string& reason) = 0;
     // As failed(), of a picture of an earlier run that is left, although its line asks for another.
     virtual void left(std::int64_t line, const std::string& id, const std::string& reason) = 0;
-    // path: of a picture that is safe on disk.
+    // path: of a picture, or a tar shard, that is whole and safe on disk.
     virtual void finished(const std::string& path) = 0;
     // Several times a second while the run lasts.
     virtual void tick(const Status& status) = 0;

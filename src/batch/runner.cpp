@@ -145,6 +145,7 @@ Status Runner::run() {
     if (threads.committer.joinable()) threads.committer.join();
     try {
         outputs_->finish();
+        tell_finished();
         if (replaced_ > 0 && !failure_) compact_manifest();
         outputs_.reset();
         // Files whose lines could not be written to the journal are known as ours by the list of names in it.
@@ -196,7 +197,7 @@ void check_no_strangers(const std::string& folder, const Shard& shard) {
 }
 
 void check_same_form(const JournalIndex& index, const BatchOptions& options) {
-    const std::string advice = "; say the same, or name another folder";
+    const std::string advice = "; use the same flags, or name another folder";
     for (const auto& path : index.paths()) {
         const auto record = index.last_picture(path);
         if (!record) continue;

@@ -111,6 +111,8 @@ class Runner {
     void fail(std::exception_ptr why);
     void warn(std::string line);
     void tell_warnings();
+    void tell_finished();
+    void tell_older_sample(const Picture& picture);
     void compact_manifest();
 
     [[nodiscard]] static double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -135,10 +137,11 @@ class Runner {
 
     BoundedQueue<MadePicture> made_;
     BoundedQueue<Finished> finished_;
-    std::set<std::string> remarks_;  // of plans, each said once; the reader's
-    int in_a_row_ = 0;               // pictures that could not be made for want of memory, one after the other
-    std::int64_t replaced_ = 0;      // pictures of this run that take an earlier one's place
-    JournalRecord last_;             // that was committed
+    std::set<std::string> told_shards_;  // that keep older samples; the committer's
+    std::set<std::string> remarks_;      // of plans, each said once; the reader's
+    int in_a_row_ = 0;                   // pictures that could not be made for want of memory, one after the other
+    std::int64_t replaced_ = 0;          // pictures of this run that take an earlier one's place
+    JournalRecord last_;                 // that was committed
 
     mutable std::mutex mutex_;           // of the next three
     std::vector<std::string> warnings_;  // for the committer, which reports

@@ -8,6 +8,7 @@
 #include "batch/request_fields.h"
 #include "batch/runner.h"
 #include "core/files.h"
+#include "core/nearest.h"
 #include "pipeline/picture_encode.h"
 #include "pipeline/picture_format.h"
 #include "t2i/version.h"
@@ -105,6 +106,17 @@ void Runner::tell_warnings() {
     for (const auto& line : lines) reporter_.warning(line);
 }
 
+void Runner::tell_finished() {
+    for (const auto& file : outputs_->take_finished()) reporter_.finished(folder_ + "/" + file);
+}
+
+// A tar shard is not written again for one sample, so that its reader meets the older one too.
+void Runner::tell_older_sample(const Picture& picture) {
+    if (picture.older_sample_in.empty() || !told_shards_.insert(picture.older_sample_in).second) return;
+    reporter_.warning(picture.older_sample_in + " still holds the earlier sample " + in_quotes(picture.id) +
+                      " (and perhaps others that are made again)");
+}
+
 void Runner::commit_group(std::vector<Finished> group) {
     std::vector<Written> written;
     std::vector<Finished> failed;
@@ -134,8 +146,9 @@ void Runner::commit_group(std::vector<Finished> group) {
             std::error_code ignored;
             fs::remove(fs::path(folder_) / w.picture.replaces, ignored);
         }
-        reporter_.finished(folder_ + "/" + w.record.file);
+        tell_older_sample(w.picture);
     }
+    tell_finished();
     {
         const std::lock_guard lock(mutex_);
         status_.made += static_cast<std::int64_t>(written.size());

@@ -36,6 +36,9 @@ void FileSystemLacks::note(Lack lack, const std::string& path) {
     const std::lock_guard lock(mutex_);
     if (noted_ == told_) path_ = path;
     noted_ |= bit(lack);
+    // What follows from either is the same, and is told once.
+    constexpr unsigned syncs = bit(Lack::folder_sync) | bit(Lack::file_sync);
+    if ((told_ & syncs) != 0) told_ |= noted_ & syncs;
 }
 
 std::string FileSystemLacks::take_line() {

@@ -123,7 +123,7 @@ bool take_over(int fd, const struct stat& replaced) {
     return ((ours.st_mode ^ replaced.st_mode) & permissions) == 0 || ::fchmod(fd, replaced.st_mode & permissions) == 0;
 }
 
-void check_folder(const fs::path& folder) {
+void require_folder(const fs::path& folder) {
     if (std::error_code ec; !fs::is_directory(folder, ec))
         throw Error(ErrorCode::input, "output folder does not exist", folder.string());
 }
@@ -206,7 +206,7 @@ void check_can_be_written(const std::string& path) {
         return;
     }
     const fs::path folder = folder_of(target.path);
-    check_folder(folder);
+    require_folder(folder);
     if (::access(folder.c_str(), W_OK | X_OK) != 0) throw io_error("output folder cannot be written", folder.string());
 }
 
@@ -227,7 +227,7 @@ AtomicFile::AtomicFile(std::string path, const AtomicFileOptions& options) : pat
     }
     target_ = target.path.string();
     fs::path folder = folder_of(target.path);
-    check_folder(folder);
+    require_folder(folder);
     // The folder for temporary files is on the file system of the link, not of what it points to.
     if (!options.temporary_folder.empty() && !target.is_linked) folder = options.temporary_folder;
     std::string temporary;

@@ -253,7 +253,7 @@ TEST_CASE("resume: pictures of another form are not put beside the folder's own"
             INFO(run.err);
             CHECK(run.code == 2);
             CHECK(contains(run.err, says));
-            CHECK(contains(run.err, "; say the same, or name another folder\n"));
+            CHECK(contains(run.err, "; use the same flags, or name another folder\n"));
             CHECK((pictures_in(to) == before));
         }
     };
@@ -272,6 +272,33 @@ TEST_CASE("resume: pictures of another form are not put beside the folder's own"
     CHECK(run_batch(more, bare.string(), {"--name", "{seed}/{id}", "--no-metadata"}).code == 0);
     CHECK(pictures_in(bare).size() == 2);
     CHECK(run_batch(more, tars.string(), {"--format", "webdataset"}).code == 0);
+}
+
+TEST_CASE(
+    "resume: a sample that is made again stays in its old shard too, which is said; a shard is listed once, when it is whole") {
+    const TempFolder folder;
+    const fs::path out = folder / "out";
+    const std::string file = write_file(folder / "p.jsonl", prompt_lines(5));
+    const std::vector<std::string> flags{"--format", "webdataset", "--tar-samples", "2"};
+    const Outcome first = run_batch(file, out.string(), flags);
+    CHECK(first.out == (out / "shard-000000.tar").string() + "\n" + (out / "shard-000001.tar").string() + "\n" +
+                           (out / "shard-000002.tar").string() + "\n");
+    std::string bytes = text_of(out / "shard-000000.tar");
+    bytes[600] = static_cast<char>(bytes[600] ^ 1);  // in the first sample's picture
+    write_file((out / "shard-000000.tar").string(), bytes);
+    const Outcome again = run_batch(file, out.string(), flags);
+    INFO(again.err);
+    CHECK(again.code == 0);
+    CHECK(again.out == (out / "shard-000003.tar").string() + "\n");
+    CHECK(contains(again.err, "t2i: warning: shard-000000.tar still holds the earlier sample \"p0\""));
+
+    const auto refused = [&](const std::vector<std::string>& more, const std::string& says) {
+        const Outcome run = run_batch(file, folder / "none", more);
+        CHECK(run.code == 2);
+        CHECK(contains(run.err, says));
+    };
+    refused({"--tar-samples", "2"}, "t2i: error: --tar-samples: without --format webdataset there are no tar shards");
+    refused({"--format", "webdataset", "--name", "{seed}-{id}"}, "t2i: error: --name: samples of --format webdataset");
 }
 
 TEST_CASE("resume: a manifest that is cut, damaged at its end or gone is written again from the journal") {

@@ -61,6 +61,7 @@ TEST_CASE("config: what is wrong is named with its line, and nothing is drawn") 
              Bad{"prompt = \"cat\"\nsteps = [1]\n", 2, "steps: takes one value, not a list"},
              Bad{"prompt = \"cat\"\nsteps = 0\n", 2, "--steps: 0 is out of range [1, 1000]"},
              Bad{"prompt = \"cat\"\nquiet = 1\n", 2, "quiet: is true or false"},
+             Bad{"prompt = \"a\\u0000b\"\n", 2, "line 1: prompt: holds a NUL"},
              Bad{"prompt = true\n", 2, "prompt: is a text"},
              Bad{"prompt = 2020-01-01\n", 2, "prompt: is a text"},
              Bad{"prompt = \"cat\"\nguidance = {x = 1}\n", 2, "unknown key \"guidance\""},

@@ -211,6 +211,14 @@ TEST_CASE("streams: closed standard streams cost no picture and no time") {
     CHECK(draw(folder / "c.png", {}, {.in_child = close_all}).code == 0);
     CHECK((file_text(folder / "c.png") == picture()));
 
+    // What does nothing but print has failed.
+    for (const char* command : {"inspect", "help", "man"}) {
+        const Outcome nowhere = Process({command, folder / "c.png"}, {.in_child = [] { ::close(1); }}).wait();
+        CHECK(nowhere.code == 3);
+        CHECK(nowhere.err == "t2i: error: standard output is closed\n");
+    }
+    CHECK(draw("-", {}, {.in_child = [] { ::close(1); }}).code == 3);
+
     const Outcome nothing_to_read = Process(batch_arguments("-", folder / "d"), {.in_child = [] { ::close(0); }}).wait();
     INFO(nothing_to_read.err);
     CHECK(nothing_to_read.code == 0);

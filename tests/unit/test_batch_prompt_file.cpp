@@ -78,6 +78,10 @@ TEST_CASE("prompt file: AUTOMATIC1111's names and options") {
 
 TEST_CASE("prompt file: flag lines that are wrong say so") {
     CHECK(problem_of("a cat --steps 3") == "a word without a flag before it: \"a\"");
+    CHECK(problem_of("–prompt a cat") == "begins with a long dash where --prompt has two hyphens");
+    CHECK(problem_of("—steps=3 --prompt a") != "");
+    CHECK(problem_of("—negative_prompt=dog") == "begins with a long dash where --negative_prompt has two hyphens");
+    CHECK(parse_text_line("–cat, – dog").request.prompt == "–cat, – dog");
     CHECK(problem_of("--prompt \"a") == "a quotation mark (\") is not closed");
     CHECK(problem_of("--prompt a\\") == "ends in a backslash");
     CHECK(problem_of("--prompt a --seed") == "--seed has no value");

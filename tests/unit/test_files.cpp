@@ -201,6 +201,7 @@ TEST_CASE("files: what a file system lacks is told once, in one line") {
     CHECK(line.starts_with("/a: its file system knows no locks ("));
     CHECK(line.find("), cannot sync folders (") != std::string::npos);
     lacks.note(Lack::folder_sync, "/d");
+    lacks.note(Lack::file_sync, "/d");  // costs what that of folders does
     CHECK(lacks.take_line().empty());
     lacks.note(Lack::permissions, "/e");
     CHECK(lacks.take_line() == "/e: its file system knows no permissions");
