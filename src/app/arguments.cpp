@@ -18,7 +18,7 @@ namespace {
 
 std::string hint_for(const std::string& name, const CLI::App& app) {
     const auto near = nearest_flag(name, app);
-    return near.empty() ? "" : "; did you mean " + near + "?";
+    return near.empty() ? "; --help lists them" : "; did you mean " + near + "?";
 }
 
 // -steps is -s with the value "teps" to a parser, and never meant so.
