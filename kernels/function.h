@@ -4,5 +4,5 @@
 #include <cstdint>
 
 namespace t2i::kernels {
-enum class Function : std::uint8_t { identity, relu, silu, gelu_tanh, soft_clamp3 };
+enum class Function : std::uint8_t { identity, relu, silu, gelu_tanh, soft_clamp3, exp };
 }

@@ -12,6 +12,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "t2i/export.h"
@@ -20,8 +21,10 @@
 namespace t2i {
 
 struct PipelineOptions {
-    std::string model{};              // folder in diffusers layout (model_index.json); empty: bundled_model()
-    std::string vae{};                // another AutoencoderKL or AutoencoderTiny folder, or a TAESD file; empty: the model's
+    // Folder in diffusers layout (model_index.json), one that holds a transformer alone, or a transformer's file; empty:
+    // bundled_model().
+    std::string model{};
+    std::string vae{};                // another autoencoder, folder or file; empty: the model's
     std::string device = "auto";      // auto: a GPU where one can be used, else the CPU; cuda, cuda:N, cpu, ref, emulated
     std::string dtype = "auto";       // auto, f32, bf16
     int threads = 0;                  // 0: one per core
@@ -29,7 +32,13 @@ struct PipelineOptions {
     int engine_batch = 0;             // pictures made at a time; 0: one on a CPU, up to 32 on a GPU. No picture depends on it
     int text_cache = 1024;            // encoded prompts kept for later requests
     std::string text_cache_folder{};  // where they are kept for later runs too; empty: nowhere
+    bool keep_text_encoder = false;   // else one of more than 256 MB leaves memory once its prompts are encoded
     Log log{};                        // warnings that are no answer to a request; empty: nobody reads them
+    std::string variant{};            // "fp16": of the weights' files that have it in their names; empty: those without, or alone
+    // Parts from several places; empty: the model's own.
+    std::string base{};                                      // folder in diffusers layout that lends what the model lacks
+    std::string transformer{}, text_encoder{}, tokenizer{};  // folders or files
+    std::string formulas{};  // "diffusers": a file with facebook's DiT as diffusers computes it; empty: as facebook did
 };
 
 // Unset fields take the model's own defaults.
@@ -42,7 +51,11 @@ struct GenerateRequest {
     std::optional<int> width{}, height{};  // pixels
     int count = 1;                         // pictures
     std::string sampler{};                 // "ddim", "dpm++2m", …
-    std::string scheduler{};               // "discrete", "karras", "flow"
+    std::string scheduler{};               // "discrete", "karras", "exponential", "beta", "lu", "flow"
+    // What diffusers' PixArt pipelines do unless they are told not to. Unset: off.
+    std::optional<bool> clean_caption{};       // prompts go through their cleaning of web captions
+    std::optional<bool> resolution_binning{};  // drawn at the size of the model's own table whose shape is nearest, then brought
+                                               // to width and height, which may be any
 };
 
 struct Image {
@@ -70,10 +83,16 @@ struct ModelInfo {
     std::string hardware{};       // instruction set, or GPU and its libraries: same dtype and build make the same bits on it
     std::string vae{};            // name of another decoder's folder or file; empty: the model's own
     bool fast_math = false;       // as PipelineOptions has it
+    // Parts that were named: "transformer", "text_encoder", "tokenizer", and the names of their folders or files.
+    std::vector<std::pair<std::string, std::string>> parts{};
+    std::string base{};                // name of the folder that lends what the model lacks; empty: none
+    std::string formulas{};            // as PipelineOptions has it
+    std::vector<std::string> notes{};  // a line each: what no config file says, and what told it instead
 };
 
 // Wall time by stage, milliseconds, and the work done there.
 struct StageTimes {
+    double load_ms = 0;  // reading a text encoder that does not stay in memory; load() is apart from it
     double text_ms = 0, prepare_ms = 0, denoise_ms = 0, decode_ms = 0;
     double text_flops = 0, denoise_flops = 0, decode_flops = 0;
 };

@@ -100,7 +100,8 @@ T2I_API void t2i_stop_free(t2i_stop* stop);
 
 typedef struct t2i_options {
     size_t size;
-    const char* model;  /* folder in diffusers layout; NULL: the bundled model ($T2I_MODEL, or what came with the library) */
+    const char* model;  /* folder in diffusers layout, or a transformer's folder or file; NULL: the bundled model ($T2I_MODEL, or
+                           what came with the library) */
     const char* vae;    /* another decoder; NULL: the model's */
     const char* device; /* auto, cuda, cuda:N, cpu, ref, emulated; NULL: auto */
     const char* dtype;  /* auto, f32, bf16; NULL: auto */
@@ -112,9 +113,18 @@ typedef struct t2i_options {
     t2i_log_fn log;                /* warnings that are no answer to a request; from any thread that uses or frees the pipeline
                                       and from its own, maybe at the same time. NULL: nobody listens */
     void* log_user;
+    const char* variant; /* "fp16": of the weights' files that have it in their names; NULL: those without, or alone */
+    /* Parts from several places; NULL: the model's own. */
+    const char* base;        /* folder in diffusers layout that lends what the model lacks */
+    const char* transformer; /* folders or files */
+    const char* text_encoder;
+    const char* tokenizer;
+    const char* formulas;      /* "diffusers": a file with facebook's DiT as diffusers computes it; NULL: as facebook did */
+    int32_t keep_text_encoder; /* not 0: one of more than 256 MB stays in memory; else it goes once its prompts are encoded */
 } t2i_options;
 
-#define T2I_OPTIONS_INIT {sizeof(t2i_options), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 1024, NULL, NULL}
+#define T2I_OPTIONS_INIT \
+    {sizeof(t2i_options), NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 1024, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0}
 /* The same for `size` = sizeof(t2i_options) as the caller knows it. Does nothing where options is NULL. */
 T2I_API void t2i_options_init(t2i_options* options, size_t size);
 
@@ -123,15 +133,18 @@ typedef struct t2i_request {
     const char* prompt;          /* of a class-conditional model a class's name or number; NULL or empty: nothing */
     const char* negative_prompt; /* NULL: none */
     const char* sampler;         /* see t2i_list_samplers(); NULL: the model's */
-    const char* scheduler;       /* discrete, karras, flow; NULL: the model's */
+    const char* scheduler;       /* discrete, karras, exponential, beta, lu, flow; NULL: the model's */
     uint64_t seed;               /* picture i has seed + i */
     double cfg_scale;            /* guidance, off at 1 and below; below 0: the model's */
     int32_t steps;               /* [1, 1000]; 0: the model's */
     int32_t width, height;       /* pixels; 0: the model's */
     int32_t count;               /* pictures */
+    int32_t clean_caption;       /* not 0: prompts go through diffusers' cleaning of web captions */
+    int32_t resolution_binning; /* not 0: drawn at the size of the model's own table whose shape is nearest, then brought to width
+                                   and height, which may be any */
 } t2i_request;
 
-#define T2I_REQUEST_INIT {sizeof(t2i_request), NULL, NULL, NULL, NULL, 42, -1.0, 0, 0, 0, 1}
+#define T2I_REQUEST_INIT {sizeof(t2i_request), NULL, NULL, NULL, NULL, 42, -1.0, 0, 0, 0, 1, 0, 0}
 T2I_API void t2i_request_init(t2i_request* request, size_t size);
 
 /* Each may be NULL. All run on the thread that called t2i_pipeline_generate() and must not call it. */

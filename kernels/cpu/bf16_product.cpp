@@ -271,6 +271,10 @@ void pack_bf16(const std::uint16_t* w, std::int64_t n, std::int64_t k, std::int6
                                 column + c < n && s + i < k ? w[(column + c) * stride + s + i] : std::uint16_t{0};
 }
 
+void pack_bf16_tile(const std::uint16_t* w, std::int64_t stride, std::uint16_t* to) {
+    pack_tile(w, stride, to);
+}
+
 void pack_bf16_columns(const std::uint16_t* w, std::int64_t k, std::int64_t n, std::int64_t stride, std::uint16_t* panels) {
     for (std::int64_t begin = 0; begin < n; begin += bf16_panel)
         for (std::int64_t s = 0; s < k; s += step)

@@ -6,11 +6,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/block_type.h"
 #include "kernels/elements.h"
 #include "kernels/function.h"
 
 namespace t2i::cpu {
 
+using kernels::BlockType;
 using kernels::Elements;
 using kernels::Function;
 using kernels::MutableElements;
@@ -25,6 +27,13 @@ const char* simd_target_name();
 
 // w [N, K], rows `stride` apart → panels [ceil(N / width)][K][width], zero beyond N.
 void pack_panels(const float* w, std::int64_t n, std::int64_t k, std::int64_t stride, float* panels);
+
+// ---- block types (blocks.cpp) ----
+
+// One block of each of `rows` rows, `block_bytes` apart → f32, rows of a whole block `stride` apart. The values are exactly those
+// of unpack_blocks(): a scale times an integer, then a minimum subtracted, each rounded.
+void unpack_blocks(BlockType type, const std::byte* blocks, std::int64_t block_bytes, std::int64_t rows, float* to,
+                   std::int64_t stride);
 
 // What happens between the sums and memory:
 //   value = f(sum + bias[n] + before[m, n]);  out[m, n] = value · gate[m / rows_per_gate, n] + after[m mod
@@ -51,7 +60,8 @@ struct ProductTile {
     const float* const* rows;
     std::int64_t taps, k;
     std::int64_t row_begin, row_count, column_begin, column_end;
-    const float* panels;  // of the whole matrix, [.][taps · k][width]
+    std::int64_t first_panel_column = 0;  // a multiple of panel_width()
+    const float* panels;                  // of the matrix from that column on, [.][taps · k][width]
 };
 void product_tile(const ProductTile& tile, const Epilogue& epilogue);
 
@@ -76,6 +86,11 @@ constexpr std::int64_t bf16_panel = 32, bf16_step = 32;
 // w [N, K], rows `stride` apart, or w [K, N], a matrix to multiply by from the left → panels [N / 32][K / 32][2][16][16][2]:
 // of 32 columns and 32 of K two tiles of 16 columns, each with pairs of neighbours in K side by side.
 void pack_bf16(const std::uint16_t* w, std::int64_t n, std::int64_t k, std::int64_t stride, std::uint16_t* panels);
+// One tile of it: 16 rows of 32 elements.
+void pack_bf16_tile(const std::uint16_t* w, std::int64_t stride, std::uint16_t* tile);
+// One block of each of 16 rows, `block_bytes` apart → what pack_bf16 makes of their numbers: a tile in each of the panel's steps
+// of 32 elements of K, from `panel` on. As pack_bf16_tile where bf16_kernel() offers a kernel (bf16_blocks.cpp).
+void unpack_bf16_tiles(BlockType type, const std::byte* blocks, std::int64_t block_bytes, std::uint16_t* panel);
 void pack_bf16_columns(const std::uint16_t* w, std::int64_t k, std::int64_t n, std::int64_t stride, std::uint16_t* panels);
 
 // Some rows of X times some panels. `more` may be null; else the sums are of (x + more) · panel. Rows are readable up to a

@@ -75,7 +75,7 @@ void finish_row(const float* HWY_RESTRICT values, std::int64_t row, std::int64_t
 void product_tile(const ProductTile& t, const Epilogue& e) {
     HWY_ALIGN float sums[kRows * kPanel];
     for (std::int64_t column = t.column_begin; column < t.column_end; column += kPanel) {
-        const float* panel = t.panels + column * t.taps * t.k;
+        const float* panel = t.panels + (column - t.first_panel_column) * t.taps * t.k;
         const std::int64_t columns = HWY_MIN(kPanel, t.column_end - column);
         for (std::int64_t row = 0; row < t.row_count; row += kRows) {
             const std::int64_t rows = HWY_MIN(kRows, t.row_count - row);

@@ -237,6 +237,8 @@ HWY_INLINE void with_function(Function function, Run run) {
             return run(InStep<GeluTanh>());
         case Function::soft_clamp3:
             return run([](VF x) HWY_ATTR { return soft_clamp3_f32(x); });
+        case Function::exp:
+            return run([](VF x) HWY_ATTR { return exp_f32(x); });
     }
 }
 

@@ -12,11 +12,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/block_type.h"
 #include "kernels/elements.h"
 #include "kernels/function.h"
 
 namespace t2i::cuda {
 
+using kernels::BlockType;
 using kernels::Elements;
 using kernels::Function;
 using kernels::MutableElements;
@@ -101,6 +103,11 @@ enum class Storage : std::uint8_t { f32, bf16, f16 };
 // f32 ↔ bf16, f32 → f32, bf16 → bf16, f16 → f32.
 void launch_cast(const void* x, Storage from, std::int64_t count, void* out, Storage to, cudaStream_t stream);
 
+// ---- block types (blocks.cu) ----
+
+// `count` values in whole blocks (any alignment) → f32 or bf16.
+void launch_unpack_blocks(BlockType type, const void* blocks, std::int64_t count, MutableElements out, cudaStream_t stream);
+
 // ---- sums of a sampler (sampler.cu) ----
 
 // Most terms of one sum: they travel as a kernel's parameter.
@@ -127,6 +134,13 @@ struct SamplerUpdate {
     std::int32_t* first_bad = nullptr;  // [1]
 };
 void launch_sampler_update(const SamplerUpdate& a, cudaStream_t stream);
+
+// x[i] = clamp(x[i], -range, range); a NaN stays one.
+void launch_clamp(float* x, std::int64_t count, float range, cudaStream_t stream);
+// Row by row x = clamp(x, -s, s) / s, s = clamp(q, 1, range), q = a + weight (b - a) with a and b the elements of the row's
+// sorted |x| at `below` and after it.  x: [rows, columns]
+void launch_threshold(float* x, std::int64_t rows, std::int32_t columns, std::int32_t below, double weight, float range,
+                      cudaStream_t stream);
 
 // ---- tables and tokens (embed.cu) ----
 

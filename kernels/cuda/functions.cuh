@@ -30,6 +30,8 @@ __device__ __forceinline__ float apply(kernels::Function f, float x) {
             return gelu_tanh(x);
         case kernels::Function::soft_clamp3:
             return 3.0F * tanhf(x / 3.0F);
+        case kernels::Function::exp:
+            return expf(x);
     }
     return x;
 }

@@ -20,6 +20,8 @@ double apply(Function f, double x) {
         }
         case Function::soft_clamp3:
             return 3.0 * std::tanh(x / 3.0);
+        case Function::exp:
+            return std::exp(x);
     }
     return x;
 }

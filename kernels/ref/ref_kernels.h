@@ -15,7 +15,7 @@ using kernels::Function;
 
 // identity x; relu max(x, 0); silu x·σ(x) (Elfwing et al. 2018, arXiv:1702.03118);
 // gelu_tanh ½x(1 + tanh(√(2/π)(x + 0.044715x³))) (Hendrycks and Gimpel 2016, arXiv:1606.08415);
-// soft_clamp3 3·tanh(x/3) (madebyollin/taesd, class Clamp).
+// soft_clamp3 3·tanh(x/3) (madebyollin/taesd, class Clamp); exp eˣ.
 double apply(Function f, double x);
 
 // out[m, n] = residual[m mod R, n] + gate[m / (M / G), n] · f(Σ_k x[m, k]·w[n, k] + bias[n]).

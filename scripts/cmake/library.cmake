@@ -11,13 +11,13 @@ endforeach()
 set(library_map ${PROJECT_SOURCE_DIR}/scripts/cmake/library.map)
 
 find_package(Boost REQUIRED COMPONENTS context)
-set(library_dependencies Threads::Threads PkgConfig::sentencepiece PkgConfig::hwy PkgConfig::utf8proc PkgConfig::libdeflate
-  PkgConfig::turbojpeg PkgConfig::webp PkgConfig::xxhash Boost::context ${CMAKE_DL_LIBS})
+set(library_dependencies Threads::Threads PkgConfig::sentencepiece PkgConfig::hwy PkgConfig::utf8proc PkgConfig::pcre2
+  PkgConfig::libdeflate PkgConfig::turbojpeg PkgConfig::webp PkgConfig::xxhash Boost::context ${CMAKE_DL_LIBS})
 
 include(CMakePackageConfigHelpers)
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/t2i)
 set(flags "")
-foreach(package sentencepiece hwy utf8proc libdeflate turbojpeg webp xxhash)
+foreach(package sentencepiece hwy utf8proc pcre2 libdeflate turbojpeg webp xxhash)
   list(APPEND flags ${${package}_LDFLAGS})
 endforeach()
 list(FILTER flags EXCLUDE REGEX "^-L/usr/lib")  # where every linker looks

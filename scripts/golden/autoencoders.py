@@ -13,7 +13,8 @@ import common
 KL = {
     "two_levels": dict(block_out_channels=[8, 16], layers_per_block=1, norm_num_groups=4, latent_channels=4, scaling_factor=0.18215),
     "no_attention_no_quant": dict(block_out_channels=[4, 8, 8, 16], layers_per_block=2, norm_num_groups=2, latent_channels=6,
-                                  scaling_factor=0.37, shift_factor=0.11, mid_block_add_attention=False,
+                                  scaling_factor=0.37, shift_factor=0.11, latents_mean=[0.1] * 6, latents_std=[2.0] * 6,
+                                  mid_block_add_attention=False,
                                   use_quant_conv=False, use_post_quant_conv=False),
 }
 TINY = {
@@ -37,9 +38,9 @@ def run_kl(name, config, number, outputs):
     factor = 2 ** (levels - 1)
     latents = common.describe("latents", [2, config["latent_channels"], 5, 3], 70 + number, 1.5)
     rgb = common.describe("rgb", [2, 3, 4 * factor, 3 * factor], 80 + number, 1.0)
-    scale, shift = config["scaling_factor"], config.get("shift_factor", 0.0)
-    outputs[f"{name}.decoded"] = model.decode(as_tensor(latents) / scale + shift).sample
-    outputs[f"{name}.encoded"] = (model.encode(as_tensor(rgb)).latent_dist.mean - shift) * scale
+    scale = config["scaling_factor"]  # and nothing else, as the pipelines of PixArt and DiT have it
+    outputs[f"{name}.decoded"] = model.decode(as_tensor(latents) / scale).sample
+    outputs[f"{name}.encoded"] = model.encode(as_tensor(rgb)).latent_dist.mean * scale
     return {"name": name, "stem": "diffusion_pytorch_model", "config": {"_class_name": "AutoencoderKL", **full},
             "latents": latents, "rgb": rgb, "tensors": tensors}
 
@@ -51,9 +52,9 @@ def run_tiny(name, config, number, outputs):
     factor = 2 ** (len(config["num_decoder_blocks"]) - 1)
     latents = common.describe("latents", [2, config["latent_channels"], 5, 3], 75 + number, 2.5)
     rgb = common.describe("rgb", [2, 3, 4 * factor, 3 * factor], 85 + number, 1.0)
-    scale, shift = config["scaling_factor"], config.get("shift_factor", 0.0)
-    outputs[f"{name}.decoded"] = model.decode(as_tensor(latents) / scale + shift).sample
-    outputs[f"{name}.encoded"] = (model.encode(as_tensor(rgb)).latents - shift) * scale
+    scale = config["scaling_factor"]
+    outputs[f"{name}.decoded"] = model.decode(as_tensor(latents) / scale).sample
+    outputs[f"{name}.encoded"] = model.encode(as_tensor(rgb)).latents * scale
     return {"name": name, "stem": "diffusion_pytorch_model", "config": {"_class_name": "AutoencoderTiny", **full},
             "latents": latents, "rgb": rgb, "tensors": tensors}
 

@@ -9,8 +9,10 @@ import math
 import numpy as np
 import sentencepiece
 import torch
-from diffusers import (AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, PixArtAlphaPipeline, PixArtSigmaPipeline,
-                       PixArtTransformer2DModel)
+from diffusers import (AutoencoderKL, DDIMScheduler, DDPMScheduler, DEISMultistepScheduler, DPMSolverMultistepScheduler,
+                       DPMSolverSinglestepScheduler, EulerAncestralDiscreteScheduler, EulerDiscreteScheduler, HeunDiscreteScheduler,
+                       LCMScheduler, PixArtAlphaPipeline, PixArtSigmaPipeline, PixArtTransformer2DModel, PNDMScheduler,
+                       SASolverScheduler, UniPCMultistepScheduler)
 from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
 import common
@@ -33,6 +35,43 @@ CASES = {
                        prompt="a dog", negative="a cat", scheduler=DDIMScheduler(clip_sample=False)),
 }
 STEPS = 20
+
+# Other schedulers for the first case: (name, class of the file, its options, steps, sampler asked for, its class). The options are
+# all that the file says.
+DPM = DPMSolverMultistepScheduler
+DIT = {"beta_end": 0.02, "beta_schedule": "linear", "beta_start": 0.0001, "clip_sample": False, "num_train_timesteps": 1000,
+       "prediction_type": "epsilon", "set_alpha_to_one": True, "steps_offset": 0, "trained_betas": None}  # facebook/DiT-XL-2-256
+SCHEDULERS = [
+    ("unipc", UniPCMultistepScheduler, {"solver_order": 3}, 5, "", None),
+    ("unipc without x0", UniPCMultistepScheduler, {"predict_x0": False, "final_sigmas_type": "sigma_min"}, 4, "", None),
+    ("deis", DEISMultistepScheduler, {}, 4, "", None),
+    ("sa_solver", SASolverScheduler, {}, 7, "", None),
+    ("heun", HeunDiscreteScheduler, {"beta_start": 0.0001, "beta_end": 0.02}, 3, "", None),
+    ("plms", PNDMScheduler, {"skip_prk_steps": True, "steps_offset": 1}, 6, "", None),
+    ("pndm", PNDMScheduler, {}, 5, "", None),
+    ("lcm", LCMScheduler, {"beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02}, 4, "", None),
+    ("dpm++2s", DPMSolverSinglestepScheduler, {}, 5, "", None),
+    ("dpm++3m", DPM, {"solver_order": 3, "use_exponential_sigmas": True}, 5, "", None),
+    ("dpm++2m_sde", DPM, {"algorithm_type": "sde-dpmsolver++", "use_lu_lambdas": True}, 4, "", None),
+    ("dpm++2m of a fixed variance", DPM, {"variance_type": "fixed_small"}, 4, "", None),
+    ("dpm2m thresholded", DPM, {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min", "thresholding": True,
+                                "sample_max_value": 3.0, "dynamic_thresholding_ratio": 0.9}, 4, "", None),
+    ("ddim clipped", DDIMScheduler, {}, 4, "", None),
+    ("ddpm thresholded", DDPMScheduler, {"thresholding": True, "sample_max_value": 2.0, "beta_schedule": "sigmoid"}, 4, "", None),
+    ("ddim at zero signal", DDIMScheduler, {"clip_sample": False, "rescale_betas_zero_snr": True, "prediction_type": "v_prediction",
+                                            "timestep_spacing": "trailing"}, 4, "", None),
+    # The picture of one step is the data prediction.
+    ("one step of ddpm", DDPMScheduler, {"clip_sample": False, "timestep_spacing": "trailing", "variance_type": "fixed_large"}, 1, "", None),
+    ("one step of ddim", DDIMScheduler, {"clip_sample": False, "set_alpha_to_one": False, "timestep_spacing": "trailing"}, 1, "", None),
+    ("one step of lcm", LCMScheduler, {}, 1, "", None),
+    # A sampler that is asked for takes from the file what it says, and from its own class what it does not.
+    ("DiT's file, dpm++2m", DDIMScheduler, DIT, 5, "dpm++2m", DPM),
+    ("DiT's file, unipc", DDIMScheduler, DIT, 5, "unipc", UniPCMultistepScheduler),
+    ("DiT's file, euler", DDIMScheduler, DIT, 5, "euler", EulerDiscreteScheduler),
+    ("DiT's file, euler_a", DDIMScheduler, DIT, 5, "euler_a", EulerAncestralDiscreteScheduler),
+    ("an empty file, ddim", DPM, {}, 5, "ddim", DDIMScheduler),
+    ("an empty file, ddpm", DPM, {}, 5, "ddpm", DDPMScheduler),
+]
 
 
 def train_vocabulary():
@@ -73,7 +112,7 @@ def random_parts(c, number, vocabulary):
     t5_tensors = common.fill(t5, 500 + number, t5_scale, skip=("encoder.embed_tokens.weight",))
 
     dit_config = dict(num_attention_heads=c["heads"], attention_head_dim=c["size"], in_channels=4, out_channels=c.get("out_channels", 8),
-                      num_layers=c["layers"], cross_attention_dim=width, attention_bias=True, sample_size=8, patch_size=c.get("patch", 2),
+                      num_layers=c["layers"], cross_attention_dim=width, attention_bias=True, sample_size=c.get("sample", 8), patch_size=c.get("patch", 2),
                       activation_fn="gelu-approximate", num_embeds_ada_norm=1000, norm_type="ada_norm_single",
                       norm_elementwise_affine=False, norm_eps=1e-6, interpolation_scale=c.get("interpolation", 1),
                       use_additional_conditions=False, caption_channels=24)
@@ -98,16 +137,45 @@ def random_parts(c, number, vocabulary):
     return t5, dit, vae, components
 
 
-def draw(pipe, c, **changes):
+def described(pipeline, scheduler, components):
+    """What stands for the model's folder."""
+    config = scheduler.to_json_string()  # as diffusers saves it: with -Infinity, which is not JSON
+    index = {"_class_name": pipeline.__name__, "_diffusers_version": common.versions()["diffusers"],
+             "scheduler": ["diffusers", type(scheduler).__name__], "text_encoder": ["transformers", "T5EncoderModel"],
+             "tokenizer": ["transformers", "T5Tokenizer"], "transformer": ["diffusers", "PixArtTransformer2DModel"],
+             "vae": ["diffusers", "AutoencoderKL"]}
+    files = {"tokenizer/spiece.model": VOCABULARY.name, "scheduler/scheduler_config.json": {"text": config},
+             "tokenizer/tokenizer_config.json": {"text": json.dumps({"tokenizer_class": "T5Tokenizer", "extra_ids": 0, "legacy": True})}}
+    return {"model_index": index, "files": files, "components": components}
+
+
+def draw(pipe, c, steps=STEPS, **changes):
     """Latents [4, h, w] and picture [H, W, 3] uint8."""
     call = dict(prompt=c["prompt"].lower().strip(), negative_prompt=c["negative"].lower().strip(), guidance_scale=c["cfg"])
     call.update(changes)
-    latents = pipe(**call, num_inference_steps=STEPS, generator=torch.Generator("cpu").manual_seed(c["seed"] % 2**64),
+    latents = pipe(**call, num_inference_steps=steps, generator=torch.Generator("cpu").manual_seed(c["seed"] % 2**64),
                    height=c.get("height", 64), width=c.get("width", 64), output_type="latent", use_resolution_binning=False,
                    clean_caption=False, max_sequence_length=c["text"], eta=0.0).images
     decoded = pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample
     pixels = (decoded * 0.5 + 0.5).clamp(0, 1)[0].permute(1, 2, 0).numpy()
     return latents[0], (pixels * 255).round().astype("uint8")
+
+
+def draw_with_schedulers(pipe, c):
+    """The latents of every row of SCHEDULERS, and what a test needs to make them."""
+    rows, outputs = [], {}
+    for name, file_class, options, steps, sampler, sampler_class in SCHEDULERS:
+        file = {"_class_name": file_class.__name__, **options}
+        if sampler_class is None:
+            pipe.scheduler = file_class.from_config(file)
+        else:  # latents are not clipped on account of a class that does so by default
+            clip = {} if "clip_sample" in file or "DD" not in sampler_class.__name__ else {"clip_sample": False}
+            pipe.scheduler = sampler_class.from_config(file_class.from_config(file).config, **clip)
+        latents, _ = draw(pipe, c, steps=steps)
+        assert np.isfinite(latents.numpy()).all(), name
+        rows.append({"name": name, "scheduler": json.dumps(file), "sampler": sampler, "steps": steps})
+        outputs[f"{name}.latents"] = latents
+    return rows, outputs
 
 
 def difference(a, b):
@@ -118,7 +186,6 @@ def main():
     common.prepare()
     if not VOCABULARY.exists():
         train_vocabulary()
-    tokenizer_config = {"tokenizer_class": "T5Tokenizer", "extra_ids": 0, "legacy": True}
     tokenizer = T5Tokenizer(str(VOCABULARY), extra_ids=0, legacy=True)
     cases, outputs = [], {}
     for number, (name, c) in enumerate(CASES.items()):
@@ -132,18 +199,13 @@ def main():
               "at the ends", round(float(((picture == 0) | (picture == 255)).mean()), 3))
         assert changes["spread"] > 20 and changes["other prompt"] > 5 and changes["other negative"] > 5, name
         outputs[f"{name}.latents"], outputs[f"{name}.rgb"] = latents, picture
-        scheduler = c["scheduler"].to_json_string()  # as diffusers saves it: with -Infinity, which is not JSON
-        index = {"_class_name": c["pipeline"].__name__, "_diffusers_version": common.versions()["diffusers"],
-                 "scheduler": ["diffusers", type(c["scheduler"]).__name__], "text_encoder": ["transformers", "T5EncoderModel"],
-                 "tokenizer": ["transformers", "T5Tokenizer"], "transformer": ["diffusers", "PixArtTransformer2DModel"],
-                 "vae": ["diffusers", "AutoencoderKL"]}
-        files = {"tokenizer/spiece.model": VOCABULARY.name, "scheduler/scheduler_config.json": {"text": scheduler},
-                 "tokenizer/tokenizer_config.json": {"text": json.dumps(tokenizer_config)}}
         request = {"prompt": c["prompt"], "negative_prompt": c["negative"], "seed": c["seed"], "steps": STEPS, "cfg_scale": c["cfg"],
                    "width": c.get("width", 64), "height": c.get("height", 64)}
-        cases.append({"name": name, "request": request,
-                      "pipeline": {"model_index": index, "files": files, "components": components}})
-    common.write("pipeline", {"cases": cases}, outputs)
+        cases.append({"name": name, "request": request, "pipeline": described(c["pipeline"], c["scheduler"], components)})
+        if number == 0:
+            schedulers, latents = draw_with_schedulers(pipe, c)
+            outputs.update(latents)
+    common.write("pipeline", {"cases": cases, "schedulers": schedulers}, outputs)
 
 
 if __name__ == "__main__":

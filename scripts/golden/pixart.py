@@ -9,10 +9,11 @@ BASE = dict(in_channels=4, out_channels=8, num_layers=2, patch_size=2, sample_si
             attention_bias=True, interpolation_scale=1, use_additional_conditions=False)
 
 
-def case(heads, size, caption, text, lengths, latents, timesteps=(999, 421, 0), **config):
+def case(heads, size, caption, text, lengths, latents, timesteps=(999, 421, 0), factor=8, **config):
     width = heads * size
     sizes = dict(num_attention_heads=heads, attention_head_dim=size, cross_attention_dim=width, caption_channels=caption)
-    return dict(config={**BASE, **sizes, **config}, text=text, lengths=lengths, latents=latents, timesteps=timesteps)
+    return dict(config={**BASE, **sizes, **config}, text=text, lengths=lengths, latents=latents, timesteps=timesteps,
+                pixels_per_latent=factor)
 
 
 CASES = {
@@ -25,6 +26,8 @@ CASES = {
                             use_additional_conditions=None),
     "unprojected_text": case(2, 16, None, 120, [12, 1, 40], [3, 4, 4, 8], cross_attention_dim=20, attention_bias=False,
                              norm_eps=1e-5, out_channels=4),
+    "size_conditions_factor_4": case(3, 16, 24, 300, [30, 3], [2, 4, 16, 8], sample_size=128, timesteps=(421,), factor=4,
+                                     use_additional_conditions=True),
 }
 BLOCKS_OF = "head_8"
 
@@ -41,7 +44,7 @@ def main():
         text = common.describe("text", [batch, c["text"], context], 50 + number, 1.5)
         latents = common.describe("latents", c["latents"], 60 + number, 1.7)
         mask = torch.tensor([[1] * n + [0] * (c["text"] - n) for n in c["lengths"]])
-        height, width = 8 * c["latents"][2], 8 * c["latents"][3]
+        height, width = (c["pixels_per_latent"] * extent for extent in c["latents"][2:])
         kept = {}
         if name == BLOCKS_OF:
             for i, block in enumerate(model.transformer_blocks):
@@ -61,7 +64,8 @@ def main():
                     outputs[f"{name}.block_{key}"] = kept[key].clone()
                 outputs[f"{name}.block_text"] = kept["text.0"][:, : max(c["lengths"])].contiguous()
         cases.append({"name": name, "stem": "diffusion_pytorch_model", "config": {"_class_name": "PixArtTransformer2DModel", **config},
-                      "text": text, "lengths": c["lengths"], "latents": latents, "timesteps": list(c["timesteps"]), "tensors": tensors})
+                      "text": text, "lengths": c["lengths"], "latents": latents, "timesteps": list(c["timesteps"]),
+                      "pixels_per_latent": c["pixels_per_latent"], "tensors": tensors})
     common.write("pixart", {"cases": cases}, outputs)
 
 

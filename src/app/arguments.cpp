@@ -108,6 +108,15 @@ CLI::Option* add_seed(CLI::App& app, const std::string& names, Seed& seed, const
                       [&seed](const std::string& text) { return read_seed(text, seed); });
 }
 
+void add_caption_flags(CLI::App& app, GenerateRequest& request) {
+    app.add_flag_callback(
+        "--clean-caption", [&request] { request.clean_caption = true; },
+        "clean prompts of the web's ways first: links, HTML, sizes, names of files, Chinese; as diffusers' PixArt pipelines do");
+    app.add_flag_callback(
+        "--resolution-binning", [&request] { request.resolution_binning = true; },
+        "draw at the model's own size of the nearest shape, then resize and crop to -W and -H, which may be any; as they do");
+}
+
 bool parse(CLI::App& app, const CommandLine& line) {
     if (line.describe) {
         line.describe(app);
@@ -147,19 +156,40 @@ std::string sampler_choices(bool with_list) {
     return text + (with_list ? ",list}" : "}");
 }
 
+std::string schedule_choices() {
+    std::string text = "{";
+    for (const std::string& name : schedules()) text += (text.size() == 1 ? "" : ",") + name;
+    return text + "}";
+}
+
 void add_model_flags(CLI::App& app, PipelineOptions& options) {
     options.log = print_warning;
-    app.add_option("-m,--model", options.model, "model folder in diffusers layout (default: the bundled model)")
+    app.add_option("-m,--model", options.model,
+                   "model folder in diffusers layout, or a transformer alone: its folder or file (default: the bundled model)")
+        ->type_name("PATH");
+    app.add_option("--base", options.base,
+                   "model folder that lends what --model lacks: text encoder, tokenizer, scheduler, decoder")
         ->type_name("FOLDER");
-    auto* vae =
-        app.add_option("--vae", options.vae, "another decoder: an AutoencoderKL or AutoencoderTiny folder")->type_name("PATH");
-    app.add_option("--taesd", options.vae, "a TAESD decoder: a safetensors file or an AutoencoderTiny folder")
+    app.add_option("--variant", options.variant,
+                   "fp16, bf16, …: of the weights' files those with this in their names, where there are some (default: those "
+                   "without, or the only ones)")
+        ->type_name("NAME");
+    app.add_option("--transformer", options.transformer, "another transformer: a folder or file")->type_name("PATH");
+    app.add_option("--text-encoder", options.text_encoder, "another T5 encoder: a folder or file")->type_name("PATH");
+    app.add_option("--tokenizer", options.tokenizer, "another tokenizer: its folder, or a file in it")->type_name("PATH");
+    app.add_option("--as", options.formulas, "of a file with facebook's DiT: by whose formulas (default: facebook's)")
+        ->type_name("{diffusers}");
+    auto* vae = app.add_option("--vae", options.vae, "another decoder: an autoencoder's folder or file")->type_name("PATH");
+    app.add_option("--taesd", options.vae, "a TAESD decoder: a file of its weights or an AutoencoderTiny folder")
         ->type_name("PATH")
         ->excludes(vae);
     app.add_option(
            "--device", options.device,
            "auto, cuda, cuda:N, cpu, ref (slow, double precision), or emulated (the GPU's kernels without one, very slow)")
         ->capture_default_str();
+    app.add_flag("--keep", options.keep_text_encoder,
+                 "keep a text encoder of more than 256 MB in memory; without, it is read from its files when prompts must be "
+                 "encoded, a batch's in groups, and leaves memory again");
     app.add_flag("--fast-math", options.fast_math, "on a GPU: quicker products and attention; last bits may depend on the batch");
     app.add_option("--dtype", options.dtype, "what products are computed in")
         ->type_name("{auto,f32,bf16}")

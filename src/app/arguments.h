@@ -26,11 +26,17 @@ CLI::Option* add_whole(CLI::App& app, const std::string& names, std::optional<in
 CLI::Option* add_real(CLI::App& app, const std::string& names, std::optional<double>& value, const std::string& help);
 CLI::Option* add_seed(CLI::App& app, const std::string& names, Seed& seed, const std::string& help);
 
-// -m/--model, --vae, --taesd, --device, --dtype, --engine-batch, -t/--threads; warnings of the library go to print_warning().
+// -m/--model, --base, --variant, --transformer, --text-encoder, --tokenizer, --as, --vae, --taesd, --device, --dtype,
+// --engine-batch, -t/--threads; warnings of the library go to print_warning().
 void add_model_flags(CLI::App& app, PipelineOptions& options);
+
+// --clean-caption and --resolution-binning: what diffusers' PixArt pipelines do unless they are told not to.
+void add_caption_flags(CLI::App& app, GenerateRequest& request);
 
 // "{ddim,dpm++2m,…}" for the help; with_list: and "list", which prints them.
 [[nodiscard]] std::string sampler_choices(bool with_list);
+// "{discrete,karras,…}" for the help.
+[[nodiscard]] std::string schedule_choices();
 
 // PipelineOptions::log of the commands: "t2i: warning: …" on standard error.
 void print_warning(LogLevel level, const std::string& line);

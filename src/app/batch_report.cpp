@@ -47,6 +47,7 @@ std::string summary_text(const batch::Status& s) {
         text += ", " + std::to_string(s.damaged) + " made again because " + (s.damaged == 1 ? "its" : "their") +
                 " file was gone or damaged";
     if (s.cut > 0) text += ", " + counted(s.cut, "prompt was", "prompts were") + " longer than the model takes and cut";
+    if (s.cleaned_away > 0) text += ", cleaning left nothing of " + counted(s.cleaned_away, "prompt");
     if (s.unknown > 0)
         text += ", " + counted(s.unknown, "prompt") + " had no word that the model has learnt (t2i inspect lists them)";
     if (s.failed > 0) text += ", " + std::to_string(s.failed) + " failed (see failed.jsonl)";

@@ -90,7 +90,14 @@ double time_separate_run(const PipelineOptions& model, const GenerateRequest& re
                                        "-m",  model.model, "--device", model.device,   "--dtype", model.dtype};
     if (request.steps) arguments.insert(arguments.end(), {"--steps", std::to_string(*request.steps)});
     if (model.threads > 0) arguments.insert(arguments.end(), {"-t", std::to_string(model.threads)});
-    if (!model.vae.empty()) arguments.insert(arguments.end(), {"--vae", model.vae});
+    for (const auto& [flag, value] : {std::pair{"--vae", model.vae},
+                                      {"--base", model.base},
+                                      {"--transformer", model.transformer},
+                                      {"--text-encoder", model.text_encoder},
+                                      {"--tokenizer", model.tokenizer},
+                                      {"--as", model.formulas},
+                                      {"--variant", model.variant}})
+        if (!value.empty()) arguments.insert(arguments.end(), {flag, value});
     std::vector<char*> argv;
     for (auto& a : arguments) argv.push_back(a.data());
     argv.push_back(nullptr);

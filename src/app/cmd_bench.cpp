@@ -62,7 +62,7 @@ BenchReport bench_pictures(Arguments& a) {
         }
         if (run < 0) continue;
         const StageTimes t = pipeline.last_times();
-        text.times_ms.push_back(t.text_ms * share);
+        text.times_ms.push_back((t.load_ms + t.text_ms) * share);
         prepare.times_ms.push_back(t.prepare_ms * share);
         denoise.times_ms.push_back(t.denoise_ms * share);
         decode.times_ms.push_back(t.decode_ms * share);

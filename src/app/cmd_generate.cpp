@@ -1,4 +1,5 @@
 // t2i [generate] --prompt TEXT -o out.png
+#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <mutex>
@@ -46,6 +47,9 @@ std::string footer() {
            "percent "
            "sign.\n"
            "Files that exist are replaced, also by the numbered names of -b.\n"
+           "--clean-caption, --resolution-binning: a plain call of diffusers' PixArt pipelines does both. One step of the first "
+           "is left out:\n"
+           "ftfy's repair of text that was decoded by the wrong encoding.\n"
            "\nCommands (t2i help COMMAND, or t2i COMMAND --help):\n" +
            list_of_commands() + "\nExit codes: 0 done, 2 usage, 3 input or output, 4 device or memory, 130 interrupted.";
 }
@@ -68,11 +72,11 @@ void add_flags(CLI::App& app, Arguments& a) {
     add_whole(app, "-b,--batch-count", a.request.count, 1, most_pictures, "pictures");
     app.add_option("--sampling-method", a.request.sampler, "sampler, or list (default: the model's)")
         ->type_name(sampler_choices(true));
-    app.add_option("--scheduler", a.request.scheduler, "noise schedule (default: the model's)")
-        ->type_name("{discrete,karras,flow}");
+    app.add_option("--scheduler", a.request.scheduler, "noise schedule (default: the model's)")->type_name(schedule_choices());
+    add_caption_flags(app, a.request);
     add_model_flags(app, a.model);
     auto* quiet = app.add_flag("-q,--quiet", a.quiet, "print errors only");
-    app.add_flag("-v,--verbose", a.verbose, "print times by stage")->excludes(quiet);
+    app.add_flag("-v,--verbose", a.verbose, "print times by stage, and what of the model no config file says")->excludes(quiet);
     app.add_flag("--no-metadata", a.no_metadata, "leave the parameters out of the file");
     a.trace.add_to(app);
 }
@@ -81,15 +85,23 @@ void list_samplers() {
     for (const auto& row : samplers()) std::printf("%-14s %s\n", row.name.c_str(), row.description.c_str());
 }
 
-void print_times(const Pipeline& pipeline) {
+void print_times(const Pipeline& pipeline, double load_ms, double write_ms) {
     const StageTimes t = pipeline.last_times();
-    std::fprintf(stderr, "text %.1f ms, prepare %.1f ms, denoise %.1f ms (%.0f GFLOP/s), decode %.1f ms (%.0f GFLOP/s)\n",
-                 t.text_ms, t.prepare_ms, t.denoise_ms, t.denoise_flops / t.denoise_ms * 1e-6, t.decode_ms,
-                 t.decode_flops / t.decode_ms * 1e-6);
+    std::fprintf(stderr,
+                 "load %.1f ms, text %.1f ms, prepare %.1f ms, denoise %.1f ms (%.0f GFLOP/s), decode %.1f ms (%.0f GFLOP/s), "
+                 "write %.1f ms\n",
+                 load_ms + t.load_ms, t.text_ms, t.prepare_ms, t.denoise_ms, t.denoise_flops / t.denoise_ms * 1e-6, t.decode_ms,
+                 t.decode_flops / t.decode_ms * 1e-6, write_ms);
 }
 
-// The first signal lets the step end and leaves no file.
-void make_pictures(Pipeline& pipeline, const Arguments& a, const OutputNames& names, Tracer* tracer, const Signals& signals) {
+using Clock = std::chrono::steady_clock;
+
+double ms_since(Clock::time_point begin) {
+    return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+}
+
+// The first signal lets the step end and leaves no file. Returns the time from the last picture to its file, ms.
+double make_pictures(Pipeline& pipeline, const Arguments& a, const OutputNames& names, Tracer* tracer, const Signals& signals) {
     ProgressBar bar(!a.quiet);
     std::mutex screen;  // the bar and the names of written files share it
     const bool lists_files = !is_standard_output(names.path(0)) && !a.trace.takes_output();
@@ -102,7 +114,9 @@ void make_pictures(Pipeline& pipeline, const Arguments& a, const OutputNames& na
     };
     const PictureEncoding encoding = a.picture.encoding(names.format());
     PictureWriter writer(written, tracer);
+    Clock::time_point last_picture = Clock::now();
     const auto save = [&](int index, Image image) {
+        last_picture = Clock::now();
         if (a.no_metadata) image.parameters.clear();
         if (!names.folder().empty()) make_folder(names.folder());  // not before there is something to put into it
         writer.write(names.path(index), std::move(image), encoding);
@@ -128,6 +142,7 @@ void make_pictures(Pipeline& pipeline, const Arguments& a, const OutputNames& na
     writer.finish();
     bar.clear();
     if (failure) std::rethrow_exception(failure);
+    return ms_since(last_picture);
 }
 
 }  // namespace
@@ -162,11 +177,15 @@ int run_generate(const CommandLine& line) {
     if (a.trace.takes_output() && is_standard_output(names.path(0)))
         throw Error(ErrorCode::invalid_argument, "standard output takes the picture or the trace, not both", "--trace");
     const Signals signals;
+    const Clock::time_point begin = Clock::now();
     Pipeline pipeline = PipelineAccess::load(a.model, {.tracer = tracer});
+    const double load_ms = ms_since(begin);
+    if (a.verbose)
+        for (const std::string& note : pipeline.info().notes) std::fprintf(stderr, "%s\n", escaped(note).c_str());
     if (!a.quiet) std::fprintf(stderr, "%s\n", escaped(pipeline.info().name + " on " + pipeline.info().runs_on).c_str());
-    make_pictures(pipeline, a, names, tracer, signals);
+    const double write_ms = make_pictures(pipeline, a, names, tracer, signals);
     a.trace.write();
-    if (a.verbose) print_times(pipeline);
+    if (a.verbose) print_times(pipeline, load_ms, write_ms);
     return 0;
 }
 

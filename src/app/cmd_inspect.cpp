@@ -1,4 +1,4 @@
-// t2i inspect [PATH…]: what model folders, component folders, safetensors files and pictures hold.
+// t2i inspect [PATH…]: what model folders, component folders, checkpoints and pictures hold.
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -63,7 +63,8 @@ void print_text(const std::string& path, bool is_one_of_many) {
 int run_inspect(const CommandLine& line) {
     std::vector<std::string> given;
     bool json = false;
-    CLI::App app{"Prints what model folders, component folders, safetensors files and pictures hold.", "t2i inspect"};
+    CLI::App app{"Prints what model folders, component folders, checkpoints (safetensors, PyTorch, GGUF) and pictures hold.",
+                 "t2i inspect"};
     app.footer(footer);
     app.add_option("PATH", given, "what to look at (default: the bundled model)");
     app.add_flag("--json", json, "an object a line");

@@ -13,8 +13,9 @@ namespace {
 constexpr std::array table{
     Command{"generate", "a prompt to pictures; meant where no command is named", run_generate},
     Command{"batch", "a file of prompts to pictures; goes on where it stopped", run_batch},
-    Command{"inspect", "what a picture, a model folder or a safetensors file holds", run_inspect, true},
+    Command{"inspect", "what a picture, a model folder or a checkpoint holds", run_inspect, true},
     Command{"verify", "makes pictures again from their parameters and compares", run_verify},
+    Command{"convert", "a model or a part of one in another type or container", run_convert},
     Command{"bench", "where the time goes, against the machine's peak", run_bench},
     Command{"doctor", "what this machine has, what runs where, what is missing", run_doctor, true},
     Command{"help", "the flags of a command", run_help, true},

@@ -39,6 +39,7 @@ int run_generate(const CommandLine& line);
 int run_batch(const CommandLine& line);
 int run_inspect(const CommandLine& line);
 int run_verify(const CommandLine& line);
+int run_convert(const CommandLine& line);
 int run_bench(const CommandLine& line);
 int run_doctor(const CommandLine& line);
 int run_help(const CommandLine& line);

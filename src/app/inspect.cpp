@@ -1,15 +1,20 @@
 #include "app/inspect.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 
-#include "checkpoint/reader.h"
+#include "checkpoint/component.h"
 #include "core/escape.h"
 #include "core/files.h"
+#include "core/json_options.h"
 #include "core/nearest.h"
+#include "core/stand_in.h"
 #include "generators/model_hash.h"
+#include "models/registry.h"
 #include "pipeline/parameters.h"
 #include "pipeline/picture_format.h"
 #include "pipeline/picture_read.h"
@@ -93,21 +98,59 @@ std::string hash_text(const ModelFolder& m) {
     }
 }
 
-bool has_weights(const ModelFolder& m, const std::string& component) {
-    return fs::exists(fs::path(m.path) / component / "config.json");
+// What a component holds, or what stands in its way: a model that cannot be drawn with can be looked at, too.
+struct ComponentLook {
+    std::optional<Sums> sums{};  // of its weights, where it has some
+    std::string problem{};       // why it cannot be drawn with, one line; may be empty
+    std::string passed_over{};   // what of its weights has no place, one line; may be empty
+    bool is_missing = false, is_needed = true;
+};
+
+ComponentLook look_at(const ModelFolder& m, const std::string& component) {
+    const ComponentRow* row = m.row_of(component);
+    if (!row) return {.is_needed = false};
+    const std::string path = (fs::path(m.path) / component).string();
+    try {
+        if (std::error_code ec; !fs::exists(path, ec)) return {.problem = absence_problem(path), .is_missing = true};
+        if (!row->weights) {
+            if (row->rehearse) row->rehearse(m.source(row->folder));
+            return {};
+        }
+        ComponentLook look;
+        look.sums = sum(*open_component({.path = path, .library = *row->weights, .variant = m.options.variant}));
+        try {
+            ComponentSource source = m.source(row->folder);
+            source.log = [&](LogLevel, const std::string& line) { look.passed_over = line; };
+            if (row->rehearse) row->rehearse(source);
+        } catch (const Error& error) {
+            look.problem = error.what();
+        }
+        return look;
+    } catch (const Error& error) {
+        return {.problem = error.what()};
+    }
+}
+
+void print_component(const ModelFolder& m, const std::string& component, const std::string& its_class) {
+    const std::string name = escaped(component), class_name = escaped(its_class);
+    const ComponentLook look = look_at(m, component);
+    if (look.sums) {
+        print_sums(name.c_str(), class_name, *look.sums);
+        for (const std::string& line : {look.problem, look.passed_over})
+            if (!line.empty()) std::printf("%-14s %s\n", "", escaped(line).c_str());
+        return;
+    }
+    std::string remark = look.is_missing ? "missing" : look.is_needed ? "" : "not needed for pictures";
+    if (!look.problem.empty()) remark += (remark.empty() ? "" : ": ") + escaped(look.problem);
+    if (remark.empty()) std::printf("%-14s %s\n", name.c_str(), class_name.c_str());
+    else std::printf("%-14s %-28s %s\n", name.c_str(), class_name.c_str(), remark.c_str());
 }
 
 void print_model(const std::string& path) {
     const ModelFolder m = read_model_folder(path);
     std::printf("model          %s (%s), hash %s\n", escaped(m.name).c_str(), escaped(m.pipeline_class).c_str(),
                 escaped(hash_text(m)).c_str());
-    for (const auto& [component, its_class] : m.components) {
-        const std::string name = escaped(component), class_name = escaped(its_class);
-        if (!fs::exists(fs::path(path) / component)) std::printf("%-14s %-28s missing\n", name.c_str(), class_name.c_str());
-        else if (has_weights(m, component))
-            print_sums(name.c_str(), class_name, sum(*open_component((fs::path(path) / component).string())));
-        else std::printf("%-14s %s\n", name.c_str(), class_name.c_str());
-    }
+    for (const auto& [component, listed] : m.components) print_component(m, component, listed.name);
     if (const std::string sampler = m.rules->default_sampler(); !sampler.empty())
         std::printf("sampler        %s\n", escaped(sampler).c_str());
     std::printf("size           %s\n", escaped(sizes_text(m)).c_str());
@@ -121,7 +164,27 @@ void print_model(const std::string& path) {
     print_vocabulary(m.vocabulary);
 }
 
-void print_checkpoint(const CheckpointReader& reader) {
+// "675 million values"
+std::string count_text(std::int64_t values) {
+    constexpr std::int64_t million = 1'000'000;
+    return values < million ? std::to_string(values) + " values"
+                            : std::to_string((values + million / 2) / million) + " million values";
+}
+
+// What a file of weights is; empty where its names are nobody's that t2i knows.
+std::string title_of(const std::string& file) {
+    try {
+        const PartDescription part = describe_part(file);
+        return part.title + ", " + count_text(part.values);
+    } catch (const Error&) {
+        return {};
+    }
+}
+
+void print_checkpoint(const CheckpointReader& reader, const std::string& title = {}) {
+    if (!title.empty()) std::printf("%s\n", escaped(title).c_str());
+    if (const std::string weights = reader.weights(); !weights.empty())
+        std::printf("# of these, %s is read as the weights\n", in_quotes(weights).c_str());
     for (const auto& [key, value] : reader.metadata())
         std::printf("# %s: %s\n", in_quotes(key).c_str(), in_quotes(value).c_str());
     for (const auto& e : reader.entries())
@@ -147,10 +210,14 @@ json sums_json(const Sums& s) {
 json model_json(const std::string& path) {
     const ModelFolder m = read_model_folder(path);
     json j{{"kind", "model"}, {"name", m.name}, {"pipeline", m.pipeline_class}, {"hash", hash_text(m)}};
-    for (const auto& [name, class_name] : m.components) {
-        json component{{"class", class_name}};
-        if (!fs::exists(fs::path(path) / name)) component["missing"] = true;
-        else if (has_weights(m, name)) component.update(sums_json(sum(*open_component((fs::path(path) / name).string()))));
+    for (const auto& [name, listed] : m.components) {
+        json component{{"class", listed.name}};
+        const ComponentLook look = look_at(m, name);
+        if (look.is_missing) component["missing"] = true;
+        if (!look.is_needed) component["needed"] = false;
+        if (!look.problem.empty()) component["problem"] = look.problem;
+        if (!look.passed_over.empty()) component["passed_over"] = look.passed_over;
+        if (look.sums) component.update(sums_json(*look.sums));
         j["components"][name] = component;
     }
     j["sampler"] = m.rules->default_sampler();
@@ -163,8 +230,10 @@ json model_json(const std::string& path) {
     return j;
 }
 
-json checkpoint_json(const CheckpointReader& reader) {
+json checkpoint_json(const CheckpointReader& reader, const std::string& title = {}) {
     json j{{"kind", "checkpoint"}, {"metadata", reader.metadata()}};
+    if (!title.empty()) j["is"] = title;
+    if (const std::string weights = reader.weights(); !weights.empty()) j["weights"] = weights;
     for (const auto& e : reader.entries())
         j["entries"].push_back({{"name", e.name}, {"dtype", e.dtype}, {"shape", e.shape.text()}});
     j.update(sums_json(sum(reader)));
@@ -194,16 +263,29 @@ json picture_json(const std::string& path) {
     return j;
 }
 
+// A component's folder without its pipeline: diffusers' configs name one class, those of transformers a list.
+ComponentFolder component_at(const std::string& path) {
+    const bool is_diffusers = JsonOptions::read((fs::path(path) / "config.json").string()).has("_class_name");
+    return {.path = path, .library = is_diffusers ? Library::diffusers : Library::transformers};
+}
+
 enum class Kind : std::uint8_t { model, component, checkpoint, picture };
 
 Kind kind_of(const std::string& path) {
     std::error_code ec;
-    if (!fs::exists(path, ec)) throw Error(ErrorCode::input, "no such file or folder", path);
+    if (!fs::exists(path, ec)) {
+        const std::string problem = absence_problem(path);
+        throw Error(ErrorCode::input, problem.empty() ? "no such file or folder" : problem, path);
+    }
     if (fs::is_directory(path, ec)) {
-        const bool is_component = fs::exists(fs::path(path) / "config.json") && !fs::exists(fs::path(path) / "model_index.json");
+        const bool is_component =
+            fs::exists(fs::path(path) / "config.json", ec) && !fs::exists(fs::path(path) / "model_index.json", ec);
         return is_component ? Kind::component : Kind::model;
     }
-    return fs::path(path).extension() == ".safetensors" ? Kind::checkpoint : Kind::picture;
+    const auto extensions = checkpoint_extensions();
+    const bool is_checkpoint =
+        path.ends_with(".index.json") || std::ranges::find(extensions, fs::path(path).extension().string()) != extensions.end();
+    return is_checkpoint ? Kind::checkpoint : Kind::picture;
 }
 
 }  // namespace
@@ -213,9 +295,9 @@ void inspect_as_text(const std::string& path) {
         case Kind::model:
             return print_model(path);
         case Kind::component:
-            return print_checkpoint(*open_component(path));
+            return print_checkpoint(*open_component(component_at(path)));
         case Kind::checkpoint:
-            return print_checkpoint(*open_checkpoint(path));
+            return print_checkpoint(*open_checkpoint(path, ""), title_of(path));
         case Kind::picture:
             return print_picture(path);
     }
@@ -226,9 +308,9 @@ nlohmann::ordered_json inspect_as_json(const std::string& path) {
         case Kind::model:
             return model_json(path);
         case Kind::component:
-            return checkpoint_json(*open_component(path));
+            return checkpoint_json(*open_component(component_at(path)));
         case Kind::checkpoint:
-            return checkpoint_json(*open_checkpoint(path));
+            return checkpoint_json(*open_checkpoint(path, ""), title_of(path));
         case Kind::picture:
             break;
     }

@@ -90,11 +90,12 @@ std::string paragraphs(std::string_view text) {
     return out;
 }
 
+// A long list may be broken after each of its names (\\:).
 std::string value_of(const FlagRow& flag) {
     if (flag.choices.empty()) return italic(flag.value);
     std::string all;
-    for (const auto& choice : flag.choices) all += (all.empty() ? "" : "|") + choice;
-    return italic(all);
+    for (const auto& choice : flag.choices) all += (all.empty() ? "" : "|\\:") + escaped(choice);
+    return "\\fI" + all + "\\fR";
 }
 
 std::string tagged(const std::string& tag, const std::string& text) {
@@ -130,6 +131,7 @@ std::string list_of(const char* heading, const Pairs& pairs) {
 
 std::string manual_page(std::span<const CommandRow> commands) {
     std::string page = std::string(".TH T2I 1 \"") + date + "\" \"t2i " T2I_VERSION "\" \"User Commands\"\n";
+    page += ".ad l\n";  // names in long lists cannot be stretched
     page += ".SH NAME\nt2i \\- text to image, with or without a GPU\n.SH SYNOPSIS\n";
     page += bold("t2i") + " [" + italic("flags") + "]\n";
     for (const CommandRow& command : commands) page += ".br\n" + synopsis(command);

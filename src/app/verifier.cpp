@@ -1,12 +1,15 @@
 #include "app/verifier.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 
+#include "app/exit_code.h"
 #include "backend/registry.h"
 #include "core/files.h"
 #include "core/nearest.h"
+#include "pipeline/engine.h"
 #include "pipeline/picture_read.h"
 #include "pipeline/pipeline_access.h"
 #include "t2i/error.h"
@@ -47,7 +50,7 @@ std::string kind_of(const std::string& device) {
 Verifier::Verifier(VerifyOptions options)
     : options_(std::move(options)),
       devices_(backend_names()),
-      folder_(read_model_folder(options_.model.model.empty() ? bundled_model() : options_.model.model)) {
+      folder_(read_model(parts_of(options_.model), {.variant = options_.model.variant, .log = {}})) {
     if (!options_.model.vae.empty()) decoder_hash_ = hash_decoder(folder_, options_.model.vae);
 }
 
@@ -78,7 +81,9 @@ Verifier::Needs Verifier::needs_of(const Parameters& p) const {
     needs.dtype = options_.dtype_given || p.origin.dtype.empty() ? options_.model.dtype : p.origin.dtype;
     needs.fast_math = options_.model.fast_math || p.fast_math;
     // 0.1.0 did not write down whether there was another decoder: whoever names one knows.
-    needs.other_decoder = p.version == old_version ? !options_.model.vae.empty() : !p.vae_hash.empty();
+    needs.parts.other_decoder = p.version == old_version ? !options_.model.vae.empty() : !p.vae_hash.empty();
+    for (const auto& [component, part] : p.parts) needs.parts.others.insert(component);
+    needs.parts.formulas = p.formulas;
     return needs;
 }
 
@@ -91,19 +96,59 @@ void Verifier::check_decoder(const Parameters& p) const {
                 wanted + "; --vae names " + named(std::filesystem::path(options_.model.vae).filename().string(), decoder_hash_));
 }
 
-const ModelHashes& Verifier::hashes(bool other_decoder) {
-    if (const auto known = hashes_.find(other_decoder); known != hashes_.end()) return known->second;
-    return hashes_[other_decoder] = hash_model(folder_, other_decoder ? options_.model.vae : std::string());
+namespace {
+
+constexpr std::array<std::pair<const char*, std::string PipelineOptions::*>, 3> part_options{
+    {{"transformer", &PipelineOptions::transformer},
+     {"text_encoder", &PipelineOptions::text_encoder},
+     {"tokenizer", &PipelineOptions::tokenizer}}};
+
+}  // namespace
+
+PipelineOptions Verifier::options_with(const Parts& parts) const {
+    PipelineOptions options = options_.model;
+    if (!parts.other_decoder) options.vae.clear();
+    for (const auto& [component, path] : part_options)
+        if (!parts.others.contains(component)) (options.*path).clear();
+    options.formulas = parts.formulas;
+    return options;
+}
+
+const ModelHashes& Verifier::hashes(const Parts& parts) {
+    if (const auto known = hashes_.find(parts); known != hashes_.end()) return known->second;
+    const PipelineOptions options = options_with(parts);
+    return hashes_[parts] = hash_model(read_model(parts_of(options), {.variant = options.variant, .log = {}}), options.vae);
+}
+
+// Throws Error{input} about the first part that the picture was made with and that is not at hand; without hashes, about the
+// first that nobody named.
+void Verifier::check_parts(const Parameters& p, const ModelHashes* here) const {
+    for (const auto& [component, path] : part_options) {
+        const auto then = p.parts.find(component);
+        if (then == p.parts.end()) continue;
+        const std::string flag = flag_of(component);
+        const std::string wanted =
+            "was made with another " + flag.substr(2) + " than the model's, " + named(then->second.name, then->second.hash);
+        if ((options_.model.*path).empty()) throw Error(ErrorCode::input, wanted + "; " + flag + " names it");
+        if (!here || here->parts.at(component) == then->second.hash) continue;
+        const std::filesystem::path given(options_.model.*path);
+        throw Error(ErrorCode::input,
+                    wanted + "; " + flag + " names " + named(given.filename().string(), here->parts.at(component)));
+    }
 }
 
 void Verifier::check_model(const Item& item, const Needs& needs) {
     const Parameters& p = item.parameters;
     const bool is_old = p.version == old_version;
     if (is_old && !hash_0_1_) hash_0_1_ = hash_weights_0_1(folder_.path);
-    const std::string& here = is_old ? *hash_0_1_ : hashes(needs.other_decoder).model;
+    check_parts(p, nullptr);
+    if (!is_old) check_parts(p, &hashes(needs.parts));
+    const std::string& here = is_old ? *hash_0_1_ : hashes(needs.parts).model;
     if (p.hash == here) return;
-    throw Error(ErrorCode::input,
-                "was made by " + named(p.model, p.hash) + ", this is " + named(folder_.name, here) + "; --model names another");
+    if (!p.base.empty() && options_.model.base.empty())
+        throw Error(ErrorCode::input, "was made with parts of " + in_quotes(p.base) + "; --base names it");
+    throw Error(ErrorCode::input, "was made by " + named(p.model, p.hash) + ", this is " + named(folder_.name, here) +
+                                      "; --model names another, --variant other files of one");
 }
 
 void Verifier::check(std::span<const std::string> files, const std::function<void(const Verdict&)>& verdict) {
@@ -126,16 +171,15 @@ void Verifier::check(std::span<const std::string> files, const std::function<voi
 }
 
 void Verifier::check_group(const Needs& needs, std::span<const Item> items, const std::function<void(const Verdict&)>& verdict) {
-    PipelineOptions options = options_.model;
+    PipelineOptions options = options_with(needs.parts);
     options.device = needs.device;
     options.dtype = needs.dtype;
     options.fast_math = needs.fast_math;
-    if (!needs.other_decoder) options.vae.clear();
     std::optional<Pipeline> pipeline;
     std::string problem;
     try {
         // Hashed already, unless all of the group is 0.1.0's; nobody asks then.
-        const auto known = hashes_.find(needs.other_decoder);
+        const auto known = hashes_.find(needs.parts);
         pipeline = PipelineAccess::load(
             options, {.hash = [hashes = known == hashes_.end() ? ModelHashes{} : known->second] { return hashes; }});
     } catch (const Error& error) {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -34,17 +35,25 @@ struct Verdict {
 
 class Verifier {
   public:
-    // Throws Error{input} as read_model_folder() does.
+    // Throws Error{input} as read_model() does.
     explicit Verifier(VerifyOptions options);
 
     // Each file once, those together that one pipeline can make. Throws Error: input (the model cannot be loaded), resource.
     void check(std::span<const std::string> files, const std::function<void(const Verdict&)>& verdict);
 
   private:
+    // Which of the parts that were named are used.
+    struct Parts {
+        bool other_decoder = false;
+        std::set<std::string> others;  // by component
+        std::string formulas;
+        auto operator<=>(const Parts&) const = default;
+    };
     // What a pipeline is loaded for.
     struct Needs {
         std::string device, dtype;
-        bool fast_math = false, other_decoder = false;
+        bool fast_math = false;
+        Parts parts;
         auto operator<=>(const Needs&) const = default;
     };
     struct Item {
@@ -56,7 +65,9 @@ class Verifier {
     // Throw Error{input} saying what the file was made by, where that is not at hand.
     void check_decoder(const Parameters& p) const;
     void check_model(const Item& item, const Needs& needs);
-    [[nodiscard]] const ModelHashes& hashes(bool other_decoder);
+    void check_parts(const Parameters& p, const ModelHashes* here) const;
+    [[nodiscard]] PipelineOptions options_with(const Parts& parts) const;
+    [[nodiscard]] const ModelHashes& hashes(const Parts& parts);
     void check_group(const Needs& needs, std::span<const Item> items, const std::function<void(const Verdict&)>& verdict);
     [[nodiscard]] Verdict compare(Pipeline& pipeline, const Item& item, const Needs& needs) const;
 
@@ -64,7 +75,7 @@ class Verifier {
     std::vector<std::string> devices_;  // kinds that can be used here
     ModelFolder folder_;
     std::string decoder_hash_;  // of the decoder that was named
-    std::map<bool, ModelHashes> hashes_;
+    std::map<Parts, ModelHashes> hashes_;
     std::optional<std::string> hash_0_1_;
 };
 

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "core/tensor.h"
+#include "kernels/block_type.h"
 #include "kernels/elements.h"
 #include "kernels/function.h"
 #include "ops/backend.h"
@@ -32,6 +33,25 @@ inline kernels::Elements elements(const std::optional<TensorView>& t) {
     return t ? elements(*t) : kernels::Elements{};
 }
 
+inline kernels::BlockType block_type(DType dtype) {
+    switch (dtype) {
+        case DType::q8_0:
+            return kernels::BlockType::q8_0;
+        case DType::q4_0:
+            return kernels::BlockType::q4_0;
+        case DType::q4_k:
+            return kernels::BlockType::q4_k;
+        case DType::q5_k:
+            return kernels::BlockType::q5_k;
+        case DType::q6_k:
+            return kernels::BlockType::q6_k;
+        default:
+            break;
+    }
+    T2I_CHECK(is_block_type(dtype), std::string(name_of(dtype)) + " is no block type");
+    return kernels::BlockType::q8_0;
+}
+
 inline kernels::Function function(Activation a) {
     switch (a) {
         case Activation::none:
@@ -55,6 +75,8 @@ inline kernels::Function function(Unary f) {
             return kernels::Function::relu;
         case Unary::soft_clamp3:
             return kernels::Function::soft_clamp3;
+        case Unary::exp:
+            return kernels::Function::exp;
     }
     return kernels::Function::identity;
 }

@@ -21,7 +21,7 @@ namespace {
 
 // Steps × pixels, twice with guidance: what a picture's time goes with.
 double work_of(const ResolvedRequest& r) {
-    return static_cast<double>(r.steps) * r.width * r.height * (r.guided ? 2 : 1);
+    return static_cast<double>(r.steps) * r.drawn_width * r.drawn_height * (r.guided ? 2 : 1);
 }
 
 struct Sample {

@@ -131,7 +131,7 @@ RequestLine parse_text_line(std::string_view text, PassedOver* passed_over) {
             value = flag.substr(equals + 1);
         } else if (i < words.size() && !words[i].is_flag) {
             value = words[i++].text;
-        } else if (field.empty()) {
+        } else if (field.empty() || is_flag(field)) {
             value = "true";  // a switch
         } else {
             throw Error(ErrorCode::input, "--" + name + " has no value");

@@ -80,7 +80,7 @@ class RequestEvents : public JsonEvents {
         return value("null", "null", ValueKind::number);
     }
     bool boolean(bool is) override {
-        if (inside_ && !field_.empty() && !echo_.is_open()) unexpected("a boolean");
+        if (inside_ && !field_.empty() && !is_flag(field_) && !echo_.is_open()) unexpected("a boolean");
         return value(is ? "true" : "false", is ? "true" : "false", ValueKind::text);
     }
     bool string(std::string& text) override { return value(text, json_text(text), ValueKind::text); }

@@ -70,6 +70,12 @@ std::string manifest_parameters(const Picture& p, const ModelInfo& info, const M
         j["vae"] = info.vae;
         j["vae_hash"] = hashes.decoder;
     }
+    for (const auto& [component, name] : info.parts) {
+        j[component] = name;
+        if (const auto hash = hashes.parts.find(component); hash != hashes.parts.end()) j[component + "_hash"] = hash->second;
+    }
+    if (!info.base.empty()) j["base"] = info.base;
+    if (!info.formulas.empty()) j["formulas"] = info.formulas;
     j["device"] = info.device;
     j["dtype"] = info.dtype;
     if (info.fast_math) j["fast_math"] = true;

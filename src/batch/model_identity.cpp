@@ -1,5 +1,6 @@
 #include "batch/model_identity.h"
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -29,12 +30,13 @@ const std::string& ModelIdentity::text() const {
     std::call_once(once_, [this] {
         const ModelInfo& info = engine_.info();
         const ModelHashes& hashes = engine_.hashes();
-        text_ = json{{"model", hashes.model},
-                     {"vae", hashes.decoder},
-                     {"device", info.device},
-                     {"dtype", info.dtype},
-                     {"fast_math", info.fast_math}}
-                    .dump();
+        json all{{"model", hashes.model},
+                 {"vae", hashes.decoder},
+                 {"device", info.device},
+                 {"dtype", info.dtype},
+                 {"fast_math", info.fast_math}};
+        for (const auto& [component, hash] : hashes.parts) all[component] = hash;
+        text_ = all.dump();
     });
     return text_;
 }
@@ -76,21 +78,40 @@ std::string ModelIdentity::manifest(const Picture& picture) const {
 
 std::string ModelIdentity::difference(const Picture& picture, const JournalRecord& record) const {
     if (record.parameters.empty()) return "was made by t2i 0.1.0 from another request, or by another model, device or dtype";
-    static constexpr std::array<std::string_view, 14> told{
-        "prompt",       "negative_prompt", "seed",       "steps",    "cfg_scale", "width", "height",
-        "sampler_name", "scheduler",       "model_hash", "vae_hash", "device",    "dtype", "fast_math"};
+    static constexpr std::array<std::string_view, 19> told{"prompt",
+                                                           "negative_prompt",
+                                                           "seed",
+                                                           "steps",
+                                                           "cfg_scale",
+                                                           "width",
+                                                           "height",
+                                                           "sampler_name",
+                                                           "scheduler",
+                                                           "model_hash",
+                                                           "vae_hash",
+                                                           "device",
+                                                           "dtype",
+                                                           "fast_math",
+                                                           "clean_caption",
+                                                           "resolution_binning",
+                                                           "transformer_hash",
+                                                           "text_encoder_hash",
+                                                           "tokenizer_hash"};
+    static constexpr std::string_view all_flags = "fast_math clean_caption resolution_binning";  // written where they are true
     const json then = json::parse(record.parameters), here = json::parse(manifest(picture));
     const auto text = [](const json& all, std::string_view key) {
-        if (!all.contains(key)) return std::string("none");
+        if (!all.contains(key)) return std::string(all_flags.find(key) == all_flags.npos ? "none" : "false");
         return all[key].is_string() && key.ends_with("prompt") ? in_quotes(all[key].get<std::string>())
                : all[key].is_string()                          ? all[key].get<std::string>()
                                                                : all[key].dump();
     };
     std::string words;
-    // A model's own decoder is no part of its hash where another one is used: that alone is told.
-    const bool same_decoder = then.value("vae_hash", json()) == here.value("vae_hash", json());
+    // A model's own part is not in its hash where another one is used: that alone is told.
+    const bool same_parts =
+        std::ranges::all_of(std::array{"vae_hash", "transformer_hash", "text_encoder_hash", "tokenizer_hash"},
+                            [&](const char* key) { return then.value(key, json()) == here.value(key, json()); });
     for (const std::string_view key : told)
-        if (then.value(key, json()) != here.value(key, json()) && (same_decoder || key != "model_hash"))
+        if (then.value(key, json()) != here.value(key, json()) && (same_parts || key != "model_hash"))
             words += (words.empty() ? "was made with " : "; ") + std::string(key) + " " + text(then, key) + ", here " +
                      text(here, key);
     return words.empty() ? "was made from another request" : words;

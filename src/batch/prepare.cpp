@@ -44,6 +44,8 @@ GenerateRequest with_defaults(GenerateRequest request, const GenerateRequest& de
     if (!request.cfg_scale) request.cfg_scale = defaults.cfg_scale;
     if (!request.width) request.width = defaults.width;
     if (!request.height) request.height = defaults.height;
+    if (!request.clean_caption) request.clean_caption = defaults.clean_caption;
+    if (!request.resolution_binning) request.resolution_binning = defaults.resolution_binning;
     add_sampler(request, defaults);
     if (request.negative_prompt.empty()) request.negative_prompt = defaults.negative_prompt;
     return request;
@@ -66,7 +68,9 @@ std::shared_ptr<const Settings> Preparer::settings_for(const GenerateRequest& re
                   request.width.value_or(-1),
                   request.height.value_or(-1),
                   request.sampler,
-                  request.scheduler};
+                  request.scheduler,
+                  request.clean_caption.value_or(false),
+                  request.resolution_binning.value_or(false)};
     // -1 is out of every range, so that only an unset field stands for itself.
     const bool keyed = request.steps != -1 && request.cfg_scale != -1.0 && request.width != -1 && request.height != -1;
     if (const auto known = settings_.find(key); keyed && known != settings_.end()) return known->second;
@@ -201,11 +205,12 @@ Preparation Preparer::prepare(const PromptEntry& entry) {
         sort_in(std::move(picture), result);
     }
     if (result.pictures.empty()) return result;
-    Tokens tokens = engine_.tokenize(text->prompt, "prompt");
+    const bool clean = settings->resolved.clean_caption;
+    Tokens tokens = engine_.tokenize(text->prompt, "prompt", clean);
     text->prompt_ids = std::move(tokens.ids);
     text->cut = std::move(tokens.cut);
-    text->unknown = !engine_.knows_a_word(text->prompt);
-    if (settings->resolved.guided) text->negative_ids = engine_.tokenize(text->negative_prompt, "negative_prompt").ids;
+    text->doubt = engine_.doubt_about(text->prompt, clean);
+    if (settings->resolved.guided) text->negative_ids = engine_.tokenize(text->negative_prompt, "negative_prompt", clean).ids;
     return result;
 }
 

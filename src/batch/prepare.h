@@ -26,9 +26,9 @@ struct Settings {
 struct RequestText {
     std::string prompt, negative_prompt;
     std::vector<std::int32_t> prompt_ids, negative_ids;
-    std::string cut;       // what did not fit of the prompt
-    std::string extra;     // RequestLine::extra
-    bool unknown = false;  // the model says what words it has learnt, and the prompt has none
+    std::string cut;    // what did not fit of the prompt
+    std::string extra;  // RequestLine::extra
+    Engine::Doubt doubt = Engine::Doubt::none;
 };
 
 struct Picture {
@@ -90,7 +90,7 @@ class Preparer {
     [[nodiscard]] Preparation prepare(const PromptEntry& entry);
 
   private:
-    using Key = std::tuple<int, double, int, int, std::string, std::string>;
+    using Key = std::tuple<int, double, int, int, std::string, std::string, bool, bool>;
     [[nodiscard]] std::shared_ptr<const Settings> settings_for(const GenerateRequest& request);
     [[nodiscard]] std::string line_id(const RequestLine& line, const GenerateRequest& request, const Settings& settings);
     void claim(const std::vector<std::string>& ids, bool given);

@@ -79,6 +79,7 @@ std::string status_json(const Status& s, const char* event) {
                                                         {"skipped_0_1", s.skipped_0_1},
                                                         {"cut", s.cut},
                                                         {"unknown", s.unknown},
+                                                        {"cleaned_away", s.cleaned_away},
                                                         {"batch_size", s.batch_size}};
     const std::pair<const char*, double> times[]{{"seconds", s.seconds},     {"rate", s.rate()},       {"text_s", s.text_s},
                                                  {"denoise_s", s.denoise_s}, {"decode_s", s.decode_s}, {"starved_s", s.starved_s},

@@ -21,6 +21,7 @@ struct Status {
     std::int64_t changed = 0, damaged = 0;  // remade: another request under the id, a file that was not what it should be
     std::int64_t cut = 0;                   // prompts longer than the model takes
     std::int64_t unknown = 0;               // prompts without a word that the model has learnt
+    std::int64_t cleaned_away = 0;          // prompts of which their cleaning left nothing
     int batch_size = 0;                     // pictures made at a time
     double read_share = 0;                  // of the prompt file, [0, 1]; below 0: not known
     double seconds = 0;                     // since the start

@@ -17,7 +17,7 @@ namespace t2i::batch {
 
 namespace {
 
-enum class Kind { text, whole, real, seed, id };
+enum class Kind { text, whole, real, seed, flag, id };
 
 struct Row {
     const char* name;
@@ -35,6 +35,8 @@ constexpr std::array fields{
     Row{"height", Kind::whole, longest_side},
     Row{"sampler_name", Kind::text, 0, {"sampling_method", "sampler"}},
     Row{"scheduler", Kind::text},
+    Row{"clean_caption", Kind::flag},
+    Row{"resolution_binning", Kind::flag, 0, {"use_resolution_binning"}},
     Row{"batch_size", Kind::whole, most_pictures, {"batch_count", "count"}},
     Row{"n_iter", Kind::whole, most_pictures},  // AUTOMATIC1111's: batches, of batch_size pictures each
     Row{"id", Kind::id},
@@ -110,6 +112,15 @@ std::int64_t parse_whole(const Row& field, std::string_view text) {
     return value;
 }
 
+bool parse_flag(const std::string& field, std::string_view text) {
+    const std::string word = plain(text);
+    for (const char* yes : {"true", "yes", "on", "1"})
+        if (word == yes) return true;
+    for (const char* no : {"false", "no", "off", "0"})
+        if (word == no) return false;
+    bad(field + ": " + in_quotes(text) + " is neither true nor false");
+}
+
 std::string parse_text(const std::string& field, std::string_view text) {
     if (text.size() > prompt_limit_bytes)
         bad(field + " has " + std::to_string(text.size()) + " bytes; at most " + std::to_string(prompt_limit_bytes) +
@@ -159,7 +170,12 @@ void refuse_misspelt(std::string_view name) {
 
 bool is_number(const std::string& field) {
     const Row* row = row_of(field);
-    return row && row->kind != Kind::text && row->kind != Kind::id;
+    return row && row->kind != Kind::text && row->kind != Kind::flag && row->kind != Kind::id;
+}
+
+bool is_flag(const std::string& field) {
+    const Row* row = row_of(field);
+    return row && row->kind == Kind::flag;
 }
 
 std::string problem_of(const Error& error) {
@@ -184,6 +200,8 @@ void RequestBuilder::set_value(const std::string& field, std::string_view value)
     else if (field == "cfg_scale") r.cfg_scale = parse_real(field, value);
     else if (field == "width") r.width = static_cast<int>(parse_whole(row, value));
     else if (field == "height") r.height = static_cast<int>(parse_whole(row, value));
+    else if (field == "clean_caption") r.clean_caption = parse_flag(field, value);
+    else if (field == "resolution_binning") r.resolution_binning = parse_flag(field, value);
     else if (field == "batch_size") batch_size_ = parse_whole(row, value);
     else if (field == "n_iter") n_iter_ = parse_whole(row, value);
     else if (field == "id") check_id(line_.id = parse_text(field, value));

@@ -31,6 +31,8 @@ void refuse_misspelt(std::string_view name);
 
 // Whether the field's values are numbers.
 [[nodiscard]] bool is_number(const std::string& field);
+// Whether they are true and false.
+[[nodiscard]] bool is_flag(const std::string& field);
 
 // What is wrong with a line, by the names that prompt files use: what the library calls "count" is "batch_size" here.
 [[nodiscard]] std::string problem_of(const Error& error);

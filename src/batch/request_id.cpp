@@ -29,6 +29,8 @@ nlohmann::ordered_json settings_json(const ResolvedRequest& settings) {
     j["width"] = settings.width;
     j["height"] = settings.height;
     add(true);
+    if (settings.clean_caption) j["clean_caption"] = true;
+    if (settings.resolution_binning) j["resolution_binning"] = true;
     return j;
 }
 

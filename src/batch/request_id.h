@@ -15,7 +15,8 @@ namespace t2i::batch {
 // XXH3-128 as 32 hex digits.
 [[nodiscard]] std::string hash128_hex(std::string_view text);
 
-// The settings of a request in a fixed order: the generator's numbers, the size, the generator's texts, empty ones too.
+// The settings of a request in a fixed order: the generator's numbers, the size, the generator's texts, empty ones too, and
+// what is on of clean_caption and resolution_binning.
 [[nodiscard]] nlohmann::ordered_json settings_json(const ResolvedRequest& settings);
 
 // JSON of everything in a request that changes its picture, in a fixed order. seed: a number, or "picked" where it follows from

@@ -308,7 +308,9 @@ void Runner::count(const Preparation& found, bool is_reported) {
     status_.changed += found.changed;
     status_.damaged += found.damaged;
     status_.cut += !found.pictures.empty() && !found.pictures.front().text->cut.empty();
-    status_.unknown += !found.pictures.empty() && found.pictures.front().text->unknown;
+    const Engine::Doubt doubt = found.pictures.empty() ? Engine::Doubt::none : found.pictures.front().text->doubt;
+    status_.unknown += doubt == Engine::Doubt::no_known_word;
+    status_.cleaned_away += doubt == Engine::Doubt::cleaned_away;
 }
 
 void Runner::leave(std::int64_t line, const LeftPicture& left) {
@@ -355,7 +357,7 @@ Status Runner::status() const {
     Status s = status_;
     s.read_share = static_cast<double>(read_permille_.load()) / 1000;
     s.seconds = seconds_since(start_);
-    s.text_s = scheduler.times.text_ms * 1e-3;
+    s.text_s = (scheduler.times.load_ms + scheduler.times.text_ms) * 1e-3;
     s.denoise_s = (scheduler.times.prepare_ms + scheduler.times.denoise_ms) * 1e-3;
     s.decode_s = scheduler.times.decode_ms * 1e-3;
     s.starved_s = scheduler.idle_ms * 1e-3;

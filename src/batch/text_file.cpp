@@ -43,6 +43,8 @@ RequestLine parse_infotext(const std::string& text) {
     set("seed", std::to_string(r.seed));
     if (r.width) set("width", std::to_string(*r.width));
     if (r.height) set("height", std::to_string(*r.height));
+    if (r.clean_caption) set("clean_caption", "true");
+    if (r.resolution_binning) set("resolution_binning", "true");
     return request.finish();
 }
 

@@ -60,7 +60,15 @@ PipelineOptions options_of(const t2i_options* options) {
                            .fast_math = o.fast_math != 0,
                            .engine_batch = o.engine_batch,
                            .text_cache = o.text_cache,
-                           .text_cache_folder = text(o.text_cache_folder)};
+                           .text_cache_folder = text(o.text_cache_folder),
+                           .keep_text_encoder = o.keep_text_encoder != 0,
+                           .log = {},
+                           .variant = text(o.variant),
+                           .base = text(o.base),
+                           .transformer = text(o.transformer),
+                           .text_encoder = text(o.text_encoder),
+                           .tokenizer = text(o.tokenizer),
+                           .formulas = text(o.formulas)};
     if (o.log)
         result.log = [log = o.log, user = o.log_user](LogLevel level, const std::string& line) {
             log(user, static_cast<t2i_log_level>(level), line.c_str());
@@ -82,6 +90,8 @@ GenerateRequest request_of(const t2i_request* request) {
     if (r.steps != 0) result.steps = r.steps;
     if (r.width != 0) result.width = r.width;
     if (r.height != 0) result.height = r.height;
+    if (r.clean_caption != 0) result.clean_caption = true;
+    if (r.resolution_binning != 0) result.resolution_binning = true;
     return result;
 }
 

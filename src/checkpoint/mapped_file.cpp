@@ -5,10 +5,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <system_error>
 #include <utility>
 
+#include "core/files.h"
 #include "t2i/error.h"
 
 namespace t2i {
@@ -22,7 +25,7 @@ namespace {
 class FileDescriptor {
   public:
     explicit FileDescriptor(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-        if (fd_ < 0) fail("cannot open", path);
+        if (fd_ < 0) throw opening_error("cannot open", path);
     }
     ~FileDescriptor() { ::close(fd_); }
     FileDescriptor(const FileDescriptor&) = delete;
@@ -57,6 +60,16 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
     return *this;
+}
+
+void MappedFile::drop_pages(const void* data, std::size_t bytes) const {
+    const auto* begin = static_cast<const std::byte*>(data);
+    if (std::less<>()(begin, data_) || !std::less<>()(begin, data_ + size_)) return;
+    // Whole runs of pages that the kernel maps at a fault (16 by default): it brought in neighbours of the first and the last.
+    constexpr std::size_t run = 64 << 10;
+    const auto from = static_cast<std::size_t>(begin - data_) / run * run;
+    const std::size_t to = std::min(size_, (static_cast<std::size_t>(begin - data_) + bytes + run - 1) / run * run);
+    ::madvise(const_cast<std::byte*>(data_) + from, to - from, MADV_DONTNEED);  // where it fails, they only stay longer
 }
 
 MappedFile::~MappedFile() {

@@ -21,6 +21,9 @@ class MappedFile {
 
     [[nodiscard]] std::span<const std::byte> bytes() const { return {data_, size_}; }
     [[nodiscard]] const std::string& path() const { return path_; }
+    // Takes the pages of these bytes out of the process's memory, where they lie in this map; read again, they come back from the
+    // file. Whoever reads them meanwhile only waits longer. From any thread.
+    void drop_pages(const void* data, std::size_t bytes) const;
 
   private:
     std::string path_;

@@ -3,7 +3,10 @@
 
 #include <map>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/tensor.h"
@@ -22,23 +25,35 @@ class CheckpointReader {
     };
     // In name order.
     [[nodiscard]] virtual const std::vector<Entry>& entries() const = 0;
-    // The tensor in the mapped file, valid while the reader lives, possibly unaligned.
-    // Throws Error{input} when it is absent or its dtype has no DType.
+    // The tensor in the mapped file, valid while the reader lives, possibly unaligned; what the file holds in another order is
+    // put in order when it is first asked for, and kept. From any thread. Throws Error{input} when it is absent or its dtype has
+    // no DType.
     [[nodiscard]] virtual TensorView tensor(const std::string& name) const = 0;
     [[nodiscard]] virtual const std::map<std::string, std::string>& metadata() const = 0;
+    // The tensor is not wanted for now: memory that it takes may be given back. Views of it are not read any more; tensor() gives
+    // it again. Readers over other readers pass it on.
+    virtual void release(const std::string& /*name*/) const {}
+    // A file of torch.save may nest dictionaries: {"ema": {…}, "model": {…}, "opt": {…}}. The names of its entries are the keys
+    // that lead to them, with dots between: "ema.blocks.0.attn.qkv.weight". This is the dictionary that the projects' own loaders
+    // take (checkpoint/torch_objects.h), here "ema". Empty: what is at the top, and of every other format.
+    [[nodiscard]] virtual std::string weights() const { return {}; }
 };
 
-// Opens one file by its content: safetensors today. Throws Error{input} naming the file and what is wrong.
-[[nodiscard]] std::unique_ptr<CheckpointReader> open_checkpoint(const std::string& path);
+// Opens one file by its content: safetensors, a shard index, a PyTorch checkpoint, GGUF; whatever its name is.
+// dictionary: which one of the file's is read, such as "model" (checkpoint/dictionary.h); empty: all, under their whole names;
+// nothing: the one that weights() says. Throws Error{input} naming the file and what is wrong.
+[[nodiscard]] std::unique_ptr<CheckpointReader> open_checkpoint(const std::string& path,
+                                                                const std::optional<std::string>& dictionary = {});
 
-// Opens a diffusers or transformers component folder: `stem`.safetensors or `stem`.safetensors.index.json with its
-// shards, where stem is diffusion_pytorch_model or model. Throws Error{input} naming the folder when there is neither.
-[[nodiscard]] std::unique_ptr<CheckpointReader> open_component(const std::string& folder);
+// How the names of such files end: ".safetensors", ".bin", … Those that are found by a stem come first, in the order in which
+// they are preferred.
+[[nodiscard]] std::span<const std::string_view> checkpoint_extensions();
+
+// The same of a file that holds tensors itself: an index is refused, so that none leads to another.
+[[nodiscard]] std::unique_ptr<CheckpointReader> open_shard(const std::string& path);
 
 // The files that open_checkpoint() reads: the one at `path`, and of an index the shards that it names, in order of name. Throws
 // Error{input} naming a file that cannot be read or an index that is none.
 [[nodiscard]] std::vector<std::string> checkpoint_files(const std::string& path);
-// The same of open_component(), which throws as this does.
-[[nodiscard]] std::vector<std::string> component_checkpoint_files(const std::string& folder);
 
 }  // namespace t2i

@@ -10,6 +10,7 @@
 
 #include "checkpoint/json_events.h"
 #include "checkpoint/mapped_file.h"
+#include "checkpoint/stored_dtype.h"
 #include "core/nearest.h"
 
 namespace t2i {
@@ -19,6 +20,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "weights are mapped, so the machine must be little-endian");
 
 constexpr std::size_t length_bytes = 8;
+constexpr const char* fetch_again = ": the download is incomplete; fetch the file again";
 constexpr std::uint64_t max_header_bytes = 100'000'000;  // the reference's limit
 
 struct DTypeRow {
@@ -132,7 +134,7 @@ CheckpointReader::Entry checked_entry(const HeaderTensor& tensor, const std::str
     const auto bits = bits_of(*tensor.dtype);
     if (!bits) fail("unknown dtype " + in_quotes(*tensor.dtype));
     if (tensor.shape->size() > Shape::max_rank) {
-        fail(std::to_string(tensor.shape->size()) + " dimensions, at most 5 are supported");
+        fail(std::to_string(tensor.shape->size()) + " dimensions, at most 8 are supported");
     }
     std::vector<std::int64_t> dims;
     std::uint64_t size_bits = *bits;
@@ -176,7 +178,7 @@ void check_tiling(const std::vector<HeaderTensor>& tensors, std::uint64_t data_b
         if (previous_end > data_bytes) {
             throw Error(ErrorCode::input,
                         "truncated: tensor " + previous + " ends at byte " + std::to_string(previous_end) +
-                            " of the data, but the file has only " + std::to_string(data_bytes),
+                            " of the data, but the file has only " + std::to_string(data_bytes) + fetch_again,
                         path);
         }
     }
@@ -198,7 +200,7 @@ std::string_view header_text(std::span<const std::byte> file, const std::string&
     }
     if (length > file.size() - length_bytes) {
         fail("truncated: the header should be " + std::to_string(length) + " bytes long, but only " +
-             std::to_string(file.size() - length_bytes) + " follow its length");
+             std::to_string(file.size() - length_bytes) + " follow its length" + fetch_again);
     }
     const std::string_view text(reinterpret_cast<const char*>(file.data()) + length_bytes, length);
     if (text.empty() || text.front() != '{') fail("safetensors header does not begin with '{'");
@@ -248,16 +250,12 @@ class SafetensorsReader final : public CheckpointReader {
         return {const_cast<std::byte*>(file_.bytes().data()) + offset, dtype_of(*entry), Device::host, entry->shape};
     }
 
-  private:
-    [[nodiscard]] DType dtype_of(const Entry& entry) const {
-        if (entry.dtype == "F32") return DType::f32;
-        if (entry.dtype == "F16") return DType::f16;
-        if (entry.dtype == "BF16") return DType::bf16;
-        if (entry.dtype == "I32") return DType::i32;
-        if (entry.dtype == "U8") return DType::u8;
-        throw Error(ErrorCode::input, "tensor " + in_quotes(entry.name) + ": dtype " + entry.dtype + " is not supported",
-                    file_.path());
+    void release(const std::string& name) const override {
+        const TensorView view = tensor(name);
+        file_.drop_pages(view.data, view.bytes());
     }
+
+  private:
     MappedFile file_;
     SafetensorsLayout layout_;
 };

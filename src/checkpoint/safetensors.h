@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "checkpoint/reader.h"
+#include "checkpoint/writer.h"
 
 namespace t2i {
 
@@ -36,5 +37,9 @@ struct NamedTensor {
 // The file appears under its name only once it is whole. Throws Error{input} when it cannot be written.
 void write_safetensors(const std::string& path, std::span<const NamedTensor> tensors,
                        const std::map<std::string, std::string>& metadata = {});
+// The same, one tensor after another (checkpoint/writer.h). Throws Error{input} naming a tensor of a block type, too.
+void write_safetensors(const std::string& path, std::span<const PlannedTensor> tensors,
+                       const std::map<std::string, std::string>& metadata, const WriteTensor& write_tensor,
+                       const AtomicFileOptions& file = {.sync = false});
 
 }  // namespace t2i

@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "checkpoint/json_events.h"
 #include "checkpoint/mapped_file.h"
-#include "checkpoint/safetensors.h"
 #include "core/nearest.h"
+#include "t2i/error.h"
 
 namespace t2i {
 
@@ -74,43 +75,45 @@ class IndexEvents final : public JsonEvents {
 class ShardedReader final : public CheckpointReader {
   public:
     explicit ShardedReader(const std::string& index_path) : index_path_(index_path) {
-        const MappedFile index(index_path);
-        const std::string_view text(reinterpret_cast<const char*>(index.bytes().data()), index.bytes().size());
-        file_of_ = parse_shard_index(text, index_path);
+        std::set<std::string> files;
+        {
+            const MappedFile index(index_path);
+            const std::string_view text(reinterpret_cast<const char*>(index.bytes().data()), index.bytes().size());
+            for (auto& [tensor, file] : parse_shard_index(text, index_path)) files.insert(std::move(file));
+        }
         const auto folder = std::filesystem::path(index_path).parent_path();
-        for (const auto& [name, file] : file_of_) {
-            auto& shard = shards_[file];
-            if (!shard) {
-                shard = open_safetensors((folder / file).string());
-                metadata_.insert(shard->metadata().begin(), shard->metadata().end());
-            }
-            entries_.push_back(entry_in(*shard, name, (folder / file).string()));
+        std::map<std::string, Place> places;
+        for (const std::string& file : files) {
+            const auto& shard = *shards_.emplace_back(open_shard((folder / file).string()));
+            metadata_.insert(shard.metadata().begin(), shard.metadata().end());
+            for (const Entry& entry : shard.entries()) places[entry.name] = {&shard, &entry};
+        }
+        for (const auto& [name, place] : places) {
+            entries_.push_back(*place.entry);
+            shard_of_.push_back(place.shard);
         }
     }
     [[nodiscard]] const std::vector<Entry>& entries() const override { return entries_; }
     [[nodiscard]] const std::map<std::string, std::string>& metadata() const override { return metadata_; }
-    [[nodiscard]] TensorView tensor(const std::string& name) const override {
-        const auto file = file_of_.find(name);
-        if (file == file_of_.end()) {
-            throw Error(ErrorCode::input, "tensor " + in_quotes(name) + " is not in the index", index_path_);
-        }
-        return shards_.at(file->second)->tensor(name);
-    }
+    [[nodiscard]] TensorView tensor(const std::string& name) const override { return shard_of(name).tensor(name); }
+    void release(const std::string& name) const override { shard_of(name).release(name); }
 
   private:
-    static Entry entry_in(const CheckpointReader& shard, const std::string& name, const std::string& path) {
-        const auto& all = shard.entries();
-        const auto entry =
-            std::lower_bound(all.begin(), all.end(), name, [](const Entry& e, const std::string& n) { return e.name < n; });
-        if (entry == all.end() || entry->name != name) {
-            throw Error(ErrorCode::input, "tensor " + in_quotes(name) + " is missing, although the index places it here", path);
-        }
-        return *entry;
+    struct Place {
+        const CheckpointReader* shard = nullptr;
+        const Entry* entry = nullptr;
+    };
+    [[nodiscard]] const CheckpointReader& shard_of(const std::string& name) const {
+        const auto entry = std::ranges::lower_bound(entries_, name, {}, &Entry::name);
+        if (entry == entries_.end() || entry->name != name)
+            throw Error(ErrorCode::input, "tensor " + in_quotes(name) + " is in none of the shards", index_path_);
+        return *shard_of_[static_cast<std::size_t>(entry - entries_.begin())];
     }
     std::string index_path_;
-    std::map<std::string, std::string> file_of_, metadata_;
-    std::map<std::string, std::unique_ptr<CheckpointReader>> shards_;
-    std::vector<Entry> entries_;
+    std::map<std::string, std::string> metadata_;
+    std::vector<std::unique_ptr<CheckpointReader>> shards_;
+    std::vector<Entry> entries_;                     // in name order
+    std::vector<const CheckpointReader*> shard_of_;  // of each entry
 };
 
 }  // namespace

@@ -2,9 +2,14 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
+#include <cstddef>
 #include <cstring>
 #include <optional>
 
+#include "checkpoint/renamed.h"
+#include "checkpoint/stored_dtype.h"
+#include "core/block_layout.h"
 #include "core/nearest.h"
 #include "core/number_text.h"
 #include "t2i/error.h"
@@ -35,6 +40,32 @@ std::optional<std::size_t> first_non_finite(const void* data, std::size_t count,
     return std::nullopt;
 }
 
+// Of types with few values or rare ones: `value_at` gives each as a float.
+template <typename ValueAt>
+std::optional<std::size_t> first_non_finite_value(std::size_t count, const ValueAt& value_at) {
+    for (std::size_t i = 0; i < count; ++i)
+        if (!std::isfinite(value_at(i))) return i;
+    return std::nullopt;
+}
+
+template <typename T>
+T element_at(const void* data, std::size_t byte) {
+    T value;
+    std::memcpy(&value, static_cast<const std::byte*>(data) + byte, sizeof(T));
+    return value;
+}
+
+// Index of the first element of the first block one of whose scales, f16 numbers at `places`, is NaN or Inf.
+std::optional<std::size_t> first_non_finite_block(const TensorView& tensor, std::initializer_list<std::size_t> places) {
+    const StorageBlock block = block_of(tensor.dtype);
+    const std::size_t blocks = tensor.bytes() / block.bytes;
+    for (std::size_t i = 0; i < blocks; ++i)
+        for (const std::size_t place : places)
+            if (!std::isfinite(to_f32(element_at<f16>(tensor.data, i * block.bytes + place))))
+                return i * static_cast<std::size_t>(block.elements);
+    return std::nullopt;
+}
+
 std::optional<std::size_t> first_non_finite(const TensorView& tensor) {
     const auto count = static_cast<std::size_t>(tensor.elements());
     switch (tensor.dtype) {
@@ -44,9 +75,27 @@ std::optional<std::size_t> first_non_finite(const TensorView& tensor) {
             return first_non_finite<std::uint16_t>(tensor.data, count, 0x7F80U);
         case DType::f16:
             return first_non_finite<std::uint16_t>(tensor.data, count, 0x7C00U);
-        default:
+        case DType::f64:  // also what is too large for f32, which it becomes
+            return first_non_finite_value(count, [&](std::size_t i) { return to_f32(element_at<double>(tensor.data, 8 * i)); });
+        case DType::f8_e4m3:  // has no infinity: 0x7F and 0xFF are NaN
+            return first_non_finite<std::uint8_t>(tensor.data, count, 0x7FU);
+        case DType::f8_e5m2:
+            return first_non_finite<std::uint8_t>(tensor.data, count, 0x7CU);
+        case DType::q8_0:
+            return first_non_finite_block(tensor, {offsetof(blocks::Q8_0, d)});
+        case DType::q4_0:
+            return first_non_finite_block(tensor, {offsetof(blocks::Q4_0, d)});
+        case DType::q4_k:
+            return first_non_finite_block(tensor, {offsetof(blocks::Q4_K, d), offsetof(blocks::Q4_K, minimum)});
+        case DType::q5_k:
+            return first_non_finite_block(tensor, {offsetof(blocks::Q5_K, d), offsetof(blocks::Q5_K, minimum)});
+        case DType::q6_k:
+            return first_non_finite_block(tensor, {offsetof(blocks::Q6_K, d)});
+        case DType::i32:
+        case DType::u8:
             return std::nullopt;
     }
+    return std::nullopt;
 }
 
 // "[3, 0, 17]" of a flat index into `shape`.
@@ -60,11 +109,11 @@ std::string position(std::size_t flat, const Shape& shape) {
     return "[" + text + "]";
 }
 
-const CheckpointReader::Entry* find_entry(const CheckpointReader& reader, const std::string& name) {
-    const auto& all = reader.entries();
-    const auto entry = std::lower_bound(all.begin(), all.end(), name,
-                                        [](const CheckpointReader::Entry& e, const std::string& n) { return e.name < n; });
-    return entry == all.end() || entry->name != name ? nullptr : &*entry;
+std::string readable_dtypes() {
+    std::string names;
+    for (const auto& [dtype, name] : stored_dtypes())
+        if (holds_reals(dtype)) names += (names.empty() ? "" : ", ") + std::string(name);
+    return names;
 }
 
 std::string missing_message(const CheckpointReader& reader, const std::string& name) {
@@ -87,8 +136,8 @@ Scope WeightStore::root() {
     return {*this, ""};
 }
 
-void WeightStore::finish() const {
-    constexpr std::size_t named = 5;
+std::string WeightStore::left_over() const {
+    constexpr std::size_t named = 3;
     std::string names;
     std::size_t left = 0;
     for (const auto& entry : reader_->entries()) {
@@ -96,47 +145,68 @@ void WeightStore::finish() const {
         if (left < named) names += (left ? ", " : "") + in_quotes(entry.name) + " " + entry.shape.text();
         ++left;
     }
-    if (left == 0) return;
-    throw Error(ErrorCode::input,
-                counted(static_cast<std::int64_t>(left), "tensor does", "tensors do") + " not belong to this model: " + names +
-                    (left > named ? ", …" : ""),
-                where_);
+    if (left == 0) return {};
+    return where_ + ": " + counted(static_cast<std::int64_t>(left), "tensor has", "tensors have") +
+           " no place in this model and " + (left == 1 ? "is" : "are") + " passed over: " + names + (left > named ? ", …" : "");
 }
 
 Scope Scope::operator/(const std::string& name) const {
     return {*store_, prefix_.empty() ? name : prefix_ + "." + name};
 }
 
-bool Scope::has(const std::string& name) const {
-    const std::string full = (*this / name).prefix();
-    return find_entry(*store_->reader_, store_->rename_ ? store_->rename_(full) : full) != nullptr;
+std::string Scope::full_name(const std::string& name) const {
+    const std::string canonical = (*this / name).prefix();
+    return store_->rename_ ? store_->rename_(canonical) : canonical;
 }
 
-TensorView Scope::take(const std::string& name, const Shape& expected) const {
-    const std::string canonical = (*this / name).prefix();
-    const std::string full = store_->rename_ ? store_->rename_(canonical) : canonical;
+bool Scope::has(const std::string& name) const {
+    return find_entry(*store_->reader_, full_name(name)) != nullptr;
+}
+
+void Scope::expect(const std::string& name, const Shape& expected) const {
+    const std::string full = full_name(name);
     const CheckpointReader& reader = *store_->reader_;
     const auto* entry = find_entry(reader, full);
     if (entry == nullptr) throw Error(ErrorCode::input, missing_message(reader, full), store_->where_);
     const auto fail = [&](const std::string& problem) {
         throw Error(ErrorCode::input, "tensor " + in_quotes(full) + ": " + problem, entry->file);
     };
-    if (entry->dtype != "F32" && entry->dtype != "F16" && entry->dtype != "BF16") {
-        fail("dtype " + entry->dtype + ", expected F32, F16 or BF16");
-    }
+    const auto dtype = stored_dtype(entry->dtype);
+    if (!dtype || !holds_reals(*dtype)) fail("dtype " + entry->dtype + " is not read as weights; " + readable_dtypes() + " are");
     if (entry->shape != expected) {
         fail("shape " + entry->shape.text() + ", but the model's configuration asks for " + expected.text());
     }
-    const TensorView view = reader.tensor(full);
-    if (const auto bad = first_non_finite(view)) fail("NaN or Inf at " + position(*bad, view.shape));
     store_->used_.insert(full);
+}
+
+TensorView Scope::take_unchecked(const std::string& name, const Shape& expected) const {
+    expect(name, expected);
+    return store_->reader_->tensor(full_name(name));
+}
+
+void Scope::check_finite(const std::string& name, const TensorView& view) const {
+    const auto bad = first_non_finite(view);
+    if (!bad) return;
+    const std::string full = full_name(name);
+    throw Error(ErrorCode::input, "tensor " + in_quotes(full) + ": NaN or Inf at " + position(*bad, view.shape),
+                find_entry(*store_->reader_, full)->file);
+}
+
+TensorView Scope::take(const std::string& name, const Shape& expected) const {
+    const TensorView view = take_unchecked(name, expected);
+    check_finite(name, view);
     return view;
+}
+
+void Scope::release(const std::string& name) const {
+    store_->reader_->release(full_name(name));
 }
 
 Tensor Scope::take_f32(const std::string& name, const Shape& expected) const {
     const TensorView view = take(name, expected);
     Tensor tensor = Tensor::host(expected);
     convert_to_f32(view.data, view.dtype, static_cast<std::size_t>(view.elements()), tensor.as<float>().data());
+    release(name);
     return tensor;
 }
 

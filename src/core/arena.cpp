@@ -6,7 +6,7 @@ namespace t2i {
 
 TensorView Arena::take(Shape shape, DType dtype) {
     constexpr std::size_t alignment = 64;
-    const auto bytes = static_cast<std::size_t>(shape.elements()) * size_of(dtype);
+    const auto bytes = bytes_of(shape, dtype);
     const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
     while (block_ < blocks_.size() && used_ + rounded > blocks_[block_].bytes()) {
         ++block_;

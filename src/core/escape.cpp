@@ -59,6 +59,15 @@ std::string escaped(std::string_view text, Lines lines) {
     return shown;
 }
 
+bool is_utf8(std::string_view text) {
+    while (!text.empty()) {
+        const Character c = first_character(text);
+        if (c.bytes == 0) return false;
+        text.remove_prefix(c.bytes);
+    }
+    return true;
+}
+
 std::string escaped_json(std::string_view json) {
     std::string shown;
     shown.reserve(json.size());

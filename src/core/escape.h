@@ -16,6 +16,9 @@ enum class Lines {
 // included, stays as it is: what was escaped once stays the same.
 [[nodiscard]] std::string escaped(std::string_view text, Lines lines = Lines::one);
 
+// Whether all of it is UTF-8: no overlong forms, no surrogates.
+[[nodiscard]] bool is_utf8(std::string_view text);
+
 // JSON, which is valid already: what a terminal would obey of what JSON takes as it is (DEL, C1, directions) becomes \u….
 [[nodiscard]] std::string escaped_json(std::string_view json);
 

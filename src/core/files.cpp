@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "core/number_text.h"
+#include "core/stand_in.h"
 
 namespace t2i {
 
@@ -27,7 +28,7 @@ template <typename Bytes>
 Bytes read_whole(const std::string& path, std::size_t limit_bytes) {
     if (std::error_code ec; fs::is_directory(path, ec)) throw Error(ErrorCode::input, "is a folder", path);
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) throw io_error("cannot be read", path);
+    if (fd < 0) throw opening_error("cannot be read", path);
     Bytes bytes;
     std::array<char, 65536> block;
     ssize_t n = 0;
@@ -132,6 +133,14 @@ void require_folder(const fs::path& folder) {
 
 Error io_error(const std::string& what, const std::string& path) {
     return {ErrorCode::input, what + ": " + std::strerror(errno), path};
+}
+
+Error opening_error(const std::string& what, const std::string& path) {
+    const int error = errno;
+    if (const std::string problem = absence_problem(path); error == ENOENT && !problem.empty())
+        return {ErrorCode::input, problem, path};
+    errno = error;
+    return io_error(what, path);
 }
 
 std::vector<std::uint8_t> read_file(const std::string& path, std::size_t limit_bytes) {

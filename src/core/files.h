@@ -16,6 +16,8 @@ namespace t2i {
 
 // Error{input}: `what` went wrong with the file at `path`, and the text of errno.
 [[nodiscard]] Error io_error(const std::string& what, const std::string& path);
+// The same where open() failed to read: of a file that is not there it says why where that can be told (core/stand_in.h).
+[[nodiscard]] Error opening_error(const std::string& what, const std::string& path);
 
 // A whole file. Throws Error{input} naming it: cannot be read, a folder, larger than `limit_bytes`.
 [[nodiscard]] std::vector<std::uint8_t> read_file(const std::string& path, std::size_t limit_bytes = std::size_t{1} << 30);

@@ -6,9 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
-#include "core/files.h"
 #include "core/nearest.h"
 #include "core/number_text.h"
+#include "core/stand_in.h"
 
 namespace t2i {
 
@@ -61,7 +61,7 @@ JsonOptions::JsonOptions(JsonOptions&&) noexcept = default;
 
 JsonOptions JsonOptions::read(const std::string& path) {
     constexpr std::size_t limit_bytes = std::size_t{16} << 20;
-    return parse(read_text_file(path, limit_bytes), path);
+    return parse(read_downloaded_file(path, limit_bytes), path);
 }
 
 JsonOptions JsonOptions::parse(const std::string& text, const std::string& where) {
@@ -80,6 +80,15 @@ JsonOptions JsonOptions::parse(const std::string& text, const std::string& where
     }
     if (!json->is_object()) fail("is not a JSON object");
     return {std::move(json), where};
+}
+
+JsonOptions JsonOptions::with(const Json& changes) const {
+    auto json = std::make_unique<Json>(*json_);
+    for (const auto& [key, value] : changes.items()) {
+        if (value.is_null()) json->erase(key);
+        else (*json)[key] = value;
+    }
+    return {std::move(json), where_};
 }
 
 Error JsonOptions::error(const std::string& key, const std::string& problem) const {
@@ -138,12 +147,12 @@ std::string JsonOptions::text(const std::string& key, const std::string& fallbac
 }
 
 std::string JsonOptions::text(const std::string& key, const std::string& fallback,
-                              std::initializer_list<const char*> allowed) const {
+                              const std::vector<std::string>& allowed) const {
     if (!has(key)) return fallback;
     std::string value = text(key, fallback);
     if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) return value;
     std::string list;
-    for (const char* a : allowed) list += (list.empty() ? "" : ", ") + std::string(a);
+    for (const std::string& a : allowed) list += (list.empty() ? "" : ", ") + a;
     throw error(key, "is " + in_quotes(value) + ", which is not supported (" + list + ")");
 }
 
@@ -155,6 +164,19 @@ std::vector<std::int64_t> JsonOptions::integers(const std::string& key, std::opt
         throw error(key, "must be a list of positive integers");
     std::vector<std::int64_t> list;
     for (const auto& item : *value) list.push_back(item.get<std::int64_t>());
+    return list;
+}
+
+std::vector<double> JsonOptions::numbers(const std::string& key, double least, double most) const {
+    const Json* value = find(key, false);
+    if (!value->is_array()) throw error(key, "must be a list of numbers");
+    std::vector<double> list;
+    for (const auto& item : *value) {
+        if (!item.is_number()) throw error(key, "must be a list of numbers");
+        if (const std::string problem = range_problem(item, item.get<double>(), least, most); !problem.empty())
+            throw error(key, problem);
+        list.push_back(item.get<double>());
+    }
     return list;
 }
 

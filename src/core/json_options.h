@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -39,10 +38,15 @@ class JsonOptions {
     [[nodiscard]] std::string text(const std::string& key, const std::string& fallback) const;
     // One of `allowed`.
     [[nodiscard]] std::string text(const std::string& key, const std::string& fallback,
-                                   std::initializer_list<const char*> allowed) const;
+                                   const std::vector<std::string>& allowed) const;
     [[nodiscard]] std::vector<std::int64_t> integers(const std::string& key,
                                                      std::optional<std::vector<std::int64_t>> fallback = {}) const;
+    // Each in [least, most]; throws where the key is absent.
+    [[nodiscard]] std::vector<double> numbers(const std::string& key, double least, double most) const;
     [[nodiscard]] std::vector<std::string> texts(const std::string& key, const std::vector<std::string>& fallback) const;
+
+    // A copy with these keys instead of its own; a null takes a key away.
+    [[nodiscard]] JsonOptions with(const nlohmann::ordered_json& changes) const;
 
     // Null when absent. The whole object, in the file's order; of two values of one key the last counts.
     [[nodiscard]] const nlohmann::ordered_json* find(const std::string& key) const;

@@ -5,7 +5,7 @@
 namespace t2i {
 
 Shape::Shape(std::span<const std::int64_t> dims) {
-    if (dims.size() > max_rank) throw Error(ErrorCode::input, "more than 5 dimensions");
+    if (dims.size() > max_rank) throw Error(ErrorCode::input, "more than 8 dimensions");
     for (const auto d : dims) {
         if (d < 0) throw Error(ErrorCode::input, "negative extent " + std::to_string(d));
         dims_[static_cast<std::size_t>(rank_++)] = d;

@@ -1,4 +1,4 @@
-// Extent of a tensor: up to 5 dimensions, row-major, in elements.
+// Extent of a tensor: up to 8 dimensions (max_rank), row-major, in elements.
 #pragma once
 
 #include <array>
@@ -11,10 +11,10 @@ namespace t2i {
 
 class Shape {
   public:
-    static constexpr int max_rank = 5;
+    static constexpr int max_rank = 8;
     Shape() = default;
     Shape(std::initializer_list<std::int64_t> dims) : Shape(std::span<const std::int64_t>(dims.begin(), dims.size())) {}
-    explicit Shape(std::span<const std::int64_t> dims);  // throws Error{input} above rank 5 or on a negative extent
+    explicit Shape(std::span<const std::int64_t> dims);  // throws Error{input} above rank 8 or on a negative extent
 
     [[nodiscard]] int rank() const { return rank_; }
     // Extent of dimension i; negative i counts from the end, as in PyTorch.

@@ -5,12 +5,13 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "core/blocks.h"
 #include "core/out_of_memory.h"
 #include "t2i/error.h"
 
 namespace t2i {
 
-Buffer Buffer::host(std::size_t bytes) {
+Buffer Buffer::host(std::size_t bytes, Fill fill) {
     // Large pages where the system gives them: a product that strides through megabytes otherwise waits for page tables.
     constexpr std::size_t line = 64, large_page = std::size_t{2} << 20;
     const std::size_t alignment = bytes >= large_page ? large_page : line;
@@ -21,8 +22,12 @@ Buffer Buffer::host(std::size_t bytes) {
 #ifdef MADV_HUGEPAGE
     if (alignment == large_page) madvise(p, rounded / large_page * large_page, MADV_HUGEPAGE);
 #endif
-    std::memset(p, 0, rounded);
+    if (fill == Fill::zeros) std::memset(p, 0, rounded);
     return {p, bytes, Device::host, [](void* q) { std::free(q); }};
+}
+
+std::size_t bytes_of(const Shape& shape, DType dtype) {
+    return static_cast<std::size_t>(shape.rows()) * bytes_of(dtype, shape.columns());
 }
 
 TensorView TensorView::slice(std::int64_t begin, std::int64_t count) const {
@@ -36,13 +41,13 @@ TensorView TensorView::slice(std::int64_t begin, std::int64_t count) const {
     }
     TensorView v = *this;
     v.shape = Shape(std::span<const std::int64_t>(dims.data(), static_cast<std::size_t>(shape.rank())));
-    v.data = static_cast<std::byte*>(data) + static_cast<std::size_t>(begin * row) * size_of(dtype);
+    v.data = static_cast<std::byte*>(data) + bytes_of(dtype, begin * row);
     return v;
 }
 
 Tensor Tensor::host(Shape shape, DType dtype) {
     Tensor t;
-    t.buffer = Buffer::host(static_cast<std::size_t>(shape.elements()) * size_of(dtype));
+    t.buffer = Buffer::host(bytes_of(shape, dtype));
     t.view = {t.buffer.data(), dtype, Device::host, shape};
     return t;
 }
@@ -69,7 +74,20 @@ void convert_to_f32(const void* from, DType dtype, std::size_t count, float* to)
             return each(f16{});
         case DType::bf16:
             return each(bf16{});
-        default:
+        case DType::f64:
+            return each(double{});
+        case DType::f8_e4m3:
+            return each(f8_e4m3{});
+        case DType::f8_e5m2:
+            return each(f8_e5m2{});
+        case DType::q8_0:
+        case DType::q4_0:
+        case DType::q4_k:
+        case DType::q5_k:
+        case DType::q6_k:
+            return unpack_blocks(from, dtype, count, to);
+        case DType::i32:
+        case DType::u8:
             throw Error(ErrorCode::input, std::string("cannot read ") + std::string(name_of(dtype)) + " as real numbers");
     }
 }

@@ -32,8 +32,9 @@ class Buffer {
     ~Buffer() {
         if (data_ && release_) release_(data_);
     }
-    // Host memory aligned to 64 bytes, zero-filled. Throws Error{resource} when there is none.
-    static Buffer host(std::size_t bytes);
+    enum class Fill : bool { none, zeros };
+    // Host memory aligned to 64 bytes. Throws Error{resource} when there is none.
+    static Buffer host(std::size_t bytes, Fill fill = Fill::zeros);
 
     [[nodiscard]] void* data() const { return data_; }
     [[nodiscard]] std::size_t bytes() const { return bytes_; }
@@ -52,6 +53,9 @@ class Buffer {
     Release release_;
 };
 
+// Bytes of a contiguous tensor. Rows of block types are whole blocks, else std::logic_error.
+[[nodiscard]] std::size_t bytes_of(const Shape& shape, DType dtype);
+
 // Owns nothing. `data` may be unaligned when it points into a memory-mapped file: use convert_to_f32 there.
 struct TensorView {
     void* data = nullptr;
@@ -61,7 +65,7 @@ struct TensorView {
 
     [[nodiscard]] bool empty() const { return data == nullptr; }
     [[nodiscard]] std::int64_t elements() const { return shape.elements(); }
-    [[nodiscard]] std::size_t bytes() const { return static_cast<std::size_t>(shape.elements()) * size_of(dtype); }
+    [[nodiscard]] std::size_t bytes() const { return bytes_of(shape, dtype); }
     // Same bytes seen with another shape of as many elements.
     [[nodiscard]] TensorView reshaped(Shape to) const {
         T2I_CHECK(to.elements() == shape.elements(), "reshape " + shape.text() + " to " + to.text());
@@ -100,6 +104,9 @@ constexpr bool fits(DType t) {
     else if constexpr (std::is_same_v<U, std::uint8_t>) return t == DType::u8;
     else if constexpr (std::is_same_v<U, bf16>) return t == DType::bf16;
     else if constexpr (std::is_same_v<U, f16>) return t == DType::f16;
+    else if constexpr (std::is_same_v<U, double>) return t == DType::f64;
+    else if constexpr (std::is_same_v<U, f8_e4m3>) return t == DType::f8_e4m3;
+    else if constexpr (std::is_same_v<U, f8_e5m2>) return t == DType::f8_e5m2;
     else return false;
 }
 }  // namespace detail

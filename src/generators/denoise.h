@@ -28,21 +28,39 @@ class DenoiseLoop final : public GeneratorRun {
     void check(std::int32_t first_bad) const override;
 
   private:
+    // Of what the model said, the guided prediction [pictures, C, H, W], and what the noise is multiplied with.
+    void combine(const ExecContext& ctx, std::size_t step);
     void start(std::span<const std::uint64_t> seeds, std::vector<TorchGenerator>& noise);
-    void draw(std::vector<TorchGenerator>& noise, const TensorView& to);
+    // of_fresh: per step, as opposed to the first.
+    void draw(std::vector<TorchGenerator>& noise, const TensorView& to, bool of_fresh);
     void do_step(const ExecContext& ctx, std::size_t i);
     void replay(std::size_t i);
+    [[nodiscard]] const TensorView& fresh_noise(std::size_t step) const;
     [[nodiscard]] TensorView history(std::size_t step, std::size_t ago) const;
+    // Sums over x, the guided model output, what was kept and saved, and noise, as a step's coefficients say.
+    [[nodiscard]] std::vector<LincombTerm> model_terms(double from_x, double from_model) const;
+    void add_history(std::vector<LincombTerm>& terms, const std::vector<double>& coefficients, std::size_t step) const;
+    // The terms of what the step keeps; where it limits its data prediction, that is made first.
+    [[nodiscard]] std::vector<LincombTerm> kept_terms(const ExecContext& ctx, std::size_t step) const;
+    [[nodiscard]] std::vector<LincombTerm> saved_terms(std::size_t step) const;
+    [[nodiscard]] std::vector<LincombTerm> next_terms(std::size_t step) const;
 
     ExecContext ctx_;
     SamplerPlan plan_;
     double cfg_scale_;
     bool guided_;
-    Shape shape_;  // of the latents: [pictures, C, H, W]
+    Shape shape_;    // of the latents: [pictures, C, H, W]
+    bool combines_;  // the model's channels are not all treated alike: guidance is no part of the sampler's sums
+    std::int64_t guided_channels_;
     std::unique_ptr<DenoiserRun> run_;
-    Tensor latents_, model_input_, model_output_, fresh_noise_, first_bad_;
-    Tensor drawn_;            // host: noise on its way
-    std::vector<Tensor> x0_;  // data predictions, in turn: as many as the plan looks back
+    Tensor latents_, model_input_, model_output_, first_bad_;
+    Tensor prediction_, spread_, spread_noise_, noise_as_read_;  // where the channels are combined
+    Tensor limited_;                                             // a data prediction on its way through a limit
+    Tensor drawn_;                                               // host: noise on its way
+    std::vector<Tensor> x0_;  // what the steps keep (data predictions, or ε), in turn: as many as the plan looks back
+    std::vector<Tensor> saved_, fresh_noise_;  // in turn: the last two that a step has made
+    // How many saved states and draws of noise there are once each step has made its own.
+    std::vector<std::size_t> saves_, draws_;
     struct Step {
         std::unique_ptr<Recording> recording;
         double flops = 0;  // counted while recording

@@ -1,9 +1,12 @@
 #include "generators/diffusion.h"
 
+#include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
-#include "core/files.h"
+#include "core/json_options.h"
 #include "core/nearest.h"
+#include "core/stand_in.h"
 #include "generators/denoise.h"
 #include "sampling/sampler.h"
 #include "t2i/error.h"
@@ -12,41 +15,59 @@ namespace t2i {
 
 namespace {
 
+JsonOptions as_class(JsonOptions file, const std::string& class_name) {
+    return class_name.empty() ? std::move(file) : file.with({{"_class_name", class_name}});
+}
+
 class DiffusionRules final : public RequestRules {
   public:
-    DiffusionRules(ScheduleConfig schedule, const GenerationDefaults& defaults)
-        : schedule_(std::move(schedule)), defaults_(defaults) {}
+    DiffusionRules(JsonOptions schedule, const GenerationDefaults& defaults, OneStep one_step)
+        : schedule_(std::move(schedule)), defaults_(defaults), one_step_(one_step) {}
 
     [[nodiscard]] std::shared_ptr<const GenerationPlan> plan(const GenerateRequest& request) const override {
         auto plan = std::make_shared<GenerationPlan>();
-        plan->steps = request.steps.value_or(defaults_.steps);
-        check_setting_range("steps", plan->steps, 1, most_steps);
+        const int steps = request.steps.value_or(defaults_.steps);
+        check_setting_range("steps", steps, 1, most_steps);
         set_guidance(*plan, request, defaults_.cfg_scale);
-        ScheduleConfig config = schedule_;
         std::string sampler = request.sampler, scheduler = request.scheduler;
-        if (translate_sampler(sampler, scheduler) && config.prediction == Prediction::flow) {
-            // AUTOMATIC1111 has no other name for the sampler.
-            plan->remark =
-                "a model that predicts a flow keeps its own schedule: of " + in_quotes(request.sampler) + " the sampler counts";
+        translate_sampler(sampler, scheduler);
+        ScheduleConfig config = sampler.empty() ? read_schedule(schedule_) : read_schedule(schedule_, sampler);
+        if (config.prediction == Prediction::flow && is_for_noise(scheduler)) {
+            plan->remark = "a model that predicts a flow keeps its own schedule, not " + in_quotes(scheduler);
             scheduler.clear();
         }
-        if (!sampler.empty()) override_sampler(config, sampler);
         if (!scheduler.empty()) override_scheduler(config, scheduler);
-        const SamplerRow& row = sampler_for(config);
-        plan->own = row.make()->plan(config, plan->steps);
-        plan->fields = {{.key = "steps", .label = "Steps", .value = std::int64_t{plan->steps}},
-                        {.key = "sampler", .label = "Sampler", .value = row.name},
+        SamplerPlan sampled = plan_steps(config, steps);
+        if (steps == 1 && one_step_ == OneStep::predicted) end_in_x0(sampled, config);
+        plan->steps = static_cast<int>(sampled.steps.size());
+        plan->own = std::move(sampled);
+        plan->fields = {{.key = "steps", .label = "Steps", .value = std::int64_t{steps}},
+                        {.key = "sampler", .label = "Sampler", .value = sampler_for(config).name},
                         {.key = "scheduler", .label = "Schedule type", .value = scheduler},
                         guidance_field(*plan)};
         for (const SettingField& field : plan->fields) plan->key += field.text() + "|";
         return plan;
     }
 
-    [[nodiscard]] std::string default_sampler() const override { return sampler_for(schedule_).name; }
+    // Of a schedule that is not supported: the name of its class.
+    [[nodiscard]] std::string default_sampler() const override {
+        try {
+            return sampler_for(read_schedule(schedule_)).name;
+        } catch (const Error&) {
+            const auto* name = schedule_.find("_class_name");
+            return name != nullptr && name->is_string() ? name->get<std::string>() : std::string();
+        }
+    }
 
   private:
-    ScheduleConfig schedule_;
+    // The schedules of models that predict noise.
+    static bool is_for_noise(const std::string& scheduler) {
+        return scheduler != "flow" && std::ranges::find(schedules(), scheduler) != schedules().end();
+    }
+
+    JsonOptions schedule_;
     GenerationDefaults defaults_;
+    OneStep one_step_;
 };
 
 class Diffusion final : public Generator {
@@ -55,6 +76,7 @@ class Diffusion final : public Generator {
 
     [[nodiscard]] GridFormat writes() const override { return {GridFormat::Kind::latents, denoiser_->channels()}; }
     [[nodiscard]] std::int64_t classes() const override { return denoiser_->classes(); }
+    [[nodiscard]] std::int64_t text_width() const override { return denoiser_->text_width(); }
     [[nodiscard]] std::unique_ptr<GeneratorRun> begin(const ExecContext& ctx, const RunSettings& settings) const override {
         const auto* plan = std::any_cast<SamplerPlan>(&settings.plan->own);
         T2I_CHECK(plan, "a plan of another generator");
@@ -68,17 +90,19 @@ class Diffusion final : public Generator {
 }  // namespace
 
 std::unique_ptr<RequestRules> make_diffusion_rules(const std::string& json, const std::string& where,
-                                                   const GenerationDefaults& defaults) {
-    return std::make_unique<DiffusionRules>(parse_schedule_config(json, where), defaults);
+                                                   const GenerationDefaults& defaults, const std::string& class_name,
+                                                   OneStep one_step) {
+    return std::make_unique<DiffusionRules>(as_class(JsonOptions::parse(json, where), class_name), defaults, one_step);
 }
 
 std::vector<std::string> schedule_files(const std::string& folder) {
     return {(std::filesystem::path(folder) / "scheduler_config.json").string()};
 }
 
-std::unique_ptr<RequestRules> read_diffusion_rules(const std::string& folder, const GenerationDefaults& defaults) {
+std::unique_ptr<RequestRules> read_diffusion_rules(const std::string& folder, const std::string& class_name,
+                                                   const GenerationDefaults& defaults, OneStep one_step) {
     const std::string path = schedule_files(folder).front();
-    return make_diffusion_rules(read_text_file(path, std::size_t{16} << 20), path, defaults);
+    return make_diffusion_rules(read_downloaded_file(path, std::size_t{16} << 20), path, defaults, class_name, one_step);
 }
 
 std::unique_ptr<Generator> make_diffusion(std::unique_ptr<Denoiser> denoiser) {

@@ -65,11 +65,12 @@ struct RunSettings {
     std::shared_ptr<const GenerationPlan> plan;
     std::int64_t pictures = 1, height = 0, width = 0;  // of the grid of latents or codes
     std::int64_t text_rows = 0;                        // of a text, padding included; 0 where the model reads labels
+    std::int64_t factor = 8;                           // pixels per latent or code in each direction
     [[nodiscard]] std::int64_t model_rows() const { return plan->guided ? 2 * pictures : pictures; }
     // Whether a run made for these settings can do the work of others.
     [[nodiscard]] bool fits(const RunSettings& other) const {
         return plan->key == other.plan->key && pictures == other.pictures && height == other.height && width == other.width &&
-               text_rows == other.text_rows;
+               text_rows == other.text_rows && factor == other.factor;
     }
 };
 
@@ -103,6 +104,8 @@ class Generator {
     [[nodiscard]] virtual GridFormat writes() const = 0;
     // Of a class-conditional model, which reads labels 0 to classes() - 1, and classes() for no class; 0: it reads text.
     [[nodiscard]] virtual std::int64_t classes() const = 0;
+    // Columns of the text that it reads; 0: it reads none, or says nothing of it.
+    [[nodiscard]] virtual std::int64_t text_width() const { return 0; }
     // settings.plan: of this generator's own rules.
     [[nodiscard]] virtual std::unique_ptr<GeneratorRun> begin(const ExecContext& ctx, const RunSettings& settings) const = 0;
 };

@@ -5,10 +5,11 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
-#include "core/files.h"
+#include "core/escape.h"
 #include "core/json_options.h"
 #include "core/nearest.h"
 #include "core/number_text.h"
+#include "core/stand_in.h"
 #include "t2i/error.h"
 
 namespace t2i {
@@ -49,7 +50,7 @@ Vocabulary read_vocabulary(const json& j, const std::string& where) {
 
 void read_t2i_json(ModelFolder& m) {
     const fs::path path = fs::path(m.path) / "t2i.json";
-    if (!fs::exists(path)) return;
+    if (std::error_code ec; !fs::exists(fs::symlink_status(path, ec))) return;
     const JsonOptions options = JsonOptions::read(path.string());
     if (m.steps > 0) m.steps = static_cast<int>(options.integer("steps", m.steps, 1, most_steps));
     m.cfg_scale = options.number("cfg_scale", m.cfg_scale, 0.0, 100.0);
@@ -57,11 +58,14 @@ void read_t2i_json(ModelFolder& m) {
     if (const json* vocabulary = options.find("vocabulary")) m.vocabulary = read_vocabulary(*vocabulary, path.string());
 }
 
+// What pictures do not need may be anything.
 void read_components(const json& index, ModelFolder& m, const std::string& where) {
     for (const auto& [key, value] : index.items()) {
         if (!value.is_array()) continue;
-        if (value.size() != 2) throw Error(ErrorCode::input, "component \"" + key + "\" is not [library, class]", where);
-        if (value[1].is_string()) m.components[key] = value[1].get<std::string>();
+        if (value.size() == 2 && value[1].is_string())
+            m.components[key] = {value[0].is_string() ? value[0].get<std::string>() : "", value[1].get<std::string>()};
+        else if (m.row_of(key) && !(value.size() == 2 && value[1].is_null()))
+            throw Error(ErrorCode::input, "component \"" + key + "\" is not [library, class]", where);
     }
 }
 
@@ -81,58 +85,150 @@ void read_classes(const json& index, ModelFolder& m, const std::string& where) {
 
 }  // namespace
 
-std::string ModelFolder::component(const std::string& component_name) const {
-    if (!components.contains(component_name))
-        throw Error(ErrorCode::input, "lists no component \"" + component_name + "\"",
-                    (fs::path(path) / "model_index.json").string());
-    const auto folder = fs::path(path) / component_name;
-    if (!fs::is_directory(folder)) throw Error(ErrorCode::input, "component folder is missing", folder.string());
-    return folder.string();
+const ComponentRow* ModelFolder::row_of(const std::string& listed) const {
+    const auto found = std::ranges::find_if(row->components, [&](const ComponentRow& part) {
+        return listed == part.folder || (part.formerly && listed == part.formerly && !components.contains(part.folder));
+    });
+    return found == row->components.end() ? nullptr : &*found;
 }
 
-std::string ModelFolder::decoder(const std::string& another) const {
-    return another.empty() ? component(row->decoder) : another;
+ComponentSource ModelFolder::locate(const std::string& component_name) const {
+    const auto at = [&](const std::string& where) { return ComponentSource{where, {}, options.variant, options.log}; };
+    for (const NamedPart& part : named)
+        if (part.component == component_name) return at(part.path);
+    if (!generator.empty()) {
+        if (component_name == row->generator) return at(generator);
+        if (base) return base->locate(component_name);
+        throw missing(component_name, {});
+    }
+    auto listed = components.find(component_name);
+    if (const ComponentRow* part = row_of(component_name); listed == components.end() && part && part->formerly)
+        listed = components.find(part->formerly);
+    std::error_code ec;
+    const std::string folder = listed == components.end() ? std::string() : (fs::path(path) / listed->first).string();
+    if (!folder.empty() && fs::is_directory(folder, ec)) return {folder, listed->second.name, options.variant, options.log};
+    if (base) return base->locate(component_name);
+    if (folder.empty())
+        throw Error(ErrorCode::input, "lists no component \"" + component_name + "\"",
+                    (fs::path(path) / "model_index.json").string());
+    const std::string problem = absence_problem(folder);
+    throw Error(ErrorCode::input, problem.empty() ? "component folder is missing" : problem, folder);
+}
+
+ComponentSource ModelFolder::source(const std::string& component_name) const {
+    ComponentSource found = locate(component_name);
+    found.hints = hints(component_name);
+    return found;
+}
+
+std::string ModelFolder::component(const std::string& component_name) const {
+    return source(component_name).path;
+}
+
+ComponentSource ModelFolder::decoder(const std::string& another) const {
+    if (another.empty()) return source(row->decoder);
+    ComponentSource found{another, {}, options.variant, options.log};
+    found.hints = hints(row->decoder);
+    return found;
 }
 
 PictureSizes read_picture_sizes(const ModelFolder& folder, const std::string& decoder) {
     const GridSizes grid = folder.row->read_sizes(folder);
     const std::int64_t factor = folder.row->read_factor(folder.decoder(decoder));
-    return {.side = static_cast<int>(grid.side * factor), .multiple = grid.multiple * factor};
+    return {.side = static_cast<int>(grid.side * factor),
+            .multiple = grid.multiple * factor,
+            .bins = folder.row->size_bins ? folder.row->size_bins(grid.side) : std::vector<SizeBin>()};
 }
 
-void ModelFolder::check_components() const {
-    for (const ComponentRow& part : row->components)
-        if (part.required) static_cast<void>(component(part.folder));
+void ModelFolder::check_components(const std::string& another_decoder) const {
+    for (const ComponentRow& part : row->components) {
+        const bool is_replaced = std::string_view(part.folder) == row->decoder && !another_decoder.empty();
+        if (lacks(part.folder)) {
+            if (part.published && !is_replaced) throw missing(part.folder, another_decoder);
+        } else if (part.required) {
+            static_cast<void>(component(part.folder));
+        }
+    }
+    if (options.variant.empty()) return;
+    const bool is_there = std::ranges::any_of(row->components, [&](const ComponentRow& part) {
+        if (!part.weights || lacks(part.folder)) return false;
+        const bool decodes = std::string_view(part.folder) == row->decoder;
+        const std::string folder = decodes ? decoder(another_decoder).path : component(part.folder);
+        return has_variant({.path = folder, .library = *part.weights, .variant = options.variant});
+    });
+    if (!is_there)
+        throw Error(ErrorCode::input, "no component has files of this variant (" + in_quotes(options.variant) + ")",
+                    Field{"variant"});
 }
 
-ModelFolder read_model_folder(const std::string& path) {
-    const fs::path root(path);
-    if (!fs::exists(root)) throw Error(ErrorCode::input, "no such model folder", path);
-    if (!fs::is_directory(root))
+namespace {
+
+void check_is_model_folder(const fs::path& root) {
+    const std::string path = root.string();
+    std::error_code ec;
+    const fs::file_status status = fs::status(root, ec);
+    if (!fs::exists(status)) {
+        const std::string problem = absence_problem(path);
+        const bool is_denied = ec == std::errc::permission_denied;
+        throw Error(ErrorCode::input,
+                    is_denied         ? "cannot be read: " + ec.message()
+                    : problem.empty() ? "no such model folder"
+                                      : problem,
+                    path);
+    }
+    if (!fs::is_directory(status))
         throw Error(ErrorCode::input, "is not a model folder (one with model_index.json, in diffusers layout)", path);
-    const auto index_path = root / "model_index.json";
-    if (!fs::exists(index_path)) throw Error(ErrorCode::input, "not a model folder: it has no model_index.json", path);
+    const fs::path index = root / "model_index.json";
+    if (fs::exists(fs::symlink_status(index, ec))) return;
+    if (ec && ec != std::errc::no_such_file_or_directory)
+        throw Error(ErrorCode::input, "cannot be read: " + ec.message(), index.string());
+    throw Error(ErrorCode::input, "not a model folder: it has no model_index.json", path);
+}
 
+}  // namespace
+
+std::string name_of_folder(const std::string& path) {
+    std::error_code ec;
+    const fs::path whole = fs::weakly_canonical(path, ec);
+    return escaped((ec ? fs::path(path) : whole).filename().string());
+}
+
+const PipelineRow& pipeline_row(const std::string& class_name, const std::string& where) {
+    if (const PipelineRow* row = find_pipeline(class_name)) return *row;
+    std::string names;
+    for (const PipelineRow& row : pipelines())
+        if (row.has_folders) names += std::string(names.empty() ? "" : ", ") + row.class_name;
+    throw Error(ErrorCode::input, "pipeline \"" + class_name + "\" is not supported (supported: " + names + ")", where);
+}
+
+void take_row(ModelFolder& folder, const PipelineRow& row) {
+    folder.row = &row;
+    folder.pipeline_class = row.class_name;
+    folder.steps = row.steps;
+    folder.cfg_scale = row.cfg_scale;
+    folder.max_prompt_tokens = row.max_prompt_tokens;
+}
+
+ModelFolder read_layout(const std::string& path, const ModelFolderOptions& options_of_it) {
+    const fs::path root(path);
+    check_is_model_folder(root);
+    const auto index_path = root / "model_index.json";
     ModelFolder m;
     m.path = path;
-    m.name = fs::weakly_canonical(root).filename().string();
+    m.options = options_of_it;
+    m.name = name_of_folder(path);
     const JsonOptions options = JsonOptions::read(index_path.string());
     const json& index = options.all();
     if (!options.has("_class_name")) throw options.error("_class_name", "is missing");
-    m.pipeline_class = options.text("_class_name", {});
-    m.row = find_pipeline(m.pipeline_class);
-    if (!m.row) {
-        std::string names;
-        for (const PipelineRow& row : pipelines()) names += std::string(names.empty() ? "" : ", ") + row.class_name;
-        throw Error(ErrorCode::input, "pipeline \"" + m.pipeline_class + "\" is not supported (supported: " + names + ")",
-                    index_path.string());
-    }
-    m.steps = m.row->steps;
-    m.cfg_scale = m.row->cfg_scale;
-    m.max_prompt_tokens = m.row->max_prompt_tokens;
+    take_row(m, pipeline_row(options.text("_class_name", {}), index_path.string()));
     read_components(index, m, index_path.string());
     read_classes(index, m, index_path.string());
     read_t2i_json(m);
+    return m;
+}
+
+ModelFolder read_model_folder(const std::string& path, const ModelFolderOptions& options) {
+    ModelFolder m = read_layout(path, options);
     m.rules = m.row->read_rules(m);
     return m;
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/json_options.h"
 #include "core/number_text.h"
 #include "t2i/error.h"
 
@@ -71,18 +72,40 @@ std::string hash_files(std::span<const std::string> files) {
 
 namespace {
 
-// The files of a decoder that the pipeline's own component could be.
-std::vector<std::string> files_of_decoder(const ModelFolder& folder, const std::string& path) {
-    const auto row = std::ranges::find_if(
-        folder.row->components, [&](const ComponentRow& part) { return std::string_view(part.folder) == folder.row->decoder; });
-    T2I_CHECK(row != folder.row->components.end(), "a pipeline whose decoder is none of its components");
-    return row->files(path);
+// What model_index.json says of a component and its own file does not, where that makes another picture; empty: nothing.
+std::string class_beside_files(const ComponentRow& part, const ComponentSource& source, std::span<const std::string> files) {
+    if (!part.class_key) return {};
+    const JsonOptions own = JsonOptions::read(files.front());
+    return own.text(part.class_key, {}) == source.class_name ? std::string() : source.class_name;
+}
+
+void add_part(ShortHash& hash, const ComponentRow& part, const ComponentSource& source) {
+    const std::vector<std::string> files = part.files(source);
+    if (const std::string name = class_beside_files(part, source, files); !name.empty()) hash.add_text(name);
+    if (part.rules)
+        if (const std::string rules = part.rules(source); !rules.empty()) hash.add_text(rules);
+    add_files(hash, files);
+    // Of a file without a config what its names and shapes, and those around it, say instead.
+    if (part.weights)
+        if (const std::string config = derived_config(source); !config.empty()) hash.add_text(config);
+}
+
+std::string hash_part(const ComponentRow& part, const ComponentSource& source, const std::atomic<bool>* abandoned) {
+    ShortHash hash(abandoned);
+    add_part(hash, part, source);
+    return hash.text();
+}
+
+const ComponentRow& decoder_row(const ModelFolder& folder) {
+    const ComponentRow* row = folder.row_of(folder.row->decoder);
+    T2I_CHECK(row, "a pipeline whose decoder is none of its components");
+    return *row;
 }
 
 }  // namespace
 
 std::string hash_decoder(const ModelFolder& folder, const std::string& another_decoder) {
-    return hash_files(files_of_decoder(folder, another_decoder));
+    return hash_part(decoder_row(folder), folder.decoder(another_decoder), nullptr);
 }
 
 ModelHashes hash_model(const ModelFolder& folder, const std::string& another_decoder, const std::atomic<bool>* abandoned) {
@@ -93,24 +116,28 @@ ModelHashes hash_model(const ModelFolder& folder, const std::string& another_dec
         hash.add_text(std::to_string(label.id));
         hash.add_text(label.names);
     }
+    ModelHashes hashes;
     for (const ComponentRow& part : folder.row->components) {
         if (std::string_view(part.folder) == folder.row->decoder && !another_decoder.empty()) continue;
+        if (std::ranges::any_of(folder.named, [&](const NamedPart& named) { return named.component == part.folder; })) {
+            hashes.parts[part.folder] = hash_part(part, folder.source(part.folder), abandoned);
+            continue;
+        }
         hash.add_text(part.folder);
-        add_files(hash, part.files(folder.component(part.folder)));
+        if (!folder.lacks(part.folder)) add_part(hash, part, folder.source(part.folder));
+        else hash.add_text(folder.row->schedule);
     }
-    ModelHashes hashes{.model = hash.text(), .decoder = {}};
-    if (!another_decoder.empty()) {
-        ShortHash decoder(abandoned);
-        add_files(decoder, files_of_decoder(folder, another_decoder));
-        hashes.decoder = decoder.text();
-    }
+    hashes.model = hash.text();
+    if (!another_decoder.empty()) hashes.decoder = hash_part(decoder_row(folder), folder.decoder(another_decoder), abandoned);
     return hashes;
 }
 
 std::string hash_weights_0_1(const std::string& folder) {
     std::vector<std::string> files;
-    for (const auto& entry : fs::recursive_directory_iterator(folder))
-        if (entry.path().extension() == ".safetensors") files.push_back(entry.path().string());
+    std::error_code ec;  // what cannot be read held nothing that 0.1.0 could have loaded
+    for (auto at = fs::recursive_directory_iterator(folder, fs::directory_options::skip_permission_denied, ec);
+         !ec && at != fs::recursive_directory_iterator(); at.increment(ec))
+        if (at->path().extension() == ".safetensors") files.push_back(at->path().string());
     std::ranges::sort(files);
     ShortHash hash;
     for (const auto& file : files) hash.add_contents(file);

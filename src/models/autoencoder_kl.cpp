@@ -13,11 +13,19 @@ struct KlConfig {
     std::vector<std::int64_t> channels;  // per resolution, finest first
     std::int64_t layers, groups, latent_channels;
     bool mid_attention, quant_conv, post_quant_conv;
-    double scaling_factor, shift_factor;
+    double scaling_factor;
     [[nodiscard]] std::int64_t factor() const { return std::int64_t{1} << (channels.size() - 1); }
 };
 
-KlConfig read_config(const ModelConfig& c) {
+// What the config says of one half of the autoencoder; the other is not looked at.
+struct Half {
+    const char *types_key, *block, *pixels_key;
+};
+constexpr Half encoder_half{"down_block_types", "DownEncoderBlock2D", "in_channels"};
+constexpr Half decoder_half{"up_block_types", "UpDecoderBlock2D", "out_channels"};
+
+// shift_factor, latents_mean and latents_std are for pipelines that read them; those of PixArt and DiT do not.
+KlConfig read_config(const ModelConfig& c, const Half& half) {
     constexpr std::size_t max_levels = 8;  // of the picture's halvings
     c.only("act_fn", "silu");
     KlConfig k{.channels = c.integers("block_out_channels", std::vector<std::int64_t>{64}),
@@ -27,22 +35,15 @@ KlConfig read_config(const ModelConfig& c) {
                .mid_attention = c.flag("mid_block_add_attention", true),
                .quant_conv = c.flag("use_quant_conv", true),
                .post_quant_conv = c.flag("use_post_quant_conv", true),
-               .scaling_factor = c.number("scaling_factor", 0.18215),
-               .shift_factor = c.number("shift_factor", 0.0)};
+               .scaling_factor = c.number("scaling_factor", 0.18215)};
     if (k.channels.size() > max_levels) throw c.error("block_out_channels", "has more than 8 entries");
     for (const auto n : k.channels)
         if (n % k.groups != 0) throw c.error("block_out_channels", "must be multiples of norm_num_groups");
-    for (const auto& [key, block] :
-         {std::pair{"down_block_types", "DownEncoderBlock2D"}, std::pair{"up_block_types", "UpDecoderBlock2D"}}) {
-        const auto types = c.texts(key, std::vector<std::string>(k.channels.size(), block));
-        if (types.size() != k.channels.size()) throw c.error(key, "must have as many entries as block_out_channels");
-        for (const auto& type : types)
-            if (type != block) throw c.error(key, "holds \"" + type + "\"; \"" + block + "\" is supported");
-    }
-    for (const char* key : {"in_channels", "out_channels"})
-        if (c.integer(key, 3) != 3) throw c.error(key, "must be 3: pictures are RGB");
-    for (const char* key : {"latents_mean", "latents_std"})
-        if (c.has(key)) throw c.error(key, "is not supported");
+    const auto types = c.texts(half.types_key, std::vector<std::string>(k.channels.size(), half.block));
+    if (types.size() != k.channels.size()) throw c.error(half.types_key, "must have as many entries as block_out_channels");
+    for (const auto& type : types)
+        if (type != half.block) throw c.error(half.types_key, "holds \"" + type + "\"; \"" + half.block + "\" is supported");
+    if (c.integer(half.pixels_key, 3) != 3) throw c.error(half.pixels_key, "must be 3: pictures are RGB");
     if (k.scaling_factor == 0.0) throw c.error("scaling_factor", "must not be 0");
     return k;
 }
@@ -131,7 +132,7 @@ class KlDecoder final : public Decoder {
                   "rgb " + rgb.shape.text() + " of latents " + s.text());
         const Arena::Mark mark(ctx.scratch);
         const TensorView scaled = ctx.scratch.take(s);
-        affine(ctx, latents, 1.0 / config_.scaling_factor, config_.shift_factor, scaled);
+        affine(ctx, latents, 1.0 / config_.scaling_factor, 0.0, scaled);
         PicturePair pictures(ctx, compute_, largest(s));
         const TensorView z = pictures.next({s[0], s[2], s[3], s[1]});
         ops::to_channels_last(ctx, scaled, z);
@@ -220,7 +221,7 @@ class KlEncoder final : public LatentEncoder {
         tail_.apply(ctx, pictures);
         if (quant_) pictures.apply(ctx, *quant_, quant_->output_shape(pictures.current().shape));
         ops::to_channels_first(ctx, pictures.current(), latents);
-        affine(ctx, latents, config_.scaling_factor, -config_.shift_factor * config_.scaling_factor, latents);
+        affine(ctx, latents, config_.scaling_factor, 0.0, latents);
     }
 
   private:
@@ -245,21 +246,19 @@ class KlEncoder final : public LatentEncoder {
 }  // namespace
 
 std::unique_ptr<Decoder> make_kl_decoder(const LoadContext& load, const ModelConfig& config, WeightStore& weights) {
-    rename_deprecated_vae_attention(weights);
     ignore_prefix(weights, "encoder.");
     ignore_prefix(weights, "quant_conv.");
-    return std::make_unique<KlDecoder>(load, read_config(config), weights.root());
+    return std::make_unique<KlDecoder>(load, read_config(config, decoder_half), weights.root());
 }
 
 std::unique_ptr<LatentEncoder> make_kl_encoder(const LoadContext& load, const ModelConfig& config, WeightStore& weights) {
-    rename_deprecated_vae_attention(weights);
     ignore_prefix(weights, "decoder.");
     ignore_prefix(weights, "post_quant_conv.");
-    return std::make_unique<KlEncoder>(load, read_config(config), weights.root());
+    return std::make_unique<KlEncoder>(load, read_config(config, encoder_half), weights.root());
 }
 
 std::int64_t read_kl_factor(const ModelConfig& config) {
-    return read_config(config).factor();
+    return read_config(config, decoder_half).factor();
 }
 
 }  // namespace t2i

@@ -13,7 +13,7 @@ struct TinyConfig {
     std::int64_t channels;             // the same at every resolution
     std::vector<std::int64_t> blocks;  // per resolution, in the order of execution
     std::int64_t latent_channels;
-    double scaling_factor, shift_factor;
+    double scaling_factor;
     [[nodiscard]] std::int64_t factor() const { return std::int64_t{1} << (blocks.size() - 1); }
 };
 
@@ -30,13 +30,12 @@ TinyConfig read_config(const ModelConfig& c, const std::string& part) {
         throw c.error(blocks_key, "must have as many entries as " + widths_key + ", at most 8");
     for (const auto width : widths)
         if (width != widths.front()) throw c.error(widths_key, "must all be equal");
-    for (const char* key : {"in_channels", "out_channels"})
-        if (c.integer(key, 3) != 3) throw c.error(key, "must be 3: pictures are RGB");
+    const std::string pixels_key = part == "decoder" ? "out_channels" : "in_channels";
+    if (c.integer(pixels_key, 3) != 3) throw c.error(pixels_key, "must be 3: pictures are RGB");
     TinyConfig t{.channels = widths.front(),
                  .blocks = blocks,
                  .latent_channels = c.integer("latent_channels", 4),
-                 .scaling_factor = c.number("scaling_factor", 1.0),
-                 .shift_factor = c.number("shift_factor", 0.0)};
+                 .scaling_factor = c.number("scaling_factor", 1.0)};
     if (t.scaling_factor == 0.0) throw c.error("scaling_factor", "must not be 0");
     return t;
 }
@@ -101,7 +100,7 @@ class TinyDecoder final : public Decoder {
                   "rgb " + rgb.shape.text() + " of latents " + s.text());
         const Arena::Mark mark(ctx.scratch);
         const TensorView clamped = ctx.scratch.take(s);
-        affine(ctx, latents, 1.0 / config_.scaling_factor, config_.shift_factor, clamped);
+        affine(ctx, latents, 1.0 / config_.scaling_factor, 0.0, clamped);
         ops::unary(ctx, Unary::soft_clamp3, clamped, clamped);
         PicturePair pictures(ctx, compute_, rgb.elements() / 3 * std::max(config_.channels, config_.latent_channels));
         const TensorView z = pictures.next({s[0], s[2], s[3], s[1]});
@@ -158,7 +157,7 @@ class TinyEncoder final : public LatentEncoder {
         }
         pictures.apply(ctx, *conv_out_, conv_out_->output_shape(pictures.current().shape));
         ops::to_channels_first(ctx, pictures.current(), latents);
-        affine(ctx, latents, config_.scaling_factor, -config_.shift_factor * config_.scaling_factor, latents);
+        affine(ctx, latents, config_.scaling_factor, 0.0, latents);
     }
 
   private:

@@ -19,9 +19,7 @@ ModelConfig ModelConfig::parse(const std::string& text, const std::string& where
 std::string ModelConfig::class_name() const {
     if (has("_class_name")) return text("_class_name", "");
     const auto architectures = texts("architectures", {});
-    if (architectures.empty())
-        throw Error(ErrorCode::input, "names no class: neither \"_class_name\" nor \"architectures\"", where());
-    return architectures.front();
+    return architectures.empty() ? std::string() : architectures.front();
 }
 
 void ModelConfig::only(const std::string& key, const std::string& supported) const {

@@ -15,7 +15,8 @@ class ModelConfig : public JsonOptions {
     static ModelConfig read(const std::string& folder);
     static ModelConfig parse(const std::string& text, const std::string& where);
 
-    // The class that made the folder: `_class_name` (diffusers) or the first of `architectures` (transformers).
+    // The class that made the folder: `_class_name` (diffusers) or the first of `architectures` (transformers); empty where it
+    // names none, as old and edited configs may.
     [[nodiscard]] std::string class_name() const;
     // Throws unless the key is absent, null or this text: for options of which one value is supported.
     void only(const std::string& key, const std::string& supported) const;

@@ -5,17 +5,23 @@
 namespace t2i {
 namespace {
 
-constexpr float attention_eps = 1e-6F;        // AdaLayerNormZero's own, whatever norm_eps says
-constexpr float downscale_freq_shift = 1.0F;  // CombinedTimestepLabelEmbeddings
+constexpr float attention_eps = 1e-6F;  // AdaLayerNormZero's own, whatever norm_eps says
 
 const std::string table_name = "embedding_table.weight";
+
+// As it is stored where rows are gathered from that, else in f32.
+Tensor upload_table(const LoadContext& load, const Scope& scope, const Shape& shape) {
+    const TensorView table = scope.take(table_name, shape);
+    const bool is_gathered = table.dtype == DType::f32 || table.dtype == DType::f16 || table.dtype == DType::bf16;
+    return upload(load.backend, is_gathered ? table : scope.take_f32(table_name, shape));
+}
 
 }  // namespace
 
 TimestepLabelEmbedder::TimestepLabelEmbedder(const LoadContext& load, const Scope& scope, std::int64_t width,
-                                             std::int64_t classes)
-    : timestep_(load, scope / "timestep_embedder", width, downscale_freq_shift),
-      table_(upload(load.backend, (scope / "class_embedder").take(table_name, {classes + 1, width}))) {}
+                                             std::int64_t classes, float shift)
+    : timestep_(load, scope / "timestep_embedder", width, shift),
+      table_(upload_table(load, scope / "class_embedder", {classes + 1, width})) {}
 
 void TimestepLabelEmbedder::forward(const ExecContext& ctx, std::span<const float> timesteps,
                                     std::span<const std::int32_t> labels, const TensorView& out) const {

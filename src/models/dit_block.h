@@ -10,8 +10,9 @@ namespace t2i {
 // norm1.emb: a timestep and a class as a vector of the model's width (diffusers, CombinedTimestepLabelEmbeddings).
 class TimestepLabelEmbedder {
   public:
-    // classes: without the unconditional one, which is the table's last row
-    TimestepLabelEmbedder(const LoadContext& load, const Scope& scope, std::int64_t width, std::int64_t classes);
+    // classes: without the unconditional one, which is the table's last row. shift: of the timestep's frequencies, see
+    // Backend::timestep_embed
+    TimestepLabelEmbedder(const LoadContext& load, const Scope& scope, std::int64_t width, std::int64_t classes, float shift);
     // R timesteps, B labels in [0, classes], R a multiple of B → out [R, width] f32: row r is that of timestep r and label
     // r mod B.
     void forward(const ExecContext& ctx, std::span<const float> timesteps, std::span<const std::int32_t> labels,

@@ -1,5 +1,6 @@
 #include "models/dit_transformer.h"
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -16,14 +17,20 @@ struct DiTConfig {
     PatchTransformerConfig base;
     DiTBlockConfig block;
     std::int64_t classes;  // without the unconditional one
+    // facebook's model (facebookresearch/DiT, models.py) and diffusers' of the same weights are not the same function.
+    bool is_facebooks;
+    // Of the timestep's frequencies: over 128 (TimestepEmbedder.timestep_embedding), or over 127
+    // (CombinedTimestepLabelEmbeddings).
+    [[nodiscard]] float frequency_shift() const { return is_facebooks ? 0.0F : 1.0F; }
 };
 
 DiTConfig read_config(const ModelConfig& c) {
     c.only("norm_type", "ada_norm_zero");
     DiTConfig d{};
-    d.base = read_patch_transformer_config(c, 32);
+    d.base = read_patch_transformer_config(c, {.sample_size = 32, .out_channels = 0});
     d.block.sizes = d.base.block;
     d.classes = c.integer("num_embeds_ada_norm", 1000);
+    d.is_facebooks = c.text("_class_name", "") == "DiT";
     d.block.mlp_eps = static_cast<float>(c.number("norm_eps", 1e-5));
     if (!(d.block.mlp_eps > 0)) throw c.error("norm_eps", "must be positive");
     return d;
@@ -46,7 +53,8 @@ struct DiTWeights {
         for (std::int64_t i = 0; i < c.base.layers; ++i) {
             // Published checkpoints hold the same embedder once a block.
             if (i == 0 || !TimestepLabelEmbedder::same(embedder(i - 1), embedder(i), width(), c.classes))
-                embedders.push_back(std::make_shared<TimestepLabelEmbedder>(load, embedder(i), width(), c.classes));
+                embedders.push_back(
+                    std::make_shared<TimestepLabelEmbedder>(load, embedder(i), width(), c.classes, c.frequency_shift()));
             else embedders.push_back(embedders.back());
             blocks.emplace_back(load, block(i), c.block);
         }
@@ -66,6 +74,7 @@ class DiTRun final : public DenoiserRun {
     DiTRun(const ExecContext& ctx, const DiTWeights& weights, const Denoiser::Begin& begin)
         : weights_(weights),
           latents_(begin.latents),
+          out_{begin.latents[0], begin.latents[1] * (begin.with_variance ? 2 : 1), begin.latents[2], begin.latents[3]},
           steps_(static_cast<std::int64_t>(begin.timesteps.size())),
           positions_(weights.patches.positions(ctx.backend, begin.latents)),
           modulations_(allocate(ctx.backend, {weights.config.base.layers, Modulation::rows, steps_ * latents_[0], width()})),
@@ -103,8 +112,8 @@ class DiTRun final : public DenoiserRun {
 
     void predict(const ExecContext& ctx, std::int64_t step, const TensorView& latents, const TensorView& out) const override {
         const TraceSpan span(ctx, "dit_forward");
-        T2I_CHECK(latents.shape == latents_ && out.shape == latents_,
-                  "latents " + latents.shape.text() + ", begun for " + latents_.text());
+        T2I_CHECK(latents.shape == latents_ && out.shape == out_, "latents " + latents.shape.text() + " to " + out.shape.text() +
+                                                                      ", begun for " + latents_.text() + " to " + out_.text());
         T2I_CHECK(step >= 0 && step < steps_, "step " + std::to_string(step));
         const Arena::Mark mark(ctx.scratch);
         const auto& blocks = weights_.blocks;
@@ -141,7 +150,7 @@ class DiTRun final : public DenoiserRun {
     }
 
     const DiTWeights& weights_;
-    Shape latents_;
+    Shape latents_, out_;
     std::int64_t steps_;
     std::vector<float> timesteps_;  // of each row of the tables: row step·B + b is picture b's at that step
     Tensor positions_;              // [T, width] f32
@@ -155,11 +164,18 @@ class DiTTransformer final : public Denoiser {
 
     [[nodiscard]] std::int64_t channels() const override { return weights_.config.base.channels; }
     [[nodiscard]] std::int64_t classes() const override { return weights_.config.classes; }
+    // facebook guides three of four channels, "for exact reproducibility reasons" (DiT.forward_with_cfg).
+    [[nodiscard]] std::int64_t guided_channels() const override {
+        constexpr std::int64_t facebooks = 3;
+        return weights_.config.is_facebooks ? std::min(facebooks, channels()) : channels();
+    }
+    [[nodiscard]] bool predicts_variance() const override { return weights_.config.base.out_channels == 2 * channels(); }
 
     [[nodiscard]] std::unique_ptr<DenoiserRun> begin(const ExecContext& ctx, const Begin& begin) const override {
         const TraceSpan span(ctx, "dit_prepare");
         weights_.patches.check(begin.latents);
         T2I_CHECK(!begin.timesteps.empty() && begin.text_rows == 0, "no timesteps, or texts where labels are read");
+        T2I_CHECK(!begin.with_variance || predicts_variance(), "the variance of a model that predicts none");
         return std::make_unique<DiTRun>(ctx, weights_, begin);
     }
 

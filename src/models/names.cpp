@@ -1,8 +1,6 @@
 #include "models/names.h"
 
 #include <algorithm>
-#include <array>
-#include <utility>
 
 namespace t2i {
 namespace {
@@ -19,20 +17,6 @@ std::string t5_embedding_name(const Scope& root) {
 
 void ignore_t5_duplicates(WeightStore& weights) {
     if (holds(weights, "shared.weight")) weights.ignore("encoder.embed_tokens.weight");
-}
-
-void rename_deprecated_vae_attention(WeightStore& weights) {
-    const bool deprecated = std::ranges::any_of(
-        weights.reader().entries(), [](const auto& e) { return e.name.find(".attentions.0.query.") != std::string::npos; });
-    if (!deprecated) return;
-    weights.rename([](const std::string& canonical) {
-        static constexpr std::array<std::pair<const char*, const char*>, 4> pairs{
-            {{".to_q.", ".query."}, {".to_k.", ".key."}, {".to_v.", ".value."}, {".to_out.0.", ".proj_attn."}}};
-        for (const auto& [now, before] : pairs)
-            if (const auto at = canonical.find(now); at != std::string::npos)
-                return std::string(canonical).replace(at, std::string(now).size(), before);
-        return canonical;
-    });
 }
 
 void rename_taesd(WeightStore& weights, const std::string& part) {

@@ -13,10 +13,6 @@ namespace t2i {
 [[nodiscard]] std::string t5_embedding_name(const Scope& root);
 void ignore_t5_duplicates(WeightStore& weights);
 
-// AutoencoderKL's middle attention was query, key, value and proj_attn before it was to_q, to_k, to_v and
-// to_out.0.
-void rename_deprecated_vae_attention(WeightStore& weights);
-
 // TAESD's own files have no "decoder.layers." or "encoder.layers." in front, and its decoder counts from 1.
 void rename_taesd(WeightStore& weights, const std::string& part);
 

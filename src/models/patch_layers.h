@@ -23,8 +23,8 @@ class PatchLayers {
     [[nodiscard]] Tensor positions(Backend& backend, const Shape& latents) const;
     // latents [B, C, H, W] f32, positions [T, width] → x [B·T, width] f32: patches·W + bias + positions
     void embed(const ExecContext& ctx, const TensorView& latents, const TensorView& positions, const TensorView& x) const;
-    // normed [B·T, width] in the compute dtype → out [B, C, H, W] f32. A learned variance, the channels after the first C, is
-    // computed and left behind.
+    // normed [B·T, width] in the compute dtype → out [B, C, H, W] f32. C may be twice the latents'
+    // channels, with a learned variance; else that, the channels after the first C, is computed and left behind.
     void write(const ExecContext& ctx, const TensorView& normed, const TensorView& out) const;
 
   private:

@@ -10,22 +10,22 @@
 namespace t2i {
 namespace {
 
-constexpr float head_eps = 1e-6F;              // norm_out
-constexpr std::int64_t pixels_per_latent = 8;  // of the only autoencoders PixArt was trained with
+constexpr float head_eps = 1e-6F;  // norm_out
 
 struct PixArtConfig {
     PatchTransformerConfig base;
     PixArtBlockConfig block;
     std::optional<std::int64_t> caption_width;  // absent: the text already has context_width
     double interpolation_scale;
-    bool size_conditions;  // picture size and aspect ratio join the timestep
+    bool size_conditions;          // picture size and aspect ratio join the timestep
+    bool size_conditions_implied;  // the config is silent, and its class would have them
 };
 
 PixArtConfig read_config(const ModelConfig& c) {
     c.only("norm_type", "ada_norm_single");
     c.only("attention_type", "default");
     PixArtConfig p{};
-    p.base = read_patch_transformer_config(c, 128);
+    p.base = read_patch_transformer_config(c, {.sample_size = 128, .out_channels = 8});
     p.block.sizes = p.base.block;
     p.block.context_width = c.integer("cross_attention_dim", 1152);
     p.block.eps = static_cast<float>(c.number("norm_eps", 1e-6));
@@ -35,6 +35,7 @@ PixArtConfig read_config(const ModelConfig& c) {
     p.interpolation_scale =
         c.number("interpolation_scale", static_cast<double>(std::max<std::int64_t>(p.base.sample_size / 64, 1)));
     p.size_conditions = c.flag("use_additional_conditions", p.base.sample_size == 128);
+    p.size_conditions_implied = p.size_conditions && !c.has("use_additional_conditions");
 
     if (p.caption_width && p.block.context_width != p.base.block.width)
         throw c.error("cross_attention_dim", "must equal heads times head size where captions are projected");
@@ -114,6 +115,7 @@ class PixArtRun final : public DenoiserRun {
     PixArtRun(const ExecContext& ctx, const PixArtWeights& weights, const Denoiser::Begin& begin)
         : weights_(weights),
           latents_(begin.latents),
+          pixels_per_latent_(begin.pixels_per_latent),
           text_rows_(begin.text_rows),
           lengths_(allocate(ctx.backend, {begin.latents[0]}, DType::i32)) {
         for (const auto& block : weights.blocks)
@@ -189,8 +191,8 @@ class PixArtRun final : public DenoiserRun {
         const TensorView embedded = ctx.scratch.take({steps, width()});
         const TensorView activated = ctx.scratch.take({steps, width()});
         const TensorView projected = ctx.scratch.take({steps, Modulation::rows * width()});
-        weights_.timestep.forward(ctx, timesteps, static_cast<float>(latents_[2] * pixels_per_latent),
-                                  static_cast<float>(latents_[3] * pixels_per_latent), embedded);
+        weights_.timestep.forward(ctx, timesteps, static_cast<float>(latents_[2] * pixels_per_latent_),
+                                  static_cast<float>(latents_[3] * pixels_per_latent_), embedded);
         ops::unary(ctx, Unary::silu, embedded, activated);
         weights_.modulation.forward(ctx, as_dtype(ctx, activated, weights_.compute), projected);
 
@@ -213,6 +215,7 @@ class PixArtRun final : public DenoiserRun {
 
     const PixArtWeights& weights_;
     Shape latents_;
+    std::int64_t pixels_per_latent_;
     std::int64_t text_rows_;           // L
     Tensor lengths_;                   // [B] i32: valid text tokens
     std::vector<Tensor> keys_values_;  // per block [B·L, 2·width], compute dtype
@@ -226,6 +229,7 @@ class PixArtTransformer final : public Denoiser {
     PixArtTransformer(const LoadContext& load, const PixArtConfig& config, const Scope& root) : weights_(load, config, root) {}
 
     [[nodiscard]] std::int64_t channels() const override { return weights_.config.base.channels; }
+    [[nodiscard]] std::int64_t text_width() const override { return weights_.text_width(); }
 
     [[nodiscard]] std::unique_ptr<DenoiserRun> begin(const ExecContext& ctx, const Begin& begin) const override {
         const TraceSpan span(ctx, "pixart_prepare");
@@ -242,7 +246,11 @@ class PixArtTransformer final : public Denoiser {
 
 std::unique_ptr<Denoiser> make_pixart_transformer(const LoadContext& load, const ModelConfig& config, WeightStore& weights) {
     weights.ignore("pos_embed.pos_embed");  // recomputed for every grid
-    return std::make_unique<PixArtTransformer>(load, read_config(config), weights.root());
+    PixArtConfig pixart = read_config(config);
+    // Copies of PixArt-Sigma-XL-2-1024-MS from before its config had the key were trained without.
+    if (pixart.size_conditions_implied)
+        pixart.size_conditions = (weights.root() / "adaln_single" / "emb" / "resolution_embedder" / "linear_1").has("weight");
+    return std::make_unique<PixArtTransformer>(load, pixart, weights.root());
 }
 
 GridSizes read_pixart_sizes(const ModelConfig& config) {

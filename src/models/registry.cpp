@@ -1,13 +1,19 @@
 #include "models/registry.h"
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
+#include "checkpoint/renamed.h"
+#include "core/log.h"
+#include "core/nearest.h"
 #include "models/autoencoder_kl.h"
 #include "models/autoencoder_tiny.h"
 #include "models/dit_transformer.h"
 #include "models/names.h"
 #include "models/pixart_transformer.h"
+#include "models/rehearsal.h"
 #include "models/t5_encoder.h"
 
 namespace t2i {
@@ -19,9 +25,15 @@ struct Row {
     std::unique_ptr<Role> (*make)(const LoadContext&, const ModelConfig&, WeightStore&);
 };
 
-std::unique_ptr<TextEncoder> make_t5(const LoadContext& load, const ModelConfig& config, WeightStore& weights) {
-    ignore_t5_duplicates(weights);
-    return make_t5_encoder(load, config, weights);
+// A text encoder may keep the store, to read from it later.
+struct TextEncoderRow {
+    const char* class_name;
+    std::unique_ptr<TextEncoder> (*make)(const LoadContext&, const ModelConfig&, std::shared_ptr<WeightStore>, bool resident);
+};
+std::unique_ptr<TextEncoder> make_t5(const LoadContext& load, const ModelConfig& config, std::shared_ptr<WeightStore> weights,
+                                     bool resident) {
+    ignore_t5_duplicates(*weights);
+    return make_t5_encoder(load, config, std::move(weights), resident);
 }
 
 struct DenoiserRow : Row<Denoiser> {
@@ -47,8 +59,9 @@ GridSizes read_transformer_2d_sizes(const ModelConfig& config) {
 }
 
 // Adding an architecture is a row here.
-constexpr std::array<Row<TextEncoder>, 1> text_encoders{{{"T5EncoderModel", make_t5}}};
-constexpr std::array<DenoiserRow, 3> denoisers{{
+constexpr std::array<TextEncoderRow, 1> text_encoders{{{"T5EncoderModel", make_t5}}};
+constexpr std::array<DenoiserRow, 4> denoisers{{
+    {{"DiT", make_dit_transformer}, read_dit_sizes},  // facebook's own
     {{"DiTTransformer2DModel", make_dit_transformer}, read_dit_sizes},
     {{"PixArtTransformer2DModel", make_pixart_transformer}, read_pixart_sizes},
     {{"Transformer2DModel", make_transformer_2d}, read_transformer_2d_sizes},
@@ -60,35 +73,49 @@ constexpr std::array<DecoderRow, 2> decoders{{
 constexpr std::array<Row<LatentEncoder>, 2> encoders{
     {{"AutoencoderKL", make_kl_encoder}, {"AutoencoderTiny", make_tiny_encoder}}};
 
-// The row of an array whose class the config names.
+// The row of an array for a class. where: the file that names it.
 template <typename Rows>
-const auto& row_for(const Rows& rows, const ModelConfig& config) {
-    const std::string name = config.class_name();
+const auto& row_for(const Rows& rows, const std::string& name, const std::string& where) {
     std::string known;
     for (const auto& row : rows) {
         if (name == row.class_name) return row;
         known += (known.empty() ? "" : ", ") + std::string(row.class_name);
     }
-    throw Error(ErrorCode::input, "class \"" + name + "\" is not supported here (supported: " + known + ")", config.where());
+    throw Error(
+        ErrorCode::input,
+        (name.empty() ? "names no class" : "class \"" + name + "\" is not supported here") + " (supported: " + known + ")",
+        where);
 }
 
+// The pipeline's word counts; a config may name the class that the weights were cut out of, or none.
 template <typename Rows>
-auto make(const Rows& rows, const LoadContext& load, const ModelConfig& config, WeightStore weights) {
-    auto model = row_for(rows, config).make(load, config, weights);
-    weights.finish();
+const auto& row_for(const Rows& rows, const ComponentSource& source, const ModelConfig& config) {
+    return row_for(rows, source.class_name.empty() ? config.class_name() : source.class_name, config.where());
+}
+
+template <typename Row>
+auto make(const Row& row, const LoadContext& load, const ModelConfig& config, WeightStore weights, const Log& log) {
+    auto model = row.make(load, config, weights);
+    if (const std::string line = weights.left_over(); !line.empty()) log_warning(log, line);
     return model;
 }
 
-template <typename Rows>
-auto load_folder(const Rows& rows, Backend& backend, const std::string& folder, DType compute) {
-    const ModelConfig config = ModelConfig::read(folder);
-    return make(rows, {backend, compute}, config, WeightStore(open_component(folder), folder));
+// How weights are read and where they go.
+struct Loading {
+    Backend& backend;
+    DType compute;
+    bool is_rehearsal = false;
+    [[nodiscard]] std::unique_ptr<CheckpointReader> reader(std::unique_ptr<CheckpointReader> of) const {
+        return is_rehearsal ? as_zeros(std::move(of)) : std::move(of);
+    }
+};
+
+ComponentFolder folder_of(const ComponentSource& source, Library library) {
+    return {.path = source.path, .library = library, .variant = source.variant};
 }
 
 bool looks_like_taesd(const CheckpointReader& reader) {
-    for (const auto& entry : reader.entries())
-        if (entry.name == "3.conv.0.weight" || entry.name == "decoder.layers.3.conv.0.weight") return true;
-    return false;
+    return find_entry(reader, "3.conv.0.weight") || find_entry(reader, "decoder.layers.3.conv.0.weight");
 }
 
 bool is_file(const std::string& path) {
@@ -96,65 +123,214 @@ bool is_file(const std::string& path) {
     return std::filesystem::is_regular_file(path, ignored);
 }
 
-// What the file of an autoencoder's weights is: TAESD's own, or as config.json beside it says.
-ModelConfig config_of_file(const CheckpointReader& reader, const std::string& path) {
-    if (looks_like_taesd(reader)) return ModelConfig::parse(R"({"_class_name": "AutoencoderTiny"})", path);
-    const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-    std::error_code ignored;
-    if (!std::filesystem::exists(folder / "config.json", ignored))
-        throw Error(ErrorCode::input, "is not a TAESD file, and no config.json beside it says what it is", path);
-    return ModelConfig::read(folder.string());
+std::string config_beside(const std::string& file) {
+    return ModelConfig::path_in(std::filesystem::path(file).parent_path().string());
+}
+
+std::vector<std::string> files_of(const ComponentSource& source, Library library) {
+    std::vector<std::string> files;
+    const bool alone = is_file(source.path);
+    if (!alone) files.push_back(ModelConfig::path_in(source.path));
+    else if (describe_part(source.path, source.hints).has_config) files.push_back(config_beside(source.path));
+    for (auto& file : alone ? checkpoint_files(source.path) : component_checkpoint_files(folder_of(source, library)))
+        files.push_back(std::move(file));
+    return files;
+}
+
+constexpr const char* tiny_class = "AutoencoderTiny";
+
+std::optional<Published> open_published(const std::string& path, PartHints hints) {
+    hints.file = path;
+    hints.config_beside = config_beside(path);
+    auto reader = open_checkpoint(path);
+    return recognise(reader, hints);
+}
+
+Published open_file(PartKind kind, const ComponentSource& source) {
+    auto published = open_published(source.path, source.hints);
+    static constexpr std::array<const char*, 3> names{"denoising transformer", "T5 text encoder", "autoencoder"};
+    const std::string wanted = names[static_cast<std::size_t>(kind)];
+    if (!published) throw Error(ErrorCode::input, "holds no " + wanted + " under names that t2i knows", source.path);
+    if (published->kind != kind) throw Error(ErrorCode::input, "is no " + wanted + " but " + published->title, source.path);
+    return std::move(*published);
+}
+
+ModelConfig read_config(PartKind kind, const ComponentSource& source) {
+    if (is_file(source.path)) return ModelConfig::parse(open_file(kind, source).config, source.path);
+    return ModelConfig::read(source.path);
+}
+
+// A decoder that comes without a pipeline, whose config may name no class: the two classes have no options in common that say
+// how wide they are.
+template <typename Rows>
+const auto& autoencoder_row(const Rows& rows, const ComponentSource& source, const ModelConfig& config) {
+    if (!source.class_name.empty() || !config.class_name().empty()) return row_for(rows, source, config);
+    const bool is_tiny = config.has("decoder_block_out_channels") || config.has("encoder_block_out_channels");
+    const bool is_kl = config.has("block_out_channels");
+    return row_for(rows, is_tiny ? tiny_class : is_kl ? "AutoencoderKL" : "", config.where());
 }
 
 template <typename Rows>
-auto load_autoencoder(const Rows& rows, Backend& backend, const std::string& path, DType compute) {
-    if (!is_file(path)) return load_folder(rows, backend, path, compute);
-    auto reader = open_checkpoint(path);
-    const ModelConfig config = config_of_file(*reader, path);
-    return make(rows, {backend, compute}, config, WeightStore(std::move(reader), path));
+const auto& row_of_kind(const Rows& rows, PartKind kind, const ComponentSource& source, const ModelConfig& config) {
+    return kind == PartKind::autoencoder ? autoencoder_row(rows, source, config) : row_for(rows, source, config);
+}
+
+template <typename Rows>
+auto load(const Rows& rows, PartKind kind, const Loading& loading, const ComponentSource& source) {
+    const LoadContext context{loading.backend, loading.compute};
+    if (is_file(source.path)) {
+        Published file = open_file(kind, source);
+        const ModelConfig config = ModelConfig::parse(file.config, source.path);
+        return make(row_for(rows, config.class_name(), source.path), context, config,
+                    WeightStore(loading.reader(std::move(file.reader)), source.path), source.log);
+    }
+    const ModelConfig config = ModelConfig::read(source.path);
+    const auto& row = row_of_kind(rows, kind, source, config);
+    const Library library = kind == PartKind::text_encoder ? Library::transformers : Library::diffusers;
+    return make(row, context, config,
+                WeightStore(loading.reader(with_model_names(open_component(folder_of(source, library)))), source.path),
+                source.log);
+}
+
+// What a pipeline says of a folder's class says nothing of a file.
+std::string class_of(const ComponentSource& source, const ModelConfig& config) {
+    return source.class_name.empty() || is_file(source.path) ? config.class_name() : source.class_name;
+}
+
+std::unique_ptr<TextEncoder> load_text(const Loading& loading, const ComponentSource& source, std::size_t most_resident_bytes) {
+    const bool alone = is_file(source.path);
+    Published file = alone ? open_file(PartKind::text_encoder, source) : Published();
+    const ModelConfig config = alone ? ModelConfig::parse(file.config, source.path) : ModelConfig::read(source.path);
+    auto reader = alone ? std::move(file.reader) : with_model_names(open_component(folder_of(source, Library::transformers)));
+    std::size_t bytes = 0;
+    for (const auto& entry : reader->entries()) bytes += entry.bytes;
+    const auto weights = std::make_shared<WeightStore>(loading.reader(std::move(reader)), source.path);
+    const auto& row = alone ? row_for(text_encoders, config.class_name(), source.path) : row_for(text_encoders, source, config);
+    auto model = row.make({loading.backend, loading.compute}, config, weights, bytes <= most_resident_bytes);
+    if (const std::string line = weights->left_over(); !line.empty()) log_warning(source.log, line);
+    return model;
+}
+
+template <typename Load>
+void rehearse(const Load& load) {
+    const auto nowhere = make_rehearsal_backend();
+    static_cast<void>(load(Loading{.backend = *nowhere, .compute = DType::f32, .is_rehearsal = true}));
 }
 
 }  // namespace
 
-std::unique_ptr<TextEncoder> load_text_encoder(Backend& backend, const std::string& folder, DType compute) {
-    return load_folder(text_encoders, backend, folder, compute);
+void rehearse_text_encoder(const ComponentSource& source) {
+    rehearse([&](const Loading& loading) { return load_text(loading, source, 0); });
 }
 
-std::unique_ptr<Denoiser> load_denoiser(Backend& backend, const std::string& folder, DType compute) {
-    return load_folder(denoisers, backend, folder, compute);
+void rehearse_denoiser(const ComponentSource& source) {
+    rehearse([&](const Loading& loading) { return load(denoisers, PartKind::denoiser, loading, source); });
 }
 
-GridSizes read_denoiser_sizes(const std::string& folder) {
-    const ModelConfig config = ModelConfig::read(folder);
-    return row_for(denoisers, config).read_sizes(config);
+void rehearse_decoder(const ComponentSource& source) {
+    rehearse([&](const Loading& loading) { return load(decoders, PartKind::autoencoder, loading, source); });
 }
 
-std::unique_ptr<Decoder> load_decoder(Backend& backend, const std::string& folder_or_file, DType compute) {
-    return load_autoencoder(decoders, backend, folder_or_file, compute);
+std::unique_ptr<TextEncoder> load_text_encoder(Backend& backend, const ComponentSource& source, DType compute,
+                                               std::size_t most_resident_bytes) {
+    return load_text({backend, compute}, source, most_resident_bytes);
 }
 
-std::int64_t read_decoder_factor(const std::string& folder_or_file) {
-    const ModelConfig config = is_file(folder_or_file) ? config_of_file(*open_checkpoint(folder_or_file), folder_or_file)
-                                                       : ModelConfig::read(folder_or_file);
-    return row_for(decoders, config).read_factor(config);
+std::unique_ptr<Denoiser> load_denoiser(Backend& backend, const ComponentSource& source, DType compute) {
+    return load(denoisers, PartKind::denoiser, {backend, compute}, source);
 }
 
-std::vector<std::string> component_files(const std::string& folder) {
-    std::vector<std::string> files{ModelConfig::path_in(folder)};
-    for (auto& file : component_checkpoint_files(folder)) files.push_back(std::move(file));
-    return files;
+GridSizes read_denoiser_sizes(const ComponentSource& source) {
+    const ModelConfig config = read_config(PartKind::denoiser, source);
+    return row_for(denoisers, class_of(source, config), config.where()).read_sizes(config);
 }
 
-std::vector<std::string> decoder_files(const std::string& folder_or_file) {
-    if (!is_file(folder_or_file)) return component_files(folder_or_file);
-    std::vector<std::string> files = checkpoint_files(folder_or_file);
-    if (!looks_like_taesd(*open_checkpoint(folder_or_file)))
-        files.insert(files.begin(), ModelConfig::path_in(std::filesystem::path(folder_or_file).parent_path().string()));
-    return files;
+std::unique_ptr<Decoder> load_decoder(Backend& backend, const ComponentSource& source, DType compute) {
+    return load(decoders, PartKind::autoencoder, {backend, compute}, source);
 }
 
-std::unique_ptr<LatentEncoder> load_encoder(Backend& backend, const std::string& folder_or_file, DType compute) {
-    return load_autoencoder(encoders, backend, folder_or_file, compute);
+std::int64_t read_decoder_factor(const ComponentSource& source) {
+    const ModelConfig config = read_config(PartKind::autoencoder, source);
+    if (is_file(source.path)) return row_for(decoders, config.class_name(), source.path).read_factor(config);
+    return autoencoder_row(decoders, source, config).read_factor(config);
+}
+
+PartDescription describe_part(const std::string& path, const PartHints& hints) {
+    auto published = open_published(path, hints);
+    if (!published) throw Error(ErrorCode::input, "holds no part of a model under names that t2i knows", path);
+    return {.kind = published->kind,
+            .title = std::move(published->title),
+            .values = published->values,
+            .pipeline = std::move(published->pipeline),
+            .config = std::move(published->config),
+            .notes = std::move(published->notes),
+            .has_config = published->has_config};
+}
+
+PartDescription describe_denoiser(const std::string& path, const PartHints& hints) {
+    if (is_file(path)) {
+        PartDescription part = describe_part(path, hints);
+        if (part.kind != PartKind::denoiser) throw Error(ErrorCode::input, "is no denoising transformer but " + part.title, path);
+        return part;
+    }
+    const ModelConfig config = ModelConfig::read(path);
+    const std::string name = config.class_name();
+    PartDescription part;
+    if (name == "DiTTransformer2DModel" || (name != "PixArtTransformer2DModel" && is_dit(config))) {
+        part.title = "DiT";
+        part.pipeline = "DiTPipeline";
+        return part;
+    }
+    // Published Sigma configs have it, those of alpha do not.
+    const bool is_sigma = config.has("interpolation_scale");
+    part.title = is_sigma ? "PixArt-Sigma" : "PixArt-alpha";
+    part.pipeline = is_sigma ? "PixArtSigmaPipeline" : "PixArtAlphaPipeline";
+    return part;
+}
+
+OpenedPart open_part(const ComponentSource& source) {
+    if (is_file(source.path)) {
+        auto published = open_published(source.path, source.hints);
+        if (!published) throw Error(ErrorCode::input, "holds no part of a model under names that t2i knows", source.path);
+        return {published->kind, std::move(published->reader), std::move(published->config)};
+    }
+    const ModelConfig config = ModelConfig::read(source.path);
+    const std::string name = source.class_name.empty() ? config.class_name() : source.class_name;
+    const auto has = [&](const auto& rows) {
+        return std::ranges::any_of(rows, [&](const auto& row) { return name == row.class_name; });
+    };
+    const bool is_text = has(text_encoders);
+    if (!is_text && !has(denoisers) && !has(decoders))
+        throw Error(ErrorCode::input,
+                    (name.empty() ? "names no class" : "class " + in_quotes(name) + " is no part of a model that t2i knows"),
+                    config.where());
+    return {is_text          ? PartKind::text_encoder
+            : has(denoisers) ? PartKind::denoiser
+                             : PartKind::autoencoder,
+            with_model_names(open_component(folder_of(source, is_text ? Library::transformers : Library::diffusers))),
+            config.all().dump()};
+}
+
+std::string derived_config(const ComponentSource& source) {
+    if (!is_file(source.path) || looks_like_taesd(*open_checkpoint(source.path))) return {};
+    const PartDescription part = describe_part(source.path, source.hints);
+    return part.has_config ? std::string() : part.config;
+}
+
+std::vector<std::string> text_encoder_files(const ComponentSource& source) {
+    return files_of(source, Library::transformers);
+}
+
+std::vector<std::string> denoiser_files(const ComponentSource& source) {
+    return files_of(source, Library::diffusers);
+}
+
+std::vector<std::string> decoder_files(const ComponentSource& source) {
+    return files_of(source, Library::diffusers);
+}
+
+std::unique_ptr<LatentEncoder> load_encoder(Backend& backend, const ComponentSource& source, DType compute) {
+    return load(encoders, PartKind::autoencoder, {backend, compute}, source);
 }
 
 }  // namespace t2i

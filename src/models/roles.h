@@ -48,9 +48,19 @@ class TextEncoder {
     virtual ~TextEncoder() = default;
     [[nodiscard]] virtual std::int64_t width() const = 0;       // C
     [[nodiscard]] virtual std::int64_t vocabulary() const = 0;  // ids must be below it
-    // One prompt of T ids, at least one → out [T, C] f32 in the backend's memory. Prompts run one by one also where a device
-    // could take several: a product of other rows may sum in another order, and a prompt's numbers must not depend on others.
-    virtual void encode(const ExecContext& ctx, std::span<const std::int32_t> ids, const TensorView& out) const = 0;
+    // A prompt of T ids, at least one → out [T, C] f32 in the backend's memory.
+    struct Text {
+        std::span<const std::int32_t> ids;
+        TensorView out;
+    };
+    // Prompts go through each product one by one also where a device could take several: a product of other rows may sum in
+    // another order, and a prompt's numbers must not depend on others.
+    virtual void encode(const ExecContext& ctx, std::span<const Text> texts) const = 0;
+    // Whether the weights are in memory. If not, each encode() reads them, once for all its texts, and lets go of each layer when
+    // all have passed it.
+    [[nodiscard]] virtual bool is_resident() const { return true; }
+    // What that reading has taken so far.
+    [[nodiscard]] virtual double load_ms() const { return 0; }
 };
 
 // A denoiser at work: what depends on a request but not on the step (timestep tables, positions, the text's keys and values),
@@ -61,7 +71,7 @@ class DenoiserRun {
     virtual ~DenoiserRun() = default;
     // Says what to draw, in place of what was said before; B rows. Before the first predict().
     virtual void condition(const ExecContext& ctx, const Conditioning& conditioning) = 0;
-    // x and out [B, C, H, W] f32, at timesteps[step] of begin().
+    // x and out [B, C, H, W] f32, at timesteps[step] of begin(); begun with the variance, out [B, 2·C, H, W].
     virtual void predict(const ExecContext& ctx, std::int64_t step, const TensorView& x, const TensorView& out) const = 0;
 };
 
@@ -71,10 +81,18 @@ class Denoiser {
     [[nodiscard]] virtual std::int64_t channels() const = 0;  // of the latents
     // Of a class-conditional model, which reads labels 0 to classes() - 1, and classes() for no class; 0: it reads text.
     [[nodiscard]] virtual std::int64_t classes() const { return 0; }
+    // Columns of the text that it reads; 0: it reads labels.
+    [[nodiscard]] virtual std::int64_t text_width() const { return 0; }
+    // Of the latents' channels, those that guidance changes: the first ones. The others stay as they are with the prompt.
+    [[nodiscard]] virtual std::int64_t guided_channels() const { return channels(); }
+    // Whether it also predicts the variance of each step (Nichol & Dhariwal 2021, section 3.1): as many channels again.
+    [[nodiscard]] virtual bool predicts_variance() const { return false; }
     struct Begin {
         std::span<const float> timesteps;
-        Shape latents;               // [B, C, H, W]
-        std::int64_t text_rows = 0;  // L of the texts to come; 0 where labels come
+        Shape latents;                       // [B, C, H, W]
+        std::int64_t text_rows = 0;          // L of the texts to come; 0 where labels come
+        std::int64_t pixels_per_latent = 8;  // of the decoder that comes after, in each direction
+        bool with_variance = false;          // of one that predicts it
     };
     [[nodiscard]] virtual std::unique_ptr<DenoiserRun> begin(const ExecContext& ctx, const Begin& begin) const = 0;
 };

@@ -1,10 +1,11 @@
 #include "models/transformer_parts.h"
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 namespace t2i {
 
-PatchTransformerConfig read_patch_transformer_config(const ModelConfig& c, std::int64_t default_sample_size) {
+PatchTransformerConfig read_patch_transformer_config(const ModelConfig& c, const PatchTransformerDefaults& defaults) {
     c.only("activation_fn", "gelu-approximate");
     if (c.flag("norm_elementwise_affine", false)) throw c.error("norm_elementwise_affine", "true is not supported");
     PatchTransformerConfig p{};
@@ -14,8 +15,9 @@ PatchTransformerConfig read_patch_transformer_config(const ModelConfig& c, std::
     p.block.attention_bias = c.flag("attention_bias", true) ? Bias::yes : Bias::no;
     p.layers = c.integer("num_layers", 28);
     p.channels = c.integer("in_channels", 4);
-    p.out_channels = c.integer("out_channels", p.channels);  // null: no learned variance
-    p.sample_size = c.integer("sample_size", default_sample_size);
+    const bool is_null = c.all().contains("out_channels") && !c.has("out_channels");  // no learned variance
+    p.out_channels = c.integer("out_channels", is_null || defaults.out_channels == 0 ? p.channels : defaults.out_channels);
+    p.sample_size = c.integer("sample_size", defaults.sample_size);
     p.patch = c.integer("patch_size", 2);
     if (p.block.width % 4 != 0) throw c.error("attention_head_dim", "times the heads must be a multiple of 4");
     if (p.out_channels != p.channels && p.out_channels != 2 * p.channels)

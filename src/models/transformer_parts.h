@@ -21,8 +21,14 @@ struct PatchTransformerConfig {
     BlockSizes block;
     std::int64_t layers, channels, out_channels, sample_size, patch;
 };
+// Defaults in which their classes differ.
+struct PatchTransformerDefaults {
+    std::int64_t sample_size;
+    std::int64_t out_channels;  // of a config without the key; 0: as many as go in, which null says of both
+};
 // What PixArtTransformer2DModel and DiTTransformer2DModel name alike. Throws Error{input} naming the key.
-[[nodiscard]] PatchTransformerConfig read_patch_transformer_config(const ModelConfig& c, std::int64_t default_sample_size);
+[[nodiscard]] PatchTransformerConfig read_patch_transformer_config(const ModelConfig& c,
+                                                                   const PatchTransformerDefaults& defaults);
 
 // What modulates a block: six tensors [G, width] f32; row m of M reads row m / (M / G).
 struct Modulation {

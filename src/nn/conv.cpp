@@ -7,6 +7,7 @@ Conv2d::Conv2d(const LoadContext& load, const Scope& scope, const Conv2dConfig& 
     const std::int64_t keep = config.keep ? config.keep : config.out;
     const TensorView filter = scope.take("weight", {config.out, config.in, config.kernel, config.kernel});
     weight_ = ops::pack_conv2d(load.backend, filter.slice(0, keep), load.compute, use_);
+    scope.release("weight");
     if (config.bias == Bias::yes) bias_ = upload_bias(load, scope.take_f32("bias", {config.out}).view.slice(0, keep));
 }
 

@@ -1,5 +1,7 @@
 #include "ops/backend.h"
 
+#include <cstring>
+
 namespace t2i {
 
 std::string_view name_of(Op op) {
@@ -42,6 +44,8 @@ std::string_view name_of(Op op) {
             return "residual_norm";
         case Op::sampler_update:
             return "sampler_update";
+        case Op::limit:
+            return "limit";
         case Op::to_rgb8:
             return "to_rgb8";
     }
@@ -63,6 +67,24 @@ class RepeatedCall final : public Recording {
 
 std::unique_ptr<Recording> Backend::record(std::function<void()> work) {
     return std::make_unique<RepeatedCall>(std::move(work));
+}
+
+std::unique_ptr<PackedWeight> Backend::pack_stacked(std::span<const TensorView> weights, DType compute) {
+    DType dtype = weights[0].dtype;  // f32 unless all have one type
+    std::int64_t rows = 0;
+    for (const TensorView& weight : weights) {
+        rows += weight.shape[0];
+        if (weight.dtype != dtype) dtype = DType::f32;
+    }
+    const Tensor stacked = Tensor::host({rows, weights[0].shape[1]}, dtype);
+    std::int64_t row = 0;
+    for (const TensorView& weight : weights) {
+        const TensorView to = stacked.view.slice(row, weight.shape[0]);
+        if (weight.dtype == dtype) std::memcpy(to.data, weight.data, weight.bytes());
+        else convert_to_f32(weight.data, weight.dtype, static_cast<std::size_t>(weight.elements()), to.as<float>().data());
+        row += weight.shape[0];
+    }
+    return pack_linear(stacked, compute);
 }
 
 }  // namespace t2i

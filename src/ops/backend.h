@@ -39,6 +39,7 @@ enum class Op : std::uint8_t {
     to_channels_first,
     residual_norm,
     sampler_update,
+    limit,
     to_rgb8,
 };
 [[nodiscard]] std::string_view name_of(Op op);
@@ -49,14 +50,16 @@ enum class Unary : std::uint8_t {
     gelu_tanh,
     relu,
     soft_clamp3,  // 3·tanh(x / 3), the input clamp of TAESD's decoder
+    exp,          // the spread of noise whose variance a model predicts
 };
 
 // A weight matrix or filter in whatever layout a backend multiplies fastest. Made once at load.
 class PackedWeight {
   public:
     virtual ~PackedWeight() = default;
-    Shape shape;                 // linear: [N, K]; conv2d: [Cout, Cin, KH, KW]
-    DType compute = DType::f32;  // dtype of the activations it is multiplied with
+    Shape shape;                   // linear: [N, K]; conv2d: [Cout, Cin, KH, KW]
+    DType compute = DType::f32;    // dtype of the activations it is multiplied with
+    bool is_known_finite = false;  // packing saw every value, and neither NaN nor Inf
 };
 
 // Columns [begin, begin + width) of a matrix [rows, columns]: how q, k and v lie in one fused product.
@@ -146,6 +149,21 @@ struct Conv2dArgs {
     TensorView out;                            // [B, (H + top + bottom - KH) / stride + 1, …, Cout], as x
 };
 
+// x = clamp(x, -s, s) with s = range, in place; with a quantile, row by row, s = clamp(that quantile of the row's |x|, 1, range)
+// and x is divided by s, too (dynamic thresholding: Saharia et al. 2022, section 2.3; diffusers' _threshold_sample). A range
+// below 1 is s itself. The quantile is between the two elements nearest to it, as torch.quantile's. A NaN stays one.
+struct LimitArgs {
+    TensorView x;  // [rows, n] f32, n < 2^31
+    float range = 1.0F;
+    double quantile = 0.0;  // in (0, 1]; 0: none
+};
+// The quantile's place among n sorted elements: `weight` of the way from the one at `below` to the next.
+struct QuantilePlace {
+    std::int64_t below = 0;
+    double weight = 0.0;
+};
+[[nodiscard]] QuantilePlace quantile_place(double quantile, std::int64_t n);
+
 struct LincombTerm {
     double coefficient;
     TensorView x;  // f32
@@ -231,10 +249,16 @@ class Backend {
     // Before the first use on a thread other than the one that made it. One thread at a time.
     virtual void bind_thread() {}
 
-    // `weight` (f32, f16 or bf16, possibly unaligned host memory) is read during the call only.
+    // `weight` (real numbers of any type, possibly unaligned host memory) is read during the call only.
     [[nodiscard]] virtual std::unique_ptr<PackedWeight> pack_linear(const TensorView& weight, DType compute) = 0;  // [N, K]
+    // Matrices [N, K], each of a type of its own, as one whose rows are theirs under one another.
+    [[nodiscard]] virtual std::unique_ptr<PackedWeight> pack_stacked(std::span<const TensorView> weights, DType compute);
     [[nodiscard]] virtual std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& weight, DType compute,
                                                                     const Conv2dUse& use) = 0;  // [Cout, Cin, KH, KW]
+
+    // While true, memory of packed weights that go is kept for the next ones: for whoever packs layer after layer of the same
+    // sizes. It is given back at false. Asking the system for it again and again costs as much as packing.
+    virtual void reuse_weight_memory(bool /*reuse*/) {}
 
     virtual void linear(const LinearArgs& a) = 0;
     virtual void attention(const AttentionArgs& a) = 0;
@@ -261,9 +285,11 @@ class Backend {
     virtual void unpatchify(const TensorView& tokens, std::int64_t patch, const TensorView& out) = 0;
     // [cos(t·f_k), sin(t·f_k)], f_k = exp(-ln(1e4)·k / (C/2 - shift)).  → out [N, C] f32 or bf16, C even
     virtual void timestep_embed(std::span<const float> timesteps, float shift, const TensorView& out) = 0;
-    virtual void cast(const TensorView& x, const TensorView& out) = 0;  // f32 ↔ bf16, f16 → f32
+    // f32 ↔ bf16, f16 → f32, block types → f32 or bf16
+    virtual void cast(const TensorView& x, const TensorView& out) = 0;
     virtual void residual_norm(const ResidualNormArgs& a) = 0;
     virtual void sampler_update(const SamplerUpdateArgs& a) = 0;
+    virtual void limit(const LimitArgs& a) = 0;
     // round(clamp(x / 2 + 0.5, 0, 1) · 255), ties to even (diffusers' VaeImageProcessor). x f32 → out u8, NaN → 0
     virtual void to_rgb8(const TensorView& x, const TensorView& out) = 0;
     virtual void to_channels_last(const TensorView& x, const TensorView& out) = 0;   // [B,C,H,W] f32 → [B,H,W,C] f32/bf16

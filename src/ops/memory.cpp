@@ -10,10 +10,6 @@ Tensor tensor_of(Buffer buffer, const Shape& shape, DType dtype) {
     return t;
 }
 
-std::size_t bytes_of(const Shape& shape, DType dtype) {
-    return static_cast<std::size_t>(shape.elements()) * size_of(dtype);
-}
-
 }  // namespace
 
 Tensor allocate(Backend& backend, const Shape& shape, DType dtype) {

@@ -1,6 +1,7 @@
 #include "ops/ops.h"
 
 #include <initializer_list>
+#include <limits>
 #include <utility>
 
 namespace t2i::ops {
@@ -322,7 +323,8 @@ void timestep_embed(const ExecContext& ctx, std::span<const float> timesteps, fl
 
 void cast(const ExecContext& ctx, const TensorView& x, const TensorView& out) {
     check_filled(Op::cast, {&x, &out});
-    const bool known = (is_activation(x.dtype) && is_activation(out.dtype)) || (x.dtype == DType::f16 && out.dtype == DType::f32);
+    const bool known = ((is_activation(x.dtype) || is_block_type(x.dtype)) && is_activation(out.dtype)) ||
+                       (x.dtype == DType::f16 && out.dtype == DType::f32);
     T2I_CHECK(known && out.elements() == x.elements(), "cast: " + text(x) + " to " + text(out));
     check_apart(Op::cast, out, x);
     ctx.backend.cast(x, out);
@@ -371,6 +373,15 @@ void sampler_update(const ExecContext& ctx, const SamplerUpdateArgs& a) {
     ctx.backend.sampler_update(a);
 }
 
+void limit(const ExecContext& ctx, const LimitArgs& a) {
+    check_filled(Op::limit, {&a.x});
+    T2I_CHECK(a.x.dtype == DType::f32 && a.x.shape.rank() == 2 && a.x.shape.columns() <= std::numeric_limits<std::int32_t>::max(),
+              "limit: " + text(a.x));
+    T2I_CHECK(a.range > 0.0F && a.quantile >= 0.0 && a.quantile <= 1.0,
+              "limit: range " + std::to_string(a.range) + ", quantile " + std::to_string(a.quantile));
+    ctx.backend.limit(a);
+}
+
 void to_rgb8(const ExecContext& ctx, const TensorView& x, const TensorView& out) {
     check_filled(Op::to_rgb8, {&x, &out});
     T2I_CHECK(x.dtype == DType::f32 && out.dtype == DType::u8 && out.elements() == x.elements(),
@@ -399,18 +410,30 @@ void to_channels_first(const ExecContext& ctx, const TensorView& x, const Tensor
 
 std::unique_ptr<PackedWeight> pack_linear(Backend& backend, const TensorView& weight, DType compute) {
     check_filled(Op::linear, {&weight});
-    T2I_CHECK(
-        weight.shape.rank() == 2 && weight.device == Device::host && (is_activation(weight.dtype) || weight.dtype == DType::f16),
-        "pack_linear: " + text(weight));
+    T2I_CHECK(weight.shape.rank() == 2 && weight.device == Device::host && holds_reals(weight.dtype),
+              "pack_linear: " + text(weight));
     T2I_CHECK(backend.supports(Op::linear, compute),
               "linear in " + std::string(name_of(compute)) + " on " + backend.description());
     return backend.pack_linear(weight, compute);
 }
 
+std::unique_ptr<PackedWeight> pack_stacked(Backend& backend, std::span<const TensorView> weights, DType compute) {
+    T2I_CHECK(!weights.empty(), "a stacked weight of no parts");
+    if (weights.size() == 1) return pack_linear(backend, weights[0], compute);
+    for (const TensorView& weight : weights) {
+        check_filled(Op::linear, {&weight});
+        T2I_CHECK(weight.shape.rank() == 2 && weight.device == Device::host && weight.shape[1] == weights[0].shape[1],
+                  "pack_stacked: " + text(weight) + " under " + text(weights[0]));
+    }
+    T2I_CHECK(backend.supports(Op::linear, compute),
+              "linear in " + std::string(name_of(compute)) + " on " + backend.description());
+    return backend.pack_stacked(weights, compute);
+}
+
 std::unique_ptr<PackedWeight> pack_conv2d(Backend& backend, const TensorView& weight, DType compute, const Conv2dUse& use) {
     check_filled(Op::conv2d, {&weight});
     T2I_CHECK(
-        weight.shape.rank() == 4 && weight.device == Device::host && (is_activation(weight.dtype) || weight.dtype == DType::f16),
+        weight.shape.rank() == 4 && weight.device == Device::host && holds_reals(weight.dtype) && !is_block_type(weight.dtype),
         "pack_conv2d: " + text(weight));
     T2I_CHECK(backend.supports(Op::conv2d, compute),
               "conv2d in " + std::string(name_of(compute)) + " on " + backend.description());

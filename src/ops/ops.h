@@ -26,12 +26,15 @@ void timestep_embed(const ExecContext& ctx, std::span<const float> timesteps, fl
 void cast(const ExecContext& ctx, const TensorView& x, const TensorView& out);
 void residual_norm(const ExecContext& ctx, const ResidualNormArgs& a);
 void sampler_update(const ExecContext& ctx, const SamplerUpdateArgs& a);
+void limit(const ExecContext& ctx, const LimitArgs& a);
 void to_rgb8(const ExecContext& ctx, const TensorView& x, const TensorView& out);
 void to_channels_last(const ExecContext& ctx, const TensorView& x, const TensorView& out);
 void to_channels_first(const ExecContext& ctx, const TensorView& x, const TensorView& out);
 
-// Packing, checked in the same way: `weight` is f32, f16 or bf16 host memory of rank 2 or 4.
+// Packing, checked in the same way: `weight` is host memory of a type that holds reals, of rank 2, or of rank 4 and no block
+// type.
 [[nodiscard]] std::unique_ptr<PackedWeight> pack_linear(Backend& backend, const TensorView& weight, DType compute);
+[[nodiscard]] std::unique_ptr<PackedWeight> pack_stacked(Backend& backend, std::span<const TensorView> weights, DType compute);
 [[nodiscard]] std::unique_ptr<PackedWeight> pack_conv2d(Backend& backend, const TensorView& weight, DType compute,
                                                         const Conv2dUse& use = {});
 

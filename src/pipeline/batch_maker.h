@@ -30,6 +30,9 @@ class BatchMaker {
         // What the decoder read, before picture(): one picture's latents [1, C, h, w] f32 or codes [1, h, w] i32 in host memory,
         // for the time of the call. Empty: nothing is copied from the device.
         std::function<void(std::size_t index, const TensorView& grid)> grid{};
+        // Ids of the prompts that wait, those that come first in front: a text encoder that must be read from its file reads them
+        // along. Called at most once, before the first step; may take a moment to see `enough` of them. May be empty.
+        std::function<std::vector<std::vector<std::int32_t>>(std::size_t enough)> waiting{};
     };
 
     BatchMaker() = default;

@@ -4,10 +4,13 @@
 #include <filesystem>
 
 #include "backend/registry.h"
+#include "core/escape.h"
 #include "ops/memory.h"
 #include "ops/ops.h"
 #include "pipeline/parameters.h"
+#include "pipeline/picture_resize.h"
 #include "t2i/error.h"
+#include "text/clean_caption.h"
 #include "text/known_words.h"
 #include "text/unicode.h"
 
@@ -45,13 +48,22 @@ void check(const PipelineOptions& options) {
     check_range("text_cache", options.text_cache, 1 << 30);
 }
 
-// The last name of a path: "vae" of "models/vae/".
-std::string file_name(std::string path) {
-    while (path.size() > 1 && path.ends_with('/')) path.pop_back();
-    return std::filesystem::path(path).filename().string();
+std::vector<std::pair<std::string, std::string>> names_of(const std::vector<NamedPart>& parts) {
+    std::vector<std::pair<std::string, std::string>> names;
+    for (const NamedPart& part : parts) names.emplace_back(part.component, name_of_folder(part.path));
+    return names;
 }
 
 }  // namespace
+
+ModelParts parts_of(const PipelineOptions& options) {
+    return {.model = options.model.empty() ? bundled_model() : options.model,
+            .base = options.base,
+            .transformer = options.transformer,
+            .text_encoder = options.text_encoder,
+            .tokenizer = options.tokenizer,
+            .formulas = options.formulas};
+}
 
 Engine::Engine(const PipelineOptions& options, const EngineHooks& hooks)
     : batch_size_(options.engine_batch), tracer_(hooks.tracer ? *hooks.tracer : own_tracer_) {
@@ -60,18 +72,20 @@ Engine::Engine(const PipelineOptions& options, const EngineHooks& hooks)
     const ChosenBackend choice = choose_backend(options.device);
     backend_ = make_backend(choice.name, {.threads = options.threads, .fast_math = options.fast_math, .log = options.log});
     compute_ = parse_compute_dtype(options.dtype, *backend_);
-    folder_ = read_model_folder(options.model.empty() ? bundled_model() : options.model);
-    folder_.check_components();
+    folder_ = read_model(parts_of(options), {.variant = options.variant, .log = options.log});
+    folder_.check_components(options.vae);
     // Beside the loading, which is mostly one thread's work; beside the first steps it would take a core from them.
     hashes_.start(hooks.hash ? hooks.hash : [this, vae = options.vae] { return hash_model(folder_, vae, &hashes_.abandoned); });
     const PipelineRow& row = *folder_.row;
     generator_ = row.load_generator(folder_, *backend_, compute_);
-    prompts_ = row.load_prompts(
-        folder_, *generator_, *backend_, compute_,
-        {.cache = options.text_cache, .cache_folder = options.text_cache_folder, .origin = text_origin(options)});
-    const std::string decoder = folder_.decoder(options.vae);
+    prompts_ = row.load_prompts(folder_, *generator_, *backend_, compute_,
+                                {.cache = options.text_cache,
+                                 .cache_folder = options.text_cache_folder,
+                                 .origin = text_origin(options),
+                                 .most_resident_bytes = options.keep_text_encoder ? SIZE_MAX : hooks.small_text_encoder_bytes});
+    const ComponentSource decoder = folder_.decoder(options.vae);
     decoder_ = row.load_decoder(*backend_, decoder, compute_);
-    check_decoder(decoder);
+    check_decoder(decoder.path);
     sizes_ = read_picture_sizes(folder_, options.vae);
     drop_caches();
     info_ = describe(options, choice.reason);
@@ -108,8 +122,12 @@ ModelInfo Engine::describe(const PipelineOptions& options, const std::string& no
             .runs_on = backend_->description() + ", " + std::string(name_of(compute_)) +
                        (no_gpu_because.empty() ? "" : " (no GPU: " + no_gpu_because + ")"),
             .hardware = backend_->hardware(),
-            .vae = file_name(options.vae),
-            .fast_math = options.fast_math};
+            .vae = name_of_folder(options.vae),
+            .fast_math = options.fast_math,
+            .parts = names_of(folder_.named),
+            .base = name_of_folder(options.base),
+            .formulas = folder_.formulas,
+            .notes = notes_of(folder_, options.vae)};
 }
 
 Engine::~Engine() {
@@ -117,6 +135,9 @@ Engine::~Engine() {
 }
 
 ResolvedRequest Engine::resolve(const GenerateRequest& request) const {
+    if (request.clean_caption.value_or(false) && folder_.row->conditioning != ConditioningKind::text)
+        throw Error(ErrorCode::invalid_argument, "prompts of this model are names of classes, no captions to clean",
+                    Field{"clean_caption"});
     return t2i::resolve(request, *folder_.rules, sizes_);
 }
 
@@ -129,13 +150,14 @@ int Engine::batch_size() const {
     return backend_->device() == Device::host ? 1 : most_on_device;
 }
 
-Tokens Engine::tokenize(const std::string& prompt, const char* field) const {
-    return prompts_->tokenize(prompt, field);
+Tokens Engine::tokenize(const std::string& prompt, const char* field, bool clean) const {
+    return prompts_->tokenize(prompt, field, clean);
 }
 
-bool Engine::knows_a_word(const std::string& prompt) const {
-    const std::string asked = lower_and_strip(prompt);
-    return asked.empty() || has_known_word(asked, folder_.vocabulary.words);
+Engine::Doubt Engine::doubt_about(const std::string& prompt, bool clean) const {
+    const std::string whole = lower_and_strip(prompt), asked = clean ? clean_caption(prompt, Field{"prompt"}) : whole;
+    if (asked.empty()) return whole.empty() ? Doubt::none : Doubt::cleaned_away;
+    return has_known_word(asked, folder_.vocabulary.words) ? Doubt::none : Doubt::no_known_word;
 }
 
 void Engine::drop_caches() {
@@ -151,13 +173,13 @@ double Engine::lap_ms() {
 }
 
 // Rows [negative…, positive…], or [positive…] alone.
-Conditioning Engine::encode(const ResolvedRequest& settings, std::span<const PictureJob> jobs) {
+Conditioning Engine::encode(const ResolvedRequest& settings, std::span<const PictureJob> jobs, const Callbacks& callbacks) {
     const TraceSpan span(context(), "text");
     std::vector<std::vector<std::int32_t>> ids;
     if (settings.guided)
         for (const auto& job : jobs) ids.push_back(job.negative);
     for (const auto& job : jobs) ids.push_back(job.prompt);
-    return prompts_->encode(context(), ids);
+    return prompts_->encode(context(), ids, callbacks.waiting);
 }
 
 RunSettings Engine::run_settings(const ResolvedRequest& settings, std::span<const PictureJob> jobs) const {
@@ -165,9 +187,10 @@ RunSettings Engine::run_settings(const ResolvedRequest& settings, std::span<cons
     for (const auto& job : jobs) rows = std::max(rows, conditioning_rows(job));
     return {.plan = settings.plan,
             .pictures = static_cast<std::int64_t>(jobs.size()),
-            .height = settings.height / decoder_->factor(),
-            .width = settings.width / decoder_->factor(),
-            .text_rows = static_cast<std::int64_t>(rows)};
+            .height = settings.drawn_height / decoder_->factor(),
+            .width = settings.drawn_width / decoder_->factor(),
+            .text_rows = static_cast<std::int64_t>(rows),
+            .factor = decoder_->factor()};
 }
 
 std::shared_ptr<GeneratorRun> Engine::run_for(const RunSettings& settings) {
@@ -181,18 +204,32 @@ std::shared_ptr<GeneratorRun> Engine::run_for(const RunSettings& settings) {
     return runs_.back().run;
 }
 
-Engine::Made Engine::decode(const std::shared_ptr<const GeneratorRun>& run, const Callbacks& callbacks) {
+// [B, h, w, 3] f32 as decoded, at the size that was asked for: as diffusers' PixArt pipelines, on the host.
+TensorView Engine::resized(const TensorView& rgb, const ResolvedRequest& settings) {
+    const Tensor drawn = Tensor::host(rgb.shape);
+    backend_->copy(rgb, drawn);
+    const Tensor asked = Tensor::host({rgb.shape[0], settings.height, settings.width, 3});
+    resize_and_crop(drawn, asked);
+    const TensorView out = scratch_->take(asked.shape());
+    backend_->copy(asked, out);
+    return out;
+}
+
+Engine::Made Engine::decode(const std::shared_ptr<const GeneratorRun>& run, const ResolvedRequest& settings,
+                            const Callbacks& callbacks) {
     const Arena::Mark mark(*scratch_);
     const ExecContext ctx = context();
     const TraceSpan span(ctx, "decode");
     const TensorView grid = run->result(), status = run->status();
     const Shape& g = grid.shape;  // [B, …, h, w]
     const Shape pictures{g[0], g[g.rank() - 2] * decoder_->factor(), g[g.rank() - 1] * decoder_->factor(), 3};
-    const TensorView rgb = scratch_->take(pictures), bytes = scratch_->take(pictures, DType::u8);
+    TensorView rgb = scratch_->take(pictures);
     decoder_->decode(ctx, grid, rgb);
+    if (settings.width != settings.drawn_width || settings.height != settings.drawn_height) rgb = resized(rgb, settings);
+    const TensorView bytes = scratch_->take(rgb.shape, DType::u8);
     ops::to_rgb8(ctx, rgb, bytes);
     Made made;
-    made.rgb = allocate_staging(*backend_, pictures, DType::u8);
+    made.rgb = allocate_staging(*backend_, rgb.shape, DType::u8);
     backend_->copy_queued(bytes, made.rgb);
     if (callbacks.grid) {
         made.grid = allocate_staging(*backend_, g, grid.dtype);
@@ -249,9 +286,12 @@ void Engine::make_batch(const ResolvedRequest& settings, std::span<const Picture
         flops = tracer_.flops();
     };
     lap_ms();
-    const Conditioning conditioning = encode(settings, jobs);
+    const double loaded_ms = prompts_->load_ms();
+    const Conditioning conditioning = encode(settings, jobs, callbacks);
     backend_->wait(backend_->fence());
     stage(times_.text_ms, times_.text_flops);
+    times_.load_ms += prompts_->load_ms() - loaded_ms;
+    times_.text_ms -= prompts_->load_ms() - loaded_ms;
 
     std::shared_ptr<GeneratorRun> run;
     {
@@ -271,7 +311,7 @@ void Engine::make_batch(const ResolvedRequest& settings, std::span<const Picture
     }
     flush();  // of the batch before, where the generator found no time for it
     stage(times_.denoise_ms, times_.denoise_flops);
-    made_ = decode(run, callbacks);
+    made_ = decode(run, settings, callbacks);
     if (backend_->device() == Device::host) flush();  // else while the next batch runs
     stage(times_.decode_ms, times_.decode_flops);
 }

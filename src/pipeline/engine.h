@@ -14,6 +14,7 @@
 #include "generators/generator.h"
 #include "generators/model_folder.h"
 #include "generators/model_hash.h"
+#include "generators/model_parts.h"
 #include "generators/prompts.h"
 #include "models/roles.h"
 #include "pipeline/batch_maker.h"
@@ -22,12 +23,18 @@
 
 namespace t2i {
 
+// What the options say of the model: with the bundled one where they name none, which throws as bundled_model() does.
+[[nodiscard]] ModelParts parts_of(const PipelineOptions& options);
+
 // For tests and tools.
 struct EngineHooks {
     // The hashes of the model, on a thread of its own. Empty: hash_model().
     std::function<ModelHashes()> hash{};
     // Gets all spans and counts, and outlives the engine. Null: nobody reads them.
     Tracer* tracer = nullptr;
+    // A text encoder of more bytes of weights leaves memory when its prompts are encoded, unless the options say otherwise. One
+    // that is smaller than what a picture takes anyway stays.
+    std::size_t small_text_encoder_bytes = std::size_t{256} << 20;
 };
 
 // Its functions are for one thread at a time, and need not be called from the one that made it; the const ones, apart from
@@ -47,10 +54,13 @@ class Engine final : public BatchMaker {
     [[nodiscard]] ResolvedRequest resolve(const GenerateRequest& request) const;
     // Pictures made at a time unless the caller knows better.
     [[nodiscard]] int batch_size() const;
-    // Throws Error about `field`: input (the text is not UTF-8), invalid_argument (a class that the model does not know).
-    [[nodiscard]] Tokens tokenize(const std::string& prompt, const char* field) const;
-    // Whether a prompt has a word that the model says it has learnt; true where it says nothing, and for an empty prompt.
-    [[nodiscard]] bool knows_a_word(const std::string& prompt) const;
+    // clean: as ResolvedRequest::clean_caption. Throws Error about `field`: input (the text is not UTF-8, or cannot be cleaned),
+    // invalid_argument (a class that the model does not know).
+    [[nodiscard]] Tokens tokenize(const std::string& prompt, const char* field, bool clean = false) const;
+    // What a person should know of a prompt that was taken by tokenize(): it has no word of those that the model says it has
+    // learnt, or its cleaning has left nothing of it.
+    enum class Doubt : std::uint8_t { none, no_known_word, cleaned_away };
+    [[nodiscard]] Doubt doubt_about(const std::string& prompt, bool clean) const;
 
     void make(const ResolvedRequest& settings, std::span<const PictureJob> jobs, const Callbacks& callbacks) override;
     void flush() override;
@@ -83,10 +93,13 @@ class Engine final : public BatchMaker {
     [[nodiscard]] std::string text_origin(const PipelineOptions& options) const;
     [[nodiscard]] ModelInfo describe(const PipelineOptions& options, const std::string& no_gpu_because) const;
     void make_batch(const ResolvedRequest& settings, std::span<const PictureJob> jobs, const Callbacks& callbacks);
-    [[nodiscard]] Conditioning encode(const ResolvedRequest& settings, std::span<const PictureJob> jobs);
+    [[nodiscard]] Conditioning encode(const ResolvedRequest& settings, std::span<const PictureJob> jobs,
+                                      const Callbacks& callbacks);
     [[nodiscard]] RunSettings run_settings(const ResolvedRequest& settings, std::span<const PictureJob> jobs) const;
     [[nodiscard]] std::shared_ptr<GeneratorRun> run_for(const RunSettings& settings);
-    [[nodiscard]] Made decode(const std::shared_ptr<const GeneratorRun>& run, const Callbacks& callbacks);
+    [[nodiscard]] Made decode(const std::shared_ptr<const GeneratorRun>& run, const ResolvedRequest& settings,
+                              const Callbacks& callbacks);
+    [[nodiscard]] TensorView resized(const TensorView& rgb, const ResolvedRequest& settings);
     double lap_ms();
 
     ModelFolder folder_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/escape.h"
 #include "t2i/error.h"
 #include "text/unicode.h"
 

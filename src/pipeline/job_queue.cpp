@@ -101,6 +101,25 @@ std::size_t JobQueue::waiting_jobs() const {
     return planner_.jobs();
 }
 
+std::vector<std::vector<std::int32_t>> JobQueue::waiting_prompts(std::size_t enough) {
+    std::unique_lock lock(mutex_);
+    const auto is_over = [&] { return feeds_ == 0 || stopping_ || !cancelled_.empty(); };
+    while (!is_over() && planner_.jobs() < enough && has_room()) {
+        const std::uint64_t seen = arrivals_;
+        if (!work_.wait_for(lock, patience_, [&] { return arrivals_ != seen || is_over(); })) break;
+    }
+    std::vector<const JobRecord*> waiting;
+    for (const auto& [id, record] : jobs_)
+        if (planner_.holds(id)) waiting.push_back(record.get());
+    std::ranges::sort(waiting, {}, [](const JobRecord* r) { return std::pair(-r->job.priority, r->id); });
+    std::vector<std::vector<std::int32_t>> prompts;
+    for (const JobRecord* record : waiting) {
+        if (record->job.settings->guided) prompts.push_back(record->job.negative);
+        prompts.push_back(record->job.prompt);
+    }
+    return prompts;
+}
+
 std::vector<BatchMaker::Picture> JobQueue::take_pictures(JobRecord& record) {
     const std::lock_guard lock(mutex_);
     return std::exchange(record.pictures, {});

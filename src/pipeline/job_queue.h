@@ -75,6 +75,9 @@ class JobQueue {
     // The next batch into `parts`. nothing: one would have to wait for it, and `waits` is false. cancelled: take_cancelled()
     // has some. idle_ms grows by what was waited.
     [[nodiscard]] Next take(std::vector<Part>& parts, const Planner::BatchSize& size, bool waits, double& idle_ms);
+    // Ids of what the jobs that wait are to draw, and not to draw, by priority and arrival. While a Feed says that more come, it
+    // waits for so many jobs, as long as one follows the other.
+    [[nodiscard]] std::vector<std::vector<std::int32_t>> waiting_prompts(std::size_t enough);
     // Jobs that were cancelled since, and are not closed.
     [[nodiscard]] std::vector<JobRecordPtr> take_cancelled();
     // Notes a step of a batch with these jobs. True: take_cancelled() has some.

@@ -98,6 +98,13 @@ std::size_t negative_at(std::string_view head, const Infotext& text, const std::
     return text.version().empty() ? head.find(negative_mark) : head.rfind(negative_mark);
 }
 
+// Parts that may be named in place of a model's.
+struct PartRow {
+    const char *component, *label;
+};
+constexpr std::array<PartRow, 3> part_rows{
+    {{"transformer", "Transformer"}, {"text_encoder", "Text encoder"}, {"tokenizer", "Tokenizer"}}};
+
 struct OriginRow {
     const char* name;  // in the text
     const char* word;  // in a sentence
@@ -166,9 +173,20 @@ std::string parameters_text(const ResolvedRequest& r, const ModelInfo& info, con
     text += ", Model: " + field(info.name);
     add("VAE hash", hashes.decoder);
     add("VAE", info.vae);
+    for (const PartRow& row : part_rows) {
+        const auto hash = hashes.parts.find(row.component);
+        const auto name = std::ranges::find(info.parts, std::string(row.component), [](const auto& part) { return part.first; });
+        if (hash == hashes.parts.end() || name == info.parts.end()) continue;
+        add((row.label + std::string(" hash")).c_str(), hash->second);
+        add(row.label, name->second);
+    }
+    add("Base", info.base);
+    add("Formulas", info.formulas);
     const Origin origin = origin_of(info);
     for (const OriginRow& row : origin_rows) add(row.name, origin.*row.value);
     if (info.fast_math) add("Fast math", "true");
+    if (r.clean_caption) add("Clean caption", "true");
+    if (r.resolution_binning) add("Resolution binning", "true");
     const Infotext read = read_infotext(text, {});
     if (read.prompts.prompt != r.prompt || read.prompts.negative_prompt != r.negative_prompt)
         add(lines_field, std::to_string(std::ranges::count(r.prompt, '\n') + 1));
@@ -213,10 +231,17 @@ Parameters read_parameters(std::string_view text, const std::string& where) {
     if (const auto& scale = info.value("CFG scale"); !scale.empty()) r.cfg_scale = number<double>(scale, "CFG scale", where);
     r.sampler = info.value("Sampler");
     r.scheduler = info.value("Schedule type");
+    if (info.value("Clean caption") == "true") r.clean_caption = true;
+    if (info.value("Resolution binning") == "true") r.resolution_binning = true;
     p.model = info.value("Model");
     p.hash = info.value("Model hash");
     p.vae = info.value("VAE");
     p.vae_hash = info.value("VAE hash");
+    for (const PartRow& row : part_rows)
+        if (const std::string& hash = info.value(row.label + std::string(" hash")); !hash.empty())
+            p.parts[row.component] = {info.value(row.label), hash};
+    p.base = info.value("Base");
+    p.formulas = info.value("Formulas");
     p.fast_math = info.value("Fast math") == "true";
     p.version = info.version();
     for (const OriginRow& row : origin_rows) p.origin.*row.value = info.value(row.name);

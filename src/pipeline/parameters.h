@@ -1,6 +1,7 @@
 // The text of a PNG's `parameters` chunk, in AUTOMATIC1111's form: the request that made a picture, and what it was made with.
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -53,6 +54,11 @@ struct Parameters {
     std::vector<Infotext::Prompts> other_prompts;  // see Infotext
     std::string model, hash;                       // as written, as the next ones; "" where the text has none
     std::string vae, vae_hash;                     // of another decoder
+    struct Part {
+        std::string name, hash;
+    };
+    std::map<std::string, Part> parts;  // that were named in place of the model's, by component
+    std::string base, formulas;         // as ModelInfo has them
     bool fast_math = false;
     std::string version;  // of t2i: "0.2.0"; "" where another program wrote the text
     Origin origin;

@@ -36,7 +36,7 @@ struct Pipeline::Impl {
     std::mutex times_mutex;
     StageTimes last_times;  // of times_mutex
 
-    [[nodiscard]] std::vector<std::int32_t> tokenize(const std::string& prompt, const char* field,
+    [[nodiscard]] std::vector<std::int32_t> tokenize(const std::string& prompt, const char* field, bool clean,
                                                      const OnWarning& warning) const;
     [[nodiscard]] Job job_of(const ResolvedRequest& request, const OnWarning& warning) const;
     void pass_on(Events& events, const Ticket& ticket, const ResolvedRequest& r, const Callbacks& callbacks);
@@ -79,8 +79,9 @@ StageTimes Pipeline::last_times() const {
     return impl_->last_times;
 }
 
-std::vector<std::int32_t> Pipeline::Impl::tokenize(const std::string& prompt, const char* field, const OnWarning& warning) const {
-    const Tokens tokens = engine.tokenize(prompt, field);
+std::vector<std::int32_t> Pipeline::Impl::tokenize(const std::string& prompt, const char* field, bool clean,
+                                                   const OnWarning& warning) const {
+    const Tokens tokens = engine.tokenize(prompt, field, clean);
     if (!tokens.cut.empty() && warning)
         warning(std::string(field) + " is longer than the model's " + std::to_string(engine.folder().max_prompt_tokens) +
                 " tokens; cut: " + in_quotes(tokens.cut));
@@ -90,10 +91,13 @@ std::vector<std::int32_t> Pipeline::Impl::tokenize(const std::string& prompt, co
 Job Pipeline::Impl::job_of(const ResolvedRequest& r, const OnWarning& warning) const {
     Job job;
     job.settings = std::make_shared<const ResolvedRequest>(r);
-    if (r.guided) job.negative = tokenize(r.negative_prompt, "negative_prompt", warning);
-    job.prompt = tokenize(r.prompt, "prompt", warning);
+    if (r.guided) job.negative = tokenize(r.negative_prompt, "negative_prompt", r.clean_caption, warning);
+    job.prompt = tokenize(r.prompt, "prompt", r.clean_caption, warning);
     if (warning && !r.plan->remark.empty()) warning(r.plan->remark);
-    if (warning && !engine.knows_a_word(r.prompt))
+    const Engine::Doubt doubt = warning ? engine.doubt_about(r.prompt, r.clean_caption) : Engine::Doubt::none;
+    if (doubt == Engine::Doubt::cleaned_away)
+        warning(engine.folder().name + " reads an empty prompt: its cleaning left nothing of it");
+    else if (doubt == Engine::Doubt::no_known_word)
         warning(engine.folder().name + " has learnt no word of this prompt; its vocabulary lists what it can draw");
     for (int i = 0; i < r.count; ++i) job.seeds.push_back(r.seed + static_cast<std::uint64_t>(i));
     return job;

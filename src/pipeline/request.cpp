@@ -1,20 +1,43 @@
 #include "pipeline/request.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "t2i/error.h"
 
 namespace t2i {
 
 namespace {
 
-void check_size(const char* field, int size, std::int64_t multiple) {
-    check_setting_range(field, size, static_cast<double>(multiple), longest_side);
-    if (size % multiple != 0) {
-        const auto below = size / multiple * multiple;
+void check_size(const char* field, int size, const PictureSizes& sizes) {
+    check_setting_range(field, size, static_cast<double>(sizes.multiple), longest_side);
+    if (size % sizes.multiple != 0) {
+        const auto below = size / sizes.multiple * sizes.multiple;
         throw Error(ErrorCode::invalid_argument,
-                    std::to_string(size) + " is not divisible by " + std::to_string(multiple) +
-                        " (nearest: " + std::to_string(below) + ", " + std::to_string(below + multiple) + ")",
+                    std::to_string(size) + " is not divisible by " + std::to_string(sizes.multiple) +
+                        " (nearest: " + std::to_string(below) + ", " + std::to_string(below + sizes.multiple) +
+                        (sizes.bins.empty() ? "" : "; with resolution binning, any") + ")",
                     Field{field});
     }
+}
+
+// diffusers' classify_height_width_bin: of shapes equally near the first, the wider one.
+void choose_drawn_size(ResolvedRequest& r, const PictureSizes& sizes) {
+    const Field field{"resolution_binning"};
+    if (sizes.bins.empty())
+        throw Error(ErrorCode::invalid_argument, "this model has no table of sizes to draw at; PixArt has, of 256 to 2048 pixels",
+                    field);
+    check_setting_range("width", r.width, 1, longest_side);
+    check_setting_range("height", r.height, 1, longest_side);
+    const double shape = static_cast<double>(r.height) / r.width;
+    const SizeBin& bin = *std::ranges::min_element(sizes.bins, {}, [&](const SizeBin& b) { return std::abs(b.ratio - shape); });
+    r.drawn_width = bin.width;
+    r.drawn_height = bin.height;
+    if (bin.width % sizes.multiple != 0 || bin.height % sizes.multiple != 0)
+        throw Error(ErrorCode::invalid_argument,
+                    "would draw at " + std::to_string(bin.width) + "x" + std::to_string(bin.height) +
+                        ", and this decoder needs multiples of " + std::to_string(sizes.multiple),
+                    field);
 }
 
 }  // namespace
@@ -28,16 +51,26 @@ ResolvedRequest resolve(const GenerateRequest& request, const RequestRules& rule
     r.width = request.width.value_or(sizes.side);
     r.height = request.height.value_or(sizes.side);
     check_setting_range("count", r.count, 1, most_pictures);
-    check_size("width", r.width, sizes.multiple);
-    check_size("height", r.height, sizes.multiple);
+    r.drawn_width = r.width;
+    r.drawn_height = r.height;
+    r.clean_caption = request.clean_caption.value_or(false);
+    r.resolution_binning = request.resolution_binning.value_or(false);
+    if (r.resolution_binning) {
+        choose_drawn_size(r, sizes);
+    } else {
+        check_size("width", r.width, sizes);
+        check_size("height", r.height, sizes);
+    }
     GenerateRequest sized = request;
-    sized.width = r.width;
-    sized.height = r.height;
+    sized.width = r.drawn_width;
+    sized.height = r.drawn_height;
     r.plan = rules.plan(sized);
     r.steps = r.plan->steps;
     r.cfg_scale = r.plan->cfg_scale;
     r.guided = r.plan->guided;
-    r.batch_key = std::to_string(r.width) + "x" + std::to_string(r.height) + "|" + r.plan->key;
+    const auto size = [](int width, int height) { return std::to_string(width) + "x" + std::to_string(height) + "|"; };
+    r.batch_key = size(r.width, r.height) + r.plan->key;
+    if (r.resolution_binning) r.batch_key += "drawn " + size(r.drawn_width, r.drawn_height);
     return r;
 }
 

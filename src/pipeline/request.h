@@ -16,6 +16,8 @@ struct ResolvedRequest {
     std::string prompt, negative_prompt;
     std::uint64_t seed = 42;
     int width = 0, height = 0, count = 1;
+    int drawn_width = 0, drawn_height = 0;  // another size than the picture's where resolution_binning says so
+    bool clean_caption = false, resolution_binning = false;
     double cfg_scale = 1.0;
     bool guided = false;                         // the negative prompt is read
     int steps = 1;                               // units of progress of a picture

@@ -51,6 +51,7 @@ std::string text_of(const std::exception_ptr& error) {
 // One line for each stage: applies `change(field of a, field of b)` to both numbers of all stages.
 template <typename Change>
 void for_each_stage(StageTimes& a, const StageTimes& b, const Change& change) {
+    change(a.load_ms, b.load_ms);
     change(a.text_ms, b.text_ms);
     change(a.prepare_ms, b.prepare_ms);
     change(a.denoise_ms, b.denoise_ms);
@@ -155,7 +156,7 @@ std::shared_ptr<JobRecord> Scheduler::record_of(Job job) const {
     const ResolvedRequest& r = *job.settings;
     auto record = std::make_shared<JobRecord>();
     record->bucket = r.batch_key + " " + std::to_string(engine_.conditioning_rows({job.prompt, job.negative, 0}));
-    record->load = {r.width, r.height, r.guided};
+    record->load = {r.drawn_width, r.drawn_height, r.guided};
     record->progress.steps = r.steps;
     record->job = std::move(job);
     return record;
@@ -283,7 +284,9 @@ void Scheduler::start(const std::shared_ptr<BatchRun>& batch) {
     engine_.make(*batch->first().job.settings, pictures,
                  {.picture = [this, batch](std::size_t index,
                                            BatchMaker::Picture picture) { hand_out(*batch, index, std::move(picture)); },
-                  .progress = [this, batch = batch.get()](int step) { return on_step(*batch, step); }});
+                  .progress = [this, batch = batch.get()](int step) { return on_step(*batch, step); },
+                  .grid = {},
+                  .waiting = [this](std::size_t enough) { return queue_->waiting_prompts(enough); }});
     batch->engine_ms = ms_since(batch->begin) / batch->size();
     batch->is_made = true;
     account(*batch);

@@ -4,7 +4,6 @@
 
 #include "sampling/samplers.h"
 #include "sampling/schedule.h"
-#include "t2i/error.h"
 
 namespace t2i {
 
@@ -21,10 +20,7 @@ class Ddim final : public Sampler {
         const int stride = config.train_steps / steps_or_one(steps);
         SamplerPlan plan;
         for (const double t : timestep_grid(config, steps, /*round_linspace=*/true)) {
-            if (t >= config.train_steps)
-                throw Error(ErrorCode::invalid_argument, "steps_offset moves a timestep past the schedule; use fewer steps",
-                            Field{"steps"});
-            const auto now = static_cast<std::size_t>(t);
+            const std::size_t now = index_of(config, t);
             const int previous = static_cast<int>(t) - stride;
             const float alpha_previous = previous >= 0 ? alphas[static_cast<std::size_t>(previous)] : final_alpha;
             plan.steps.push_back(step(config, t, alphas[now], alpha_previous));
@@ -42,9 +38,16 @@ class Ddim final : public Sampler {
         const double direction = std::sqrt(std::max(1.0F - alpha_previous - deviation * deviation, 0.0F));
         const double signal = std::sqrt(alpha), noise = std::sqrt(1.0F - alpha);
         SamplerStep s{.timestep = timestep};
-        set_data_prediction(s, config.prediction, signal, noise);
-        s.from_x = direction / noise;
-        s.from_x0 = {std::sqrt(alpha_previous) - direction * signal / noise};
+        keep_data(s, config, signal, noise);
+        if (config.limit.range > 0.0) {  // of x0 alone: ε is the model's
+            const FromModel epsilon = noise_of(config.prediction, signal, noise);
+            s.from_x = direction * epsilon.x;
+            s.from_model = direction * epsilon.model;
+            s.from_x0 = {std::sqrt(alpha_previous)};
+        } else {
+            s.from_x = direction / noise;
+            s.from_x0 = {std::sqrt(alpha_previous) - direction * signal / noise};
+        }
         s.from_noise = deviation;
         s.draws_noise = config.eta > 0.0;
         return s;

@@ -11,7 +11,7 @@ namespace {
 class Euler final : public Sampler {
   public:
     [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps) const override {
-        check_abilities(config, "euler", {.karras = true});
+        check_abilities(config, "euler", {.sigma_schedules = true});
         const EulerGrid grid = euler_grid(config, steps);
         SamplerPlan plan{.initial_scale = grid.initial_scale, .steps = {}};
         for (std::size_t i = 0; i < grid.timesteps.size(); ++i) {

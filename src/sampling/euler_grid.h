@@ -1,5 +1,5 @@
-// The noise levels that Euler and Euler ancestral share (diffusers: Euler*DiscreteScheduler.set_timesteps).
-// Both work on x = x0 + σ·ε and show the model x / √(σ² + 1).
+// The noise levels that Heun, Euler and Euler ancestral share (diffusers: HeunDiscreteScheduler, Euler*DiscreteScheduler:
+// set_timesteps). All work on x = x0 + σ·ε and show the model x / √(σ² + 1).
 #pragma once
 
 #include <vector>

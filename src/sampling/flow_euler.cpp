@@ -47,7 +47,7 @@ class FlowEuler final : public Sampler {
             const auto from = static_cast<double>(sigmas[i]), to = static_cast<double>(sigmas[i + 1]);
             const double down = is_ancestral_ ? to * to / from : to, kept = down / from;
             SamplerStep s{.timestep = sigmas[i] * static_cast<float>(config.train_steps)};
-            set_data_prediction(s, Prediction::flow, 1.0 - static_cast<double>(sigmas[i]), sigmas[i]);
+            keep_data(s, config, 1.0 - static_cast<double>(sigmas[i]), sigmas[i]);
             // x' = x + (σ' − σ)·v with v = (x − x0)/σ
             s.from_x = kept;
             s.from_x0 = {1.0 - kept};

@@ -15,14 +15,20 @@ struct Alias {
     std::string_view name;  // as plain() writes it
     std::string_view sampler;
 };
-// Besides our own names. AUTOMATIC1111's "DPM++ 2M" and "Euler a" differ from ours in writing alone; ComfyUI and k-diffusion
-// write "pp" for "++", InvokeAI's names begin with "k_", diffusers' are those of its classes.
+// Besides our own names. AUTOMATIC1111's "DPM++ 2M", "UniPC" and "Euler a" differ from ours in writing alone; ComfyUI and
+// k-diffusion write "pp" for "++", InvokeAI's names begin with "k_", diffusers' are those of its classes.
 constexpr std::array aliases{
     Alias{"dpmpp2m", "dpm++2m"},
     Alias{"kdpmpp2m", "dpm++2m"},
     Alias{"dpmsolvermultistepscheduler", "dpm++2m"},
     Alias{"dpmpp2msde", "dpm++2m_sde"},
     Alias{"kdpmpp2msde", "dpm++2m_sde"},
+    Alias{"dpmpp3m", "dpm++3m"},
+    Alias{"dpmpp2s", "dpm++2s"},
+    Alias{"dpmsolversinglestepscheduler", "dpm++2s"},
+    Alias{"unipcmultistepscheduler", "unipc"},
+    Alias{"deismultistepscheduler", "deis"},
+    Alias{"sasolverscheduler", "sa_solver"},
     Alias{"ddimscheduler", "ddim"},
     Alias{"ddpmscheduler", "ddpm"},
     Alias{"keuler", "euler"},
@@ -31,8 +37,15 @@ constexpr std::array aliases{
     Alias{"keulera", "euler_a"},
     Alias{"keulerancestral", "euler_a"},
     Alias{"eulerancestraldiscretescheduler", "euler_a"},
+    Alias{"kheun", "heun"},
+    Alias{"heundiscretescheduler", "heun"},
+    Alias{"pndmscheduler", "pndm"},
+    Alias{"kplms", "plms"},
+    Alias{"lcmscheduler", "lcm"},
     Alias{"flowmatcheulerdiscretescheduler", "flow_euler"},
 };
+// The schedules that AUTOMATIC1111 writes behind a sampler's name.
+constexpr std::array<std::string_view, 2> suffixes{"karras", "exponential"};
 
 // Without what names of the same thing differ in: "DPM++ 2M SDE" and "dpm++2m_sde" are "dpm++2msde".
 std::string plain(std::string_view name) {
@@ -54,25 +67,26 @@ std::string own_name(const std::string& name) {
 
 bool translate_sampler(std::string& sampler, std::string& scheduler) {
     const std::string schedule = plain(scheduler);
-    if (schedule == "karras" || schedule == "discrete" || schedule == "flow") scheduler = schedule;
+    if (std::ranges::find(schedules(), schedule) != schedules().end()) scheduler = schedule;
     else if (schedule == "automatic") scheduler.clear();
 
-    constexpr std::string_view karras = "karras";
     std::string name = plain(sampler);
     if (const std::string own = own_name(name); !own.empty()) {
         sampler = own;
         return false;
     }
-    if (!name.ends_with(karras)) return false;
-    name.resize(name.size() - karras.size());
+    const auto suffix = std::ranges::find_if(suffixes, [&](std::string_view s) { return name.ends_with(s); });
+    if (suffix == suffixes.end()) return false;
+    name.resize(name.size() - suffix->size());
     const std::string own = own_name(name);
     if (own.empty()) return false;
-    if (!scheduler.empty() && scheduler != karras)
+    if (!scheduler.empty() && scheduler != *suffix)
         throw Error(ErrorCode::invalid_argument,
-                    in_quotes(sampler) + " asks for the schedule karras, and the scheduler is " + in_quotes(scheduler),
+                    in_quotes(sampler) + " asks for the schedule " + std::string(*suffix) + ", and the scheduler is " +
+                        in_quotes(scheduler),
                     Field{"sampler"});
     sampler = own;
-    scheduler = karras;
+    scheduler = *suffix;
     return true;
 }
 

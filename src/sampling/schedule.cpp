@@ -11,29 +11,18 @@ namespace t2i {
 
 namespace {
 
-// torch.linspace in float32, which fills from both ends; its vector code rounds once per element (fused
-// multiply-add).
-std::vector<float> torch_linspace(float first, float last, int count) {
-    std::vector<float> values(static_cast<std::size_t>(count));
-    const float step = count > 1 ? (last - first) / static_cast<float>(count - 1) : 0.0F;
-    for (int i = 0; i < count; ++i) {
-        values[static_cast<std::size_t>(i)] = i < count / 2 || count == 1
-                                                  ? std::fma(step, static_cast<float>(i), first)
-                                                  : std::fma(-step, static_cast<float>(count - i - 1), last);
-    }
-    return values;
-}
-
 std::vector<double> descending(std::vector<double> values) {
     std::reverse(values.begin(), values.end());
     return values;
 }
 
-// round(T − i·T/n) − 1, with numpy.arange's way of adding the step. Shared by all samplers.
-std::vector<double> trailing_grid(int train_steps, int steps) {
-    const double first = train_steps, step = (first - first / steps) - first;
+// round(last − i·T/n) − 1, with numpy.arange's way of adding the step. Shared by all samplers.
+std::vector<double> trailing_grid(int train_steps, int steps, int last) {
+    const double first = last, ratio = static_cast<double>(train_steps) / steps, step = (first - ratio) - first;
+    // numpy.arange may give a timestep more, -1, where the ratio is rounded down; a whole schedule has `steps`.
+    const int count = last == train_steps ? steps : static_cast<int>(std::ceil(first / ratio));
     std::vector<double> grid;
-    for (int i = 0; i < steps; ++i) grid.push_back(std::nearbyint(first + i * step) - 1.0);
+    for (int i = 0; i < std::min(count, steps); ++i) grid.push_back(std::nearbyint(first + i * step) - 1.0);
     return grid;
 }
 
@@ -47,27 +36,6 @@ std::vector<double> leading_grid(int first_index, int count, int ratio, int offs
 
 }  // namespace
 
-std::vector<float> alphas_cumprod(const ScheduleConfig& config) {
-    const bool is_scaled = config.beta_schedule == "scaled_linear";
-    T2I_CHECK(is_scaled || config.beta_schedule == "linear", "beta schedule " + config.beta_schedule);
-    const double first = is_scaled ? std::sqrt(config.beta_start) : config.beta_start;
-    const double last = is_scaled ? std::sqrt(config.beta_end) : config.beta_end;
-    std::vector<float> values = torch_linspace(static_cast<float>(first), static_cast<float>(last), config.train_steps);
-    double product = 1.0;  // torch.cumprod on the CPU accumulates float32 in double
-    for (float& value : values) {
-        const float beta = is_scaled ? value * value : value;
-        product *= static_cast<double>(1.0F - beta);
-        value = static_cast<float>(product);
-    }
-    return values;
-}
-
-std::vector<float> sigmas_of(std::span<const float> alphas_cumprod) {
-    std::vector<float> sigmas;
-    for (const float a : alphas_cumprod) sigmas.push_back(std::sqrt((1.0F - a) / a));
-    return sigmas;
-}
-
 std::vector<double> linspace(double first, double last, int count) {
     std::vector<double> values;
     const double step = count > 1 ? (last - first) / (count - 1) : 0.0;
@@ -78,7 +46,7 @@ std::vector<double> linspace(double first, double last, int count) {
 
 std::vector<double> timestep_grid(const ScheduleConfig& config, int steps, bool round_linspace) {
     check_steps(config, steps);
-    if (config.timestep_spacing == "trailing") return trailing_grid(config.train_steps, steps);
+    if (config.timestep_spacing == "trailing") return trailing_grid(config.train_steps, steps, config.train_steps);
     if (config.timestep_spacing == "leading") {
         return leading_grid(0, steps, config.train_steps / steps, config.steps_offset);
     }
@@ -87,17 +55,17 @@ std::vector<double> timestep_grid(const ScheduleConfig& config, int steps, bool 
     return grid;
 }
 
-std::vector<double> dpm_timestep_grid(const ScheduleConfig& config, int steps) {
+std::vector<double> dpm_timestep_grid(const ScheduleConfig& config, int steps, int last) {
     check_steps(config, steps);
-    if (config.timestep_spacing == "trailing") return trailing_grid(config.train_steps, steps);
+    if (config.timestep_spacing == "trailing") return trailing_grid(config.train_steps, steps, last);
     if (config.timestep_spacing == "leading") {
-        const int ratio = config.train_steps / (steps + 1);
+        const int ratio = last / (steps + 1);
         if (ratio == 0)
-            throw Error(ErrorCode::invalid_argument,
-                        "leading timesteps allow at most " + std::to_string(config.train_steps - 1) + " steps", Field{"steps"});
+            throw Error(ErrorCode::invalid_argument, "leading timesteps allow at most " + std::to_string(last - 1) + " steps",
+                        Field{"steps"});
         return leading_grid(1, steps, ratio, config.steps_offset);
     }
-    auto grid = descending(linspace(0.0, config.train_steps - 1, steps + 1));
+    auto grid = descending(linspace(0.0, last - 1, steps + 1));
     grid.pop_back();
     for (double& t : grid) t = std::nearbyint(t);
     return grid;
@@ -124,37 +92,61 @@ double timestep_of(std::span<const float> training_sigmas, double sigma) {
     return (1.0 - weight) * static_cast<double>(low) + weight * static_cast<double>(low + 1);
 }
 
-std::vector<double> karras_sigmas(double sigma_max, double sigma_min, int count) {
-    constexpr double rho = 7.0;
-    const double from = std::pow(sigma_max, 1.0 / rho), to = std::pow(sigma_min, 1.0 / rho);
-    std::vector<double> sigmas = linspace(0.0, 1.0, count);
-    for (double& s : sigmas) s = std::pow(from + s * (to - from), rho);
-    return sigmas;
-}
-
 double shift_sigma(double sigma, double shift) {
     return shift * sigma / (1.0 + (shift - 1.0) * sigma);
 }
 
-void set_data_prediction(SamplerStep& step, Prediction prediction, double alpha, double sigma) {
+FromModel data_of(Prediction prediction, double alpha, double sigma) {
     switch (prediction) {
         case Prediction::epsilon:
-            step.x0_from_x = 1.0 / alpha;
-            step.x0_from_model = -sigma / alpha;
-            return;
+            if (alpha == 0.0)
+                throw Error(ErrorCode::invalid_argument,
+                            "a model that predicts noise cannot begin where no signal is left (rescale_betas_zero_snr)",
+                            Field{"sampler"});
+            return {1.0 / alpha, -sigma / alpha};
         case Prediction::v_prediction:
-            step.x0_from_x = alpha;
-            step.x0_from_model = -sigma;
-            return;
+            return {alpha, -sigma};
         case Prediction::sample:
-            step.x0_from_x = 0.0;
-            step.x0_from_model = 1.0;
-            return;
+            return {0.0, 1.0};
         case Prediction::flow:
-            step.x0_from_x = 1.0;
-            step.x0_from_model = -sigma;
-            return;
+            return {1.0, -sigma};
     }
+    return {};
+}
+
+FromModel noise_of(Prediction prediction, double alpha, double sigma) {
+    switch (prediction) {
+        case Prediction::epsilon:
+            return {0.0, 1.0};
+        case Prediction::v_prediction:
+            return {sigma, alpha};
+        case Prediction::sample:
+            return {1.0 / sigma, -alpha / sigma};
+        case Prediction::flow:
+            return {(1.0 - alpha) / sigma, alpha};
+    }
+    return {};
+}
+
+void keep_data(SamplerStep& step, const ScheduleConfig& config, double alpha, double sigma) {
+    // Where no signal is left a limited x0 is at its bounds: (x − ε)/α is as large as it gets.
+    constexpr double least_alpha = 1e-30;
+    const FromModel data = data_of(config.prediction, config.limit.range > 0.0 ? std::max(alpha, least_alpha) : alpha, sigma);
+    step.x0_from_x = data.x;
+    step.x0_from_model = data.model;
+    step.limit = config.limit;
+}
+
+void keep_noise(SamplerStep& step, const ScheduleConfig& config, double alpha, double sigma) {
+    if (config.limit.range > 0.0) {
+        keep_data(step, config, alpha, sigma);
+        step.kept_from_x = 1.0 / sigma;
+        step.kept_from_x0 = -alpha / sigma;
+        return;
+    }
+    const FromModel noise = noise_of(config.prediction, alpha, sigma);
+    step.x0_from_x = noise.x;
+    step.x0_from_model = noise.model;
 }
 
 void check_steps(const ScheduleConfig& config, int steps) {
@@ -165,12 +157,24 @@ void check_steps(const ScheduleConfig& config, int steps) {
         Field{"steps"});
 }
 
+std::size_t index_of(const ScheduleConfig& config, double timestep) {
+    if (timestep >= config.train_steps)
+        throw Error(ErrorCode::invalid_argument, "steps_offset moves a timestep past the schedule; use fewer steps",
+                    Field{"steps"});
+    return static_cast<std::size_t>(timestep);
+}
+
 void check_abilities(const ScheduleConfig& config, const char* name, SamplerAbilities abilities) {
     const auto fail = [&](const char* what) {
         throw Error(ErrorCode::invalid_argument, std::string("the sampler ") + name + " does not support " + what,
                     Field{"sampler"});
     };
-    if (config.karras_sigmas && !abilities.karras) fail("the karras schedule");
+    const bool has_schedule = config.sigma_schedule != SigmaSchedule::discrete;
+    if (has_schedule && (!abilities.sigma_schedules || (config.sigma_schedule == SigmaSchedule::lu && !abilities.lu))) {
+        static constexpr const char* names[]{"", "the karras schedule", "the lu schedule", "the exponential schedule",
+                                             "the beta schedule"};
+        fail(names[static_cast<int>(config.sigma_schedule)]);
+    }
     if (config.flow_sigmas && !abilities.flow_sigmas) fail("the flow schedule");
     if (config.prediction == Prediction::flow && !abilities.flow_prediction) fail("models that predict a flow");
 }

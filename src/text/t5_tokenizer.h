@@ -1,32 +1,26 @@
-// T5's SentencePiece vocabulary with the rules of transformers' T5Tokenizer (the slow one, which PixArt's
-// pipelines use).
+// T5's SentencePiece vocabulary with the rules of transformers' two classes: T5Tokenizer, the slow one, which PixArt's pipelines
+// use, and T5TokenizerFast.
 #pragma once
 
+#include <memory>
 #include <string>
-#include <vector>
 
+#include "text/fast_tokenizer.h"
 #include "text/tokenizer.h"
+#include "text/tokenizer_settings.h"
 
 namespace t2i {
 
-// A token that is recognised in the text as it stands, before SentencePiece sees what lies around it.
-struct AddedToken {
-    std::string text;
-    std::int32_t id = 0;
-    bool strip_left = false,
-         strip_right = false;  // swallows white space on that side (transformers: lstrip, rstrip)
-};
-
-struct T5TokenizerOptions {
-    // How text after an added token is read: true adds a word boundary there, false does not (transformers PR
-    // 24565).
-    bool legacy = true;
-    int extra_ids = 100;                   // sentinels <extra_id_0> …, counted down from the end of the vocabulary
-    std::vector<AddedToken> added_tokens;  // from tokenizer_config.json; empty: the class's own
-};
-
-// model: the bytes of a spiece.model; `where` names it in errors.
-[[nodiscard]] std::unique_ptr<Tokenizer> make_t5_tokenizer(const std::string& model, const T5TokenizerOptions& options,
+// The slow class. model: the bytes of a spiece.model; `where` names it in errors. Throws Error{input}.
+[[nodiscard]] std::unique_ptr<Tokenizer> make_t5_tokenizer(const std::string& model, const TokenizerSettings& settings,
                                                            const std::string& where);
+
+// What transformers 4 makes a fast tokenizer of where there is no tokenizer.json (convert_slow_tokenizer.T5Converter). Throws
+// Error{input}: no Unigram model.
+[[nodiscard]] FastParts convert_sentencepiece(const std::string& model, const TokenizerSettings& settings,
+                                              const std::string& where);
+
+// The tokens that PreTrainedTokenizerFast adds to those of its file. is_t5: with the class T5TokenizerFast's own.
+void add_tokens_of_settings(const TokenizerSettings& settings, bool is_t5, FastParts& parts);
 
 }  // namespace t2i

@@ -32,7 +32,7 @@ Character last_character(std::string_view text) {
 }
 
 // Python's str.isspace: general category Zs, or bidirectional class WS, B or S.
-bool is_space(utf8proc_int32_t c) {
+bool is_python_space(utf8proc_int32_t c) {
     return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
            (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
@@ -103,10 +103,6 @@ void check_utf8(std::string_view text, const Field& field) {
     if (const auto problem = utf8_problem(text)) throw Error(ErrorCode::input, *problem, field);
 }
 
-bool is_utf8(std::string_view text) {
-    return !utf8_problem(text);
-}
-
 std::u16string utf16_of(std::string_view utf8) {
     std::u16string units;
     for (std::string_view rest = utf8; !rest.empty();) {
@@ -141,22 +137,128 @@ std::string utf8_of(std::u16string_view units) {
     return text;
 }
 
-std::string_view strip_left(std::string_view utf8) {
+std::u32string utf32_of(std::string_view utf8) {
+    std::u32string characters;
+    characters.reserve(utf8.size());
     while (!utf8.empty()) {
         const Character c = first_character(utf8);
-        if (c.bytes == 0 || !is_space(c.code)) break;
+        T2I_CHECK(c.bytes > 0, "text that was never checked to be UTF-8");
+        utf8.remove_prefix(c.bytes);
+        characters += static_cast<char32_t>(c.code);
+    }
+    return characters;
+}
+
+std::string utf8_of(std::u32string_view characters) {
+    std::string text;
+    text.reserve(characters.size());
+    for (const char32_t c : characters) {
+        const auto code = static_cast<utf8proc_int32_t>(c);
+        append(text, utf8proc_codepoint_valid(code) ? code : 0xFFFD);
+    }
+    return text;
+}
+
+bool is_space(char32_t character) {
+    return is_python_space(static_cast<utf8proc_int32_t>(character));
+}
+
+namespace {
+
+template <typename Test>
+std::string_view without_left(std::string_view utf8, Test is_left_out) {
+    while (!utf8.empty()) {
+        const Character c = first_character(utf8);
+        if (c.bytes == 0 || !is_left_out(c.code)) break;
         utf8.remove_prefix(c.bytes);
     }
     return utf8;
 }
 
-std::string_view strip_right(std::string_view utf8) {
+template <typename Test>
+std::string_view without_right(std::string_view utf8, Test is_left_out) {
     while (!utf8.empty()) {
         const Character c = last_character(utf8);
-        if (c.bytes == 0 || !is_space(c.code)) break;
+        if (c.bytes == 0 || !is_left_out(c.code)) break;
         utf8.remove_suffix(c.bytes);
     }
     return utf8;
+}
+
+bool is_white_space(utf8proc_int32_t c) {
+    return is_python_space(c) && !(c >= 0x1C && c <= 0x1F);
+}
+
+// Alphabetic, mark, decimal number, connector or joiner (UTS 18, annex C). Of what is alphabetic without being a letter, a letter
+// number or a mark there are circled and squared Latin letters alone.
+bool is_word(utf8proc_int32_t c) {
+    switch (utf8proc_category(c)) {
+        case UTF8PROC_CATEGORY_LU:
+        case UTF8PROC_CATEGORY_LL:
+        case UTF8PROC_CATEGORY_LT:
+        case UTF8PROC_CATEGORY_LM:
+        case UTF8PROC_CATEGORY_LO:
+        case UTF8PROC_CATEGORY_MN:
+        case UTF8PROC_CATEGORY_MC:
+        case UTF8PROC_CATEGORY_ME:
+        case UTF8PROC_CATEGORY_ND:
+        case UTF8PROC_CATEGORY_NL:
+        case UTF8PROC_CATEGORY_PC:
+            return true;
+        default:
+            return c == 0x200C || c == 0x200D || (c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) ||
+                   (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189);
+    }
+}
+
+}  // namespace
+
+std::string_view strip_left(std::string_view utf8) {
+    return without_left(utf8, is_python_space);
+}
+
+std::string_view strip_right(std::string_view utf8) {
+    return without_right(utf8, is_python_space);
+}
+
+std::string_view strip_white_space_left(std::string_view utf8) {
+    return without_left(utf8, is_white_space);
+}
+
+std::string_view strip_white_space_right(std::string_view utf8) {
+    return without_right(utf8, is_white_space);
+}
+
+bool starts_with_word(std::string_view utf8) {
+    return !utf8.empty() && is_word(first_character(utf8).code);
+}
+
+bool ends_with_word(std::string_view utf8) {
+    return !utf8.empty() && is_word(last_character(utf8).code);
+}
+
+std::size_t next_character(std::string_view utf8, std::size_t at) {
+    do ++at;
+    while (at < utf8.size() && is_continuation(utf8[at]));
+    return at;
+}
+
+std::vector<std::string_view> grapheme_clusters(std::string_view utf8) {
+    std::vector<std::string_view> clusters;
+    std::size_t begin = 0, at = 0;
+    utf8proc_int32_t before = 0, state = 0;
+    while (at < utf8.size()) {
+        const Character c = first_character(utf8.substr(at));
+        T2I_CHECK(c.bytes > 0, "text that was never checked to be UTF-8");
+        if (at > 0 && utf8proc_grapheme_break_stateful(before, c.code, &state)) {
+            clusters.push_back(utf8.substr(begin, at - begin));
+            begin = at;
+        }
+        before = c.code;
+        at += c.bytes;
+    }
+    if (begin < utf8.size()) clusters.push_back(utf8.substr(begin));
+    return clusters;
 }
 
 std::string lower(std::string_view utf8) {

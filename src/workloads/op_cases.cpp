@@ -28,6 +28,7 @@ struct Linear {
     std::int64_t residuals = 0;  // rows of the residual; 0: none; -1: in place
     bool out_compute = false;    // else f32
     Purpose purpose = Purpose::both;
+    DType blocks = DType::f32;  // a block type: of the weight, which stays quantised where a backend can do that
 };
 
 OpCase make(const Linear& c) {
@@ -38,13 +39,14 @@ OpCase make(const Linear& c) {
     if (c.gates) out.name += " gates " + std::to_string(c.gates);
     if (c.residuals) out.name += c.residuals < 0 ? " in place" : " residuals " + std::to_string(c.residuals);
     if (c.out_compute) out.name += " narrow";
+    if (is_block_type(c.blocks)) out.name += " " + std::string(name_of(c.blocks));
     out.terms = c.k + 3;
-    out.curved = c.activation == Activation::silu || c.activation == Activation::gelu_tanh;
+    out.curved = is_block_type(c.blocks) || c.activation == Activation::silu || c.activation == Activation::gelu_tanh;
     out.flops = 2 * real(c.m) * real(c.k) * real(c.n);
     out.set_up = [c](PreparedOp& p) {
         LinearArgs a;
         a.x = p.input({c.m, c.k}, p.dtype());
-        a.weight = p.linear_weight(c.n, c.k);
+        a.weight = is_block_type(c.blocks) ? p.block_weight(c.n, c.k, c.blocks) : p.linear_weight(c.n, c.k);
         if (c.bias) a.bias = p.input({c.n}, DType::f32);
         if (c.gates) a.gate = p.input({c.gates, c.n}, DType::f32);
         if (c.residuals > 0) a.residual = p.input({c.residuals, c.n}, DType::f32);
@@ -173,6 +175,22 @@ OpCase sampler_update(std::int64_t count, std::int64_t copies, std::int64_t hist
     return out;
 }
 
+OpCase limit(std::int64_t rows, std::int64_t columns, float range, double quantile) {
+    OpCase out{.op = Op::limit,
+               .name = "limit " + joined({rows, columns}) + (quantile > 0.0 ? " quantile" : ""),
+               .purpose = columns > 1 ? Purpose::both : Purpose::test};
+    out.set_up = [=](PreparedOp& p) {
+        // Larger than 1, below which no quantile counts, and not in place, so that it can be repeated.
+        const TensorView x = p.input({rows, columns}, DType::f32, 3.0F), y = p.output({rows, columns}, DType::f32);
+        p.set_call([=](const ExecContext& ctx) {
+            const std::array copy{LincombTerm{1.0, x}};
+            ops::lincomb(ctx, copy, y);
+            ops::limit(ctx, {.x = y, .range = range, .quantile = quantile});
+        });
+    };
+    return out;
+}
+
 OpCase to_rgb8(std::int64_t count) {
     OpCase out{.op = Op::to_rgb8, .name = "to_rgb8 " + std::to_string(count)};
     out.set_up = [=](PreparedOp& p) {
@@ -292,6 +310,16 @@ OpCase timestep_embed(std::int64_t count, std::int64_t columns, float shift) {
     return out;
 }
 
+OpCase unpack(DType blocks, std::int64_t count) {
+    OpCase out{.op = Op::cast, .name = "cast from " + std::string(name_of(blocks)) + " " + std::to_string(count)};
+    out.curved = true;
+    out.set_up = [=](PreparedOp& p) {
+        const TensorView x = p.block_input({count}, blocks), y = p.output({count}, p.dtype());
+        p.set_call([=](const ExecContext& ctx) { ops::cast(ctx, x, y); });
+    };
+    return out;
+}
+
 enum class Cast : std::uint8_t { to, from, from_f16 };
 OpCase cast(Cast direction, std::int64_t count) {
     constexpr const char* names[] = {"to", "from", "from f16"};
@@ -335,6 +363,13 @@ std::vector<OpCase> linear_cases() {
         {512, 1152, 4608, gelu_tanh, true, 0, 0, true, Purpose::time},
         {512, 4608, 1152, none, true, 2, -1, false, Purpose::time},
         {120, 4096, 4096, none, false, 0, 0, true, Purpose::time},
+        {1, 4096, 4096, none, false, 0, 0, true, Purpose::time},
+        {7, 256, 70, silu, true, 0, 0, true, Purpose::both, DType::q5_k},
+        {65, 512, 96, none, true, 0, -1, false, Purpose::both, DType::q6_k},
+        {120, 4096, 4096, none, false, 0, 0, true, Purpose::time, DType::q8_0},
+        {1, 4096, 4096, none, false, 0, 0, true, Purpose::time, DType::q8_0},
+        {120, 4096, 4096, none, false, 0, 0, true, Purpose::time, DType::q4_k},
+        {1, 4096, 4096, none, false, 0, 0, true, Purpose::time, DType::q4_k},
     };
     std::vector<OpCase> out;
     for (const auto& c : cases) out.push_back(make(c));
@@ -381,10 +416,10 @@ std::unique_ptr<PreparedOp> OpCase::prepare(Backend& backend, DType dtype, Fill 
 
 const std::vector<Op>& all_ops() {
     using enum Op;
-    static const std::vector<Op> ops{linear,           attention,         norm_modulate, rms_norm,       group_norm,
-                                     conv2d,           upsample2x,        unary,         gated_gelu,     lincomb,
-                                     gather,           patchify,          unpatchify,    timestep_embed, cast,
-                                     to_channels_last, to_channels_first, residual_norm, sampler_update, to_rgb8};
+    static const std::vector<Op> ops{
+        linear, attention,        norm_modulate,     rms_norm,      group_norm,     conv2d,     upsample2x,
+        unary,  gated_gelu,       lincomb,           gather,        patchify,       unpatchify, timestep_embed,
+        cast,   to_channels_last, to_channels_first, residual_norm, sampler_update, limit,      to_rgb8};
     return ops;
 }
 
@@ -415,6 +450,7 @@ std::vector<OpCase> op_cases(Op op) {
                     unary<Unary::gelu_tanh>("gelu", 1023),
                     unary<Unary::relu>("relu", 17),
                     unary<Unary::soft_clamp3>("soft_clamp3", 4096),
+                    unary<Unary::exp>("exp", 1023),
                     unary<Unary::silu>("silu", 294912)};
         case Op::gated_gelu:
             return {gated_gelu(1, 1), gated_gelu(17, 1023), gated_gelu(120, 2816)};
@@ -429,8 +465,9 @@ std::vector<OpCase> op_cases(Op op) {
         case Op::timestep_embed:
             return {timestep_embed(1, 2, 0.0F), timestep_embed(17, 256, 0.0F), timestep_embed(50, 320, 1.0F)};
         case Op::cast:
-            return {cast(Cast::to, 1), cast(Cast::to, 1023), cast(Cast::from, 1023), cast(Cast::from_f16, 1023),
-                    cast(Cast::to, 294912)};
+            return {cast(Cast::to, 1),        cast(Cast::to, 1023),    cast(Cast::from, 1023),  cast(Cast::from_f16, 1023),
+                    cast(Cast::to, 294912),   unpack(DType::q8_0, 96), unpack(DType::q4_0, 96), unpack(DType::q4_k, 512),
+                    unpack(DType::q5_k, 512), unpack(DType::q6_k, 512)};
         case Op::to_channels_last:
             return {channels(op, {1, 1, 1, 1}, {1, 1, 1, 1}), channels(op, {2, 4, 32, 32}, {2, 32, 32, 4}),
                     channels(op, {1, 17, 3, 5}, {1, 3, 5, 17})};
@@ -446,6 +483,9 @@ std::vector<OpCase> op_cases(Op op) {
             return {sampler_update(1, 1, 0, Watch::first), sampler_update(1023, 2, 1, Watch::first),
                     sampler_update(4096, 2, 1, Watch::second), sampler_update(4096, 2, 2, Watch::third),
                     sampler_update(16384, 2, 3, Watch::first)};
+        case Op::limit:
+            return {limit(1, 1, 1.0F, 0.0),     limit(3, 1023, 0.5F, 0.0),      limit(1, 1, 4.0F, 0.995),
+                    limit(2, 1023, 2.0F, 0.75), limit(2, 16384, 100.0F, 0.995), limit(3, 2, 3.0F, 1.0)};
         case Op::to_rgb8:
             return {to_rgb8(1), to_rgb8(1023), to_rgb8(196608)};
     }

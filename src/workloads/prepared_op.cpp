@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/blocks.h"
 #include "ops/ops.h"
 
 namespace t2i {
@@ -71,6 +72,17 @@ TensorView PreparedOp::f16_input(const Shape& shape) {
     return input_of(host);
 }
 
+Tensor PreparedOp::blocks(const Shape& shape, DType dtype) {
+    Tensor host = Tensor::host(shape, dtype);
+    const std::vector<float> values = numbers(shape.elements());
+    pack_blocks(values.data(), values.size(), dtype, host.view.data);
+    return host;
+}
+
+TensorView PreparedOp::block_input(const Shape& shape, DType dtype) {
+    return input_of(blocks(shape, dtype));
+}
+
 TensorView PreparedOp::integers(const std::vector<std::int32_t>& values) {
     const Tensor host = Tensor::host({static_cast<std::int64_t>(values.size())}, DType::i32);
     std::ranges::copy(values, host.as<std::int32_t>().begin());
@@ -80,6 +92,13 @@ TensorView PreparedOp::integers(const std::vector<std::int32_t>& values) {
 const PackedWeight* PreparedOp::linear_weight(std::int64_t n, std::int64_t k) {
     traffic_bytes_ += n * k * static_cast<std::int64_t>(size_of(dtype_));
     weights_.push_back(ops::pack_linear(backend_, Tensor::from(numbers(n * k), {n, k}), dtype_));
+    return weights_.back().get();
+}
+
+const PackedWeight* PreparedOp::block_weight(std::int64_t n, std::int64_t k, DType dtype) {
+    const Tensor host = blocks({n, k}, dtype);
+    traffic_bytes_ += static_cast<std::int64_t>(host.view.bytes());
+    weights_.push_back(ops::pack_linear(backend_, host, dtype_));
     return weights_.back().get();
 }
 

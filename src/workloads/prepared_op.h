@@ -30,10 +30,12 @@ class PreparedOp {
     // Inputs in the backend's memory; `amplitude` multiplies the fill.
     TensorView input(const Shape& shape, DType dtype, float amplitude = 1.0F);
     TensorView f16_input(const Shape& shape);
+    TensorView block_input(const Shape& shape, DType dtype);
     TensorView integers(const std::vector<std::int32_t>& values);  // i32, as they are
     std::vector<float> numbers(std::int64_t count, float amplitude = 1.0F);
     std::vector<std::int32_t> indices(std::int64_t count, std::int32_t below);
     const PackedWeight* linear_weight(std::int64_t n, std::int64_t k);
+    const PackedWeight* block_weight(std::int64_t n, std::int64_t k, DType dtype);
     const PackedWeight* conv2d_weight(const Shape& shape, const Conv2dUse& use = {});
 
     // The output lies between guards and starts as NaN, or holds a fill where the op works in place.
@@ -57,6 +59,7 @@ class PreparedOp {
     TensorView upload(const TensorView& host, const TensorView& to);
     TensorView input_of(const Tensor& host);
     float next_value();
+    [[nodiscard]] Tensor blocks(const Shape& shape, DType dtype);
     TensorView guarded(const Shape& shape, DType dtype);
 
     Backend& backend_;

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "e2e/tiny_model.h"
@@ -92,6 +93,20 @@ TEST_CASE("C API: the version of the headers is the library's") {
     CHECK(std::string(t2i_version()) == T2I_VERSION);
     CHECK(std::string(T2I_VERSION) ==
           std::to_string(T2I_VERSION_MAJOR) + "." + std::to_string(T2I_VERSION_MINOR) + "." + std::to_string(T2I_VERSION_PATCH));
+}
+
+TEST_CASE("C API: what a plain call of diffusers does is asked for by flags") {
+    const PipelineHandle pipeline = load_tiny();
+    t2i_request request = small_request();
+    request.clean_caption = 1;
+    Seen seen;
+    const t2i_callbacks callbacks = callbacks_into(seen);
+    error_of(T2I_OK, [&](t2i_error** e) { return t2i_pipeline_generate(pipeline.get(), &request, &callbacks, e); });
+    REQUIRE(seen.parameters.size() == 1);
+    CHECK(seen.parameters[0].find("Clean caption: true") != std::string::npos);
+    request.resolution_binning = 1;
+    const auto refused = [&](t2i_error** e) { return t2i_pipeline_generate(pipeline.get(), &request, &callbacks, e); };
+    CHECK(std::string(t2i_error_field(error_of(T2I_INVALID_ARGUMENT, refused).get())) == "resolution_binning");
 }
 
 TEST_CASE("C API: pictures are those of the C++ API, with progress, and a PNG holds their parameters") {
@@ -188,6 +203,22 @@ TEST_CASE("C API: an error names its category, the field or the file, and a mess
     const ErrorHandle threads =
         error_of(T2I_INVALID_ARGUMENT, [&](t2i_error** e) { return t2i_pipeline_load(&options, &none, e); });
     CHECK(std::string(t2i_error_field(threads.get())) == "threads");
+    static const std::string model = tiny_model().string();
+    for (const auto& [field, category, value] :
+         {std::tuple{&t2i_options::base, T2I_INPUT, "base"}, std::tuple{&t2i_options::transformer, T2I_INPUT, "transformer"},
+          std::tuple{&t2i_options::text_encoder, T2I_INPUT, "text_encoder"},
+          std::tuple{&t2i_options::tokenizer, T2I_INPUT, "tokenizer"},
+          std::tuple{&t2i_options::formulas, T2I_INVALID_ARGUMENT, "formulas"}}) {
+        t2i_options parts = T2I_OPTIONS_INIT;
+        parts.model = model.c_str();
+        parts.device = "cpu";
+        parts.*field = "/nowhere/part";
+        const ErrorHandle part = error_of(category, [&](t2i_error** e) { return t2i_pipeline_load(&parts, &none, e); });
+        INFO(t2i_error_text(part.get()));
+        const bool is_folder = std::string(value) == "base";
+        CHECK(std::string(is_folder ? t2i_error_file(part.get()) : t2i_error_field(part.get())) ==
+              (is_folder ? "/nowhere/part" : value));
+    }
     request = small_request();
     request.prompt = "\xff";
     const ErrorHandle utf8 =
@@ -227,6 +258,22 @@ TEST_CASE("C API: NULL is refused where something must be there, and harmless el
     CHECK(std::string(t2i_error_text(nullptr)).empty());
     CHECK(t2i_list_size(nullptr) == 0);
     CHECK(t2i_list_name(nullptr, 0) == nullptr);
+}
+
+TEST_CASE("C API: options of the first version are taken, and a variant is a field of later ones") {
+    const std::string model = tiny_model().string();
+    t2i_options options = T2I_OPTIONS_INIT;
+    options.model = model.c_str();
+    options.device = "cpu";
+    options.variant = "fp16";
+    t2i_pipeline* pipeline = nullptr;
+    const ErrorHandle error = error_of(T2I_INPUT, [&](t2i_error** e) { return t2i_pipeline_load(&options, &pipeline, e); });
+    CHECK(std::string(t2i_error_field(error.get())) == "variant");
+    options.size = offsetof(t2i_options, log_user) + sizeof(void*);  // what lies behind is not read
+    const ErrorHandle none = error_of(T2I_OK, [&](t2i_error** e) { return t2i_pipeline_load(&options, &pipeline, e); });
+    t2i_pipeline_free(pipeline);
+    t2i_options_init(&options, sizeof options);
+    CHECK(options.variant == nullptr);
 }
 
 TEST_CASE("C API: a struct of a newer program is taken as long as what it adds is not used") {

@@ -75,6 +75,8 @@ TEST_CASE("known values of functions") {
         const TensorView clamped = on.tensor({-6, -1, .5F, 4, 0}, {5});
         ops::unary(ctx, Unary::soft_clamp3, clamped, out);
         on.check_values(out, {-2.892083F, -.9645382F, .4954212F, 2.610185F, 0});
+        ops::unary(ctx, Unary::exp, on.tensor({-9.25F, -1, 0, 1, 3}, {5}), out);
+        on.check_values(out, {9.611166e-5F, .3678794F, 1, 2.718282F, 20.08554F});
         const TensorView gated = on.make({1});
         ops::gated_gelu(ctx, on.tensor({-1, 3}, {1, 2}), gated);
         on.check_values(gated, {-.476424F});

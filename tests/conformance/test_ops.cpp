@@ -62,6 +62,9 @@ TEST_CASE("residual_norm") {
 TEST_CASE("sampler_update") {
     check_op(Op::sampler_update);
 }
+TEST_CASE("limit") {
+    check_op(Op::limit);
+}
 TEST_CASE("to_rgb8") {
     check_op(Op::to_rgb8);
 }

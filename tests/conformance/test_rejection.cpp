@@ -214,6 +214,10 @@ TEST_CASE("the other operations reject bad arguments") {
     rejects([&] { ops::timestep_embed(f.ctx, timesteps, 0, f.make({2, 3})); });
     rejects([&] { ops::timestep_embed(f.ctx, timesteps, 0, f.make({3, 4})); });
     rejects([&] { ops::cast(f.ctx, f.make({4}), f.make({4}, DType::f16)); });
+    rejects([&] { ops::limit(f.ctx, {.x = f.make({4})}); });
+    rejects([&] { ops::limit(f.ctx, {.x = f.make({2, 4}, DType::bf16)}); });
+    rejects([&] { ops::limit(f.ctx, {.x = f.make({2, 4}), .range = 0.0F}); });
+    rejects([&] { ops::limit(f.ctx, {.x = f.make({2, 4}), .quantile = 1.5}); });
     rejects([&] { ops::to_rgb8(f.ctx, f.make({4}), f.make({4})); });
     rejects([&] { ops::to_rgb8(f.ctx, f.make({4}), f.make({5}, DType::u8)); });
     rejects([&] { ops::to_channels_last(f.ctx, f.make({1, 2, 3, 4}), f.make({1, 2, 3, 4})); });

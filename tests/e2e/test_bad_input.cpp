@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <fstream>
 #include <functional>
+#include <nlohmann/json.hpp>
 
 #include "e2e/tiny_model.h"
 #include "support/catch.h"
@@ -104,8 +105,12 @@ TEST_CASE("damaged models") {
         {"NaN in the weights", [](const fs::path& m) { poison(m / weights); }, {"NaN"}},
         {"config is no JSON", [](const fs::path& m) { overwrite(m / "vae/config.json", "[1, 2"); }, {"vae/config.json"}},
         {"unknown scheduler",
-         [](const fs::path& m) { overwrite(m / "scheduler/scheduler_config.json", R"({"_class_name": "HeunScheduler"})"); },
-         {"scheduler_config.json", "HeunScheduler"}},
+         [](const fs::path& m) {
+             auto index = nlohmann::json::parse(file_text((m / "model_index.json").string()));
+             index["scheduler"][1] = "NoScheduler";
+             overwrite(m / "model_index.json", index.dump());
+         },
+         {"scheduler_config.json", "NoScheduler"}},
         {"corrupt vocabulary",
          [](const fs::path& m) { overwrite(m / "tokenizer/spiece.model", "not a model"); },
          {"spiece.model"}},

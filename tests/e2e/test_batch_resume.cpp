@@ -180,7 +180,7 @@ TEST_CASE("resume: another dtype, decoder, schedule or fast math leaves the pict
     };
     left("ref", "bf16", {}, "dtype f32, here bf16;");
     left("ref", "f32", {"--vae", folder / "vae"}, "vae_hash none, here ");
-    left("ref", "f32", {"--fast-math"}, "fast_math none, here true;");
+    left("ref", "f32", {"--fast-math"}, "fast_math false, here true;");
     left("cpu", "f32", {}, "device ref, here cpu;");
     write_file((model / "notes.safetensors").string(), "lies beside");
     CHECK(run(first).code == 0);

@@ -283,7 +283,7 @@ TEST_CASE("verify: what cannot be made again is one line and exit code 3") {
     CHECK(with("a\nSteps: 3, Seed: 1, Size: 64x80" + own).find("not of its parameters' size") != std::string::npos);
     CHECK(with("a\nSteps: 0, Seed: 1, Size: 64x64" + own).find("a.png: not checked: steps: 0 is out of range") !=
           std::string::npos);
-    CHECK(with("a\nSteps: 3, Seed: 1, Size: 64x64, Sampler: Heun" + own).find("Heun") != std::string::npos);
+    CHECK(with("a\nSteps: 3, Seed: 1, Size: 64x64, Sampler: Restart" + own).find("Restart") != std::string::npos);
     CHECK(verify({folder / "none.png"}).code == 3);
     CHECK(verify({write_file(folder / "text.png", "not a PNG")}).code == 3);
     CHECK(verify({}).code == 2);

@@ -1,9 +1,9 @@
 // Any bytes are either an EXIF block whose comment, if it has one, is UTF-8, or an Error{input}.
 #include <cstdint>
 
+#include "core/escape.h"
 #include "fuzz/fuzz_target.h"
 #include "pipeline/exif.h"
-#include "text/unicode.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     t2i::fuzz::expect_input_error_or_success([&] {

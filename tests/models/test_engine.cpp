@@ -124,6 +124,37 @@ TEST_CASE("engine: a batch begins while the weights are still being hashed, and 
     CHECK(contains(file_text(folder / "out/manifest.jsonl"), R"("model_hash":"0123456789")"));
 }
 
+TEST_CASE("engine: a text encoder that leaves memory makes the same pictures, and is read once for the prompts of a file") {
+    EngineFixture fixture;
+    const auto pictures_of = [&](const EngineHooks& hooks, bool keep) {
+        fixture.options.keep_text_encoder = keep;
+        Engine engine(fixture.options, hooks);
+        Pictures pictures;
+        for (const char* prompt : {"a red apple", "a pear"})
+            for (auto& picture : draw(engine, batch_of(engine, prompt, 2))) pictures.push_back(std::move(picture));
+        CHECK((engine.times().load_ms > 0) == (!keep && hooks.small_text_encoder_bytes == 0));
+        return pictures;
+    };
+    const Pictures kept = pictures_of({}, true);
+    CHECK(pictures_of({}, false) == kept);  // a small one stays
+    CHECK(pictures_of({.hash = {}, .tracer = nullptr, .small_text_encoder_bytes = 0}, false) == kept);
+    CHECK(pictures_of({.hash = {}, .tracer = nullptr, .small_text_encoder_bytes = 0}, true) == kept);
+
+    fixture.options.keep_text_encoder = false;
+    Tracer tracer;
+    tracer.keep_spans();
+    Engine engine(fixture.options, {.hash = {}, .tracer = &tracer, .small_text_encoder_bytes = 0});
+    const TempFolder folder;
+    batch::BatchOptions options;
+    options.input = write_file(folder / "prompts.txt", "a red apple\na pear\na lemon\na tree\na cat\n");
+    options.output.folder = folder / "out";
+    options.defaults.steps = 1;
+    SilentReporter reporter;
+    const NoInterrupt interrupt;
+    CHECK(batch::Runner(engine, options, reporter, interrupt).run().made == 5);
+    CHECK(std::ranges::count(tracer.spans(), "t5_encoder", &Tracer::Span::name) == 1);
+}
+
 TEST_CASE("engine: an abandoned hash reads no further") {
     const EngineFixture fixture;
     const ModelFolder folder = read_model_folder(fixture.options.model);
@@ -253,7 +284,7 @@ TEST_CASE("engine: what may be asked needs no weights") {
     const std::filesystem::path root = fixture.options.model;
     const Engine engine(fixture.options);
     for (const char* part : {"transformer", "text_encoder", "vae"})
-        for (const auto& file : component_files((root / part).string()))
+        for (const auto& file : denoiser_files((root / part).string()))
             if (file.ends_with(".safetensors")) std::filesystem::remove(file);
     const ModelFolder folder = read_model_folder(root.string());
     const PictureSizes sizes = read_picture_sizes(folder);

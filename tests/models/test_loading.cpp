@@ -13,15 +13,35 @@ nlohmann::json component(const std::string& manifest, const char* key) {
     return read_manifest(manifest).at(key).at(0);
 }
 
-using Load = std::function<void(Backend&, const std::string&)>;
-void load_transformer(Backend& b, const std::string& folder) {
-    (void)load_denoiser(b, folder, DType::f32);
+using Load = std::function<void(Backend&, const ComponentSource&)>;
+void load_transformer(Backend& b, const ComponentSource& source) {
+    (void)load_denoiser(b, source, DType::f32);
 }
-void load_t5(Backend& b, const std::string& folder) {
-    (void)load_text_encoder(b, folder, DType::f32);
+void load_t5(Backend& b, const ComponentSource& source) {
+    (void)load_text_encoder(b, source, DType::f32);
 }
-void load_vae(Backend& b, const std::string& path) {
-    (void)load_decoder(b, path, DType::f32);
+void load_vae(Backend& b, const ComponentSource& source) {
+    (void)load_decoder(b, source, DType::f32);
+}
+
+// What loading says after the change that `options` makes, as a component that model_index.json lists as class_name; tensors of
+// `more` are added. Throws nothing.
+std::vector<std::string> warnings_of(const nlohmann::json& c, const Load& load, const FolderOptions& options = {},
+                                     const std::string& class_name = {}, const std::vector<std::string>& more = {}) {
+    nlohmann::json component = c;
+    for (const auto& name : more)
+        component["tensors"].push_back({{"name", name}, {"shape", {2, 3}}, {"seed", 1}, {"scale", 1.0}, {"shift", 0.0}});
+    const TempFolder folder;
+    write_component(component, folder.path(), options);
+    Machine machine("ref");
+    std::vector<std::string> lines;
+    const auto prefix = folder.path().string() + ": ";
+    load(*machine.backend, {folder.path().string(), class_name, {}, [&](LogLevel level, const std::string& line) {
+                                CHECK(level == LogLevel::warning);
+                                CHECK(line.starts_with(prefix));
+                                lines.push_back(line.substr(prefix.size()));
+                            }});
+    return lines;
 }
 
 // The error of loading the component after the change that `options` makes.
@@ -49,11 +69,76 @@ bool says(const std::string& text, const std::string& part) {
 
 }  // namespace
 
-TEST_CASE("Tensors that are missing, left over or wrongly shaped are named") {
+TEST_CASE("Tensors without a place are passed over with one warning") {
+    const auto pixart = component("pixart", "cases"), t5 = component("t5", "cases"), kl = component("autoencoders", "kl");
+    CHECK(warnings_of(pixart, load_transformer).empty());
+    CHECK(warnings_of(pixart, load_transformer, {}, {}, {"caption_projection.y_embedding"}) ==
+          std::vector<std::string>{
+              "1 tensor has no place in this model and is passed over: \"caption_projection.y_embedding\" [2, 3]"});
+    CHECK(
+        warnings_of(t5, load_t5, {}, {}, {"decoder.a", "lm_head.weight", "decoder.b", "decoder.c"}) ==
+        std::vector<std::string>{"4 tensors have no place in this model and are passed over: \"decoder.a\" [2, 3], \"decoder.b\" "
+                                 "[2, 3], \"decoder.c\" [2, 3], …"});
+    CHECK(warnings_of(kl, load_vae, {}, {}, {"decoder.more.weight"}).size() == 1);
+    // Known ones: of its training, the other half of an autoencoder, a table that is made anew.
+    CHECK(warnings_of(kl, load_vae, {}, {}, {"loss.logvar"}).empty());
+    CHECK(warnings_of(kl, load_vae).empty());
+    CHECK(warnings_of(pixart, load_transformer, {}, {}, {"pos_embed.pos_embed"}).empty());
+    // A config that asks for fewer layers than there are.
+    const auto fewer = warnings_of(pixart, load_transformer, {.config_patch = {{"num_layers", 1}}});
+    REQUIRE(fewer.size() == 1);
+    says(fewer.front(), "\"transformer_blocks.1.");
+}
+
+TEST_CASE("The class that model_index.json lists counts, whatever the config says of it") {
+    const auto pixart = component("pixart", "cases"), dit = component("dit", "cases"), t5 = component("t5", "cases"),
+               kl = component("autoencoders", "kl"), tiny = component("autoencoders", "tiny");
+    const nlohmann::json absent{{"_class_name", nullptr}}, other{{"_class_name", "UNet2DConditionModel"}};
+    for (const auto& patch : {absent, other}) {
+        CHECK(warnings_of(pixart, load_transformer, {.config_patch = patch}, "PixArtTransformer2DModel").empty());
+        CHECK(warnings_of(pixart, load_transformer, {.config_patch = patch}, "Transformer2DModel").empty());
+        CHECK(warnings_of(dit, load_transformer, {.config_patch = patch}, "Transformer2DModel").empty());
+        CHECK(warnings_of(kl, load_vae, {.config_patch = patch}, "AutoencoderKL").empty());
+        CHECK(warnings_of(tiny, load_vae, {.config_patch = patch}, "AutoencoderTiny").empty());
+    }
+    for (const nlohmann::json& architectures : {nlohmann::json(), nlohmann::json::array({"T5ForConditionalGeneration"})})
+        CHECK(warnings_of(t5, load_t5, {.config_patch = {{"architectures", architectures}}}, "T5EncoderModel").empty());
+    // Another decoder comes without model_index.json.
+    CHECK(warnings_of(kl, load_vae, {.config_patch = absent}).empty());
+    CHECK(warnings_of(tiny, load_vae, {.config_patch = absent}).empty());
+}
+
+TEST_CASE(
+    "What pipelines of other models read of an autoencoder's config is left alone, and one half does not look at the other's") {
+    const auto kl = component("autoencoders", "kl");
+    CHECK(warnings_of(kl, load_vae,
+                      {.config_patch = {{"latents_mean", {0.1, 0.2, 0.3, 0.4}},
+                                        {"latents_std", {1.0, 2.0, 1.0, 2.0}},
+                                        {"shift_factor", 0.5},
+                                        {"down_block_types", {"AttnDownEncoderBlock2D"}},
+                                        {"in_channels", 4}}})
+              .empty());
+    Machine machine("ref");
+    const TempFolder folder;
+    write_component(kl, folder.path(), {.config_patch = {{"in_channels", 4}}});
+    CHECK_THROWS_AS(load_encoder(*machine.backend, folder.path().string(), DType::f32), Error);
+}
+
+TEST_CASE("T5: the activation is what the class makes of its three keys") {
+    const auto t5 = component("t5", "cases");
+    CHECK(warnings_of(t5, load_t5,
+                      {.config_patch = {{"feed_forward_proj", nullptr}, {"dense_act_fn", "gelu_new"}, {"is_gated_act", true}}})
+              .empty());
+    CHECK(warnings_of(t5, load_t5, {.config_patch = {{"dense_act_fn", "gelu_pytorch_tanh"}}}).empty());
+    says(error_of(t5, load_t5, {.config_patch = {{"feed_forward_proj", nullptr}}}), "makes relu");
+    says(error_of(t5, load_t5, {.config_patch = {{"feed_forward_proj", "gated-silu"}}}), "makes gated silu");
+    says(error_of(t5, load_t5, {.config_patch = {{"dense_act_fn", "gelu"}}}), "makes gated gelu");
+}
+
+TEST_CASE("Tensors that are missing or wrongly shaped are named") {
     const auto pixart = component("pixart", "cases");
     says(error_of(pixart, load_transformer, {.leave_out = {"transformer_blocks.1.attn2.to_k.bias"}}),
          "transformer_blocks.1.attn2.to_k.bias");
-    says(error_of(pixart, load_transformer, {.config_patch = {{"num_layers", 1}}}), "transformer_blocks.1.");
     says(error_of(pixart, load_transformer, {.config_patch = {{"caption_channels", 25}}}), "caption_projection.linear_1.weight");
     const auto dit = component("dit", "cases");
     says(error_of(dit, load_transformer, {.leave_out = {"transformer_blocks.1.norm1.linear.weight"}}),
@@ -61,7 +146,7 @@ TEST_CASE("Tensors that are missing, left over or wrongly shaped are named") {
     says(error_of(dit, load_transformer, {.leave_out = {"transformer_blocks.1.norm1.emb.class_embedder.embedding_table.weight"}}),
          "transformer_blocks.1.norm1.emb.class_embedder.embedding_table.weight");
     says(error_of(dit, load_transformer, {.config_patch = {{"num_embeds_ada_norm", 11}}}), "asks for [12, 48]");
-    says(error_of(dit, load_transformer, {.config_patch = {{"num_layers", 1}}}), "transformer_blocks.1.");
+    says(error_of(dit, load_transformer, {.config_patch = {{"num_layers", 3}}}), "transformer_blocks.2.");
     says(error_of(component("t5", "cases"), load_t5, {.config_patch = {{"d_ff", 50}}}), "DenseReluDense");
     says(error_of(component("autoencoders", "kl"), load_vae, {.leave_out = {"post_quant_conv.weight"}}),
          "post_quant_conv.weight");
@@ -70,13 +155,13 @@ TEST_CASE("Tensors that are missing, left over or wrongly shaped are named") {
 TEST_CASE("Keys of config.json that are missing, broken or not supported are named") {
     const auto pixart = component("pixart", "cases"), t5 = component("t5", "cases"), kl = component("autoencoders", "kl"),
                tiny = component("autoencoders", "tiny");
-    says(error_of(t5, load_t5, {.config_patch = {{"d_model", nullptr}}}), "\"d_model\" is missing");
+    says(error_of(t5, load_t5, {.config_patch = {{"d_model", nullptr}}}), "asks for [");  // of the class's default, 512
     says(error_of(t5, load_t5, {.config_patch = {{"d_model", "wide"}}}), "\"d_model\" must be a whole number");
     says(error_of(t5, load_t5, {.config_patch = {{"num_layers", -1}}}), "\"num_layers\" is out of range [1, 16777216]: -1");
     says(error_of(t5, load_t5, {.config_patch = {{"num_layers", 1e300}}}), "\"num_layers\" is out of range [1, 16777216]");
-    says(error_of(t5, load_t5, {.config_patch = {{"feed_forward_proj", "relu"}}}), "\"gated-gelu\" is supported");
+    says(error_of(t5, load_t5, {.config_patch = {{"feed_forward_proj", "relu"}}}), "\"gated-gelu\" (T5 v1.1) is supported");
     says(error_of(t5, load_t5, {.config_patch = {{"architectures", {"BertModel"}}}}), "class \"BertModel\" is not supported");
-    says(error_of(t5, load_t5, {.config_patch = {{"architectures", nullptr}}}), "names no class");
+    says(error_of(t5, load_t5, {.config_patch = {{"architectures", nullptr}}}), "names no class (supported: T5EncoderModel)");
     says(error_of(pixart, load_transformer, {.config_patch = {{"norm_type", "ada_norm_zero"}}}), "\"norm_type\"");
     says(error_of(pixart, load_transformer, {.config_patch = {{"_class_name", "UNet2DConditionModel"}}}), "UNet2DConditionModel");
     says(error_of(pixart, load_transformer, {.config_patch = {{"out_channels", 5}}}), "\"out_channels\"");
@@ -118,7 +203,10 @@ TEST_CASE("A config.json that is absent or not JSON, and files that are no autoe
     says(error(folder.path().string()), config + ": is not a JSON object");
     std::filesystem::remove(config);
     says(error(folder.path().string()), config + ": cannot be read");
-    says(error(file), "is not a TAESD file");
+    says(error(file), "channels, which no published autoencoder has; a config.json beside it can say");
+    write_component(component("t5", "cases"), folder.path() / "t5");
+    const auto t5_weights = (folder.path() / "t5/model.safetensors").string();
+    says(error(t5_weights), t5_weights + ": is no autoencoder but T5 encoder");
     says(error((folder.path() / "absent").string()), "absent");
 }
 

@@ -87,7 +87,9 @@ class OpenedFiles {
 TEST_CASE("model hash: exactly the files that loading opens change it") {
     const Model model;
     // What lies beside: another precision of the weights, a PyTorch file, notes, another tokenizer's file, a folder of its own.
-    for (const char* beside : {"transformer/model.fp16.safetensors", "transformer/diffusion_pytorch_model.bin", "README.md",
+    for (const char* beside : {"transformer/diffusion_pytorch_model.fp16.safetensors", "transformer/diffusion_pytorch_model.bin",
+                               "transformer/model.safetensors", "text_encoder/model.safetensors.index.json",
+                               "text_encoder/pytorch_model.bin", "vae/diffusion_pytorch_model.bf16.safetensors", "README.md",
                                "tokenizer/special_tokens_map.json", "scheduler/config.json"})
         write_file((model.root() / beside).string(), "{\"beside\": 1}");
     fs::create_directory(model.root() / "safety_checker");
@@ -138,6 +140,60 @@ TEST_CASE("model hash: of t2i.json and model_index.json what changes a picture c
     CHECK(model.hash_with("model_index.json", replaced("{", R"({"id2label": {"0": "a cat"},)")) != hash);
 }
 
+TEST_CASE("model hash: the class that reads spiece.model counts, whose rules make other ids of it") {
+    const Model model;
+    const auto with_class = [&](const std::string& name) {
+        return model.hash_with("model_index.json", [&](const std::string& text) {
+            auto index = nlohmann::json::parse(text);
+            index["tokenizer"] = {"transformers", name};
+            return index.dump();
+        });
+    };
+    CHECK(with_class("T5Tokenizer") == model.hash());
+    CHECK(with_class("T5TokenizerFast") != model.hash());
+    CHECK(with_class("T5TokenizerFast") == with_class("AutoTokenizer"));
+}
+
+TEST_CASE("model hash: a class that model_index.json alone names counts where it makes another picture") {
+    const Model model;
+    const std::string hash = model.hash();
+    const auto replaced = [](const std::string& from, const std::string& to) {
+        return [from, to](std::string text) {
+            REQUIRE(text.find(from) != std::string::npos);
+            return text.replace(text.find(from), from.size(), to);
+        };
+    };
+    CHECK(model.hash_with("model_index.json", replaced("DPMSolverMultistepScheduler", "EulerDiscreteScheduler")) != hash);
+    CHECK(model.hash_with("model_index.json", replaced("PixArtTransformer2DModel", "Transformer2DModel")) == hash);
+}
+
+TEST_CASE("model hash: of a variant the files that are read") {
+    const Model model;
+    const std::string hash = model.hash();
+    const fs::path plain = model.root() / "vae/diffusion_pytorch_model.safetensors",
+                   half = model.root() / "vae/diffusion_pytorch_model.fp16.safetensors";
+    const auto hash_of = [&] {
+        return hash_model(read_model_folder(model.root().string(), {.variant = "fp16", .log = {}})).model;
+    };
+    fs::copy(plain, half);
+    CHECK(hash_of() == hash);  // the same bytes under another name are the same picture
+    write_file(half.string(), file_text(half.string()) + " ");
+    CHECK(hash_of() != hash);
+    CHECK(model.hash() == hash);
+}
+
+TEST_CASE("model hash: a folder of 0.1.0 is hashed past what cannot be read") {
+    const Model model;
+    const std::string hash = hash_weights_0_1(model.root().string());
+    const fs::path lost = model.root() / "lost+found";
+    fs::create_directory(lost);
+    fs::permissions(lost, fs::perms::none);
+    CHECK(hash_weights_0_1(model.root().string()) == hash);
+    fs::create_symlink("gone", model.root() / "link.txt");
+    CHECK(hash_weights_0_1(model.root().string()) == hash);
+    fs::permissions(lost, fs::perms::owner_all);
+}
+
 TEST_CASE("model hash: links are followed, and the folder's own name and place are no part of it") {
     const Model model;
     const std::string hash = model.hash();
@@ -184,7 +240,7 @@ TEST_CASE("model hash: of a checkpoint in shards the index and the shards that i
     const std::string index = write_file(folder / "model.safetensors.index.json",
                                          R"({"weight_map": {"x": "b.safetensors", "y": "a.safetensors", "z": "b.safetensors"}})");
     write_file(folder / "config.json", "{}");
-    CHECK(component_files(folder.path().string()) ==
+    CHECK(text_encoder_files(folder.path().string()) ==
           std::vector<std::string>{folder / "config.json", index, folder / "a.safetensors", folder / "b.safetensors"});
     // Contents are told apart even where the bytes one after the other are the same.
     write_file(folder / "1", "ab");

@@ -42,8 +42,10 @@ double measure(const nlohmann::json& c, const std::string& backend, DType comput
     const Tensor out = Tensor::host(latents.shape());
     const auto timesteps = c.at("timesteps").get<std::vector<float>>();
     TextConditioning text = text_of(c);
-    const auto run = model->begin(machine.ctx(),
-                                  {.timesteps = timesteps, .latents = latents.shape(), .text_rows = text.embeddings.shape()[1]});
+    const auto run = model->begin(machine.ctx(), {.timesteps = timesteps,
+                                                  .latents = latents.shape(),
+                                                  .text_rows = text.embeddings.shape()[1],
+                                                  .pixels_per_latent = c.at("pixels_per_latent").get<std::int64_t>()});
     run->condition(machine.ctx(), std::move(text));
     double worst = 0;
     for (std::size_t step = 0; step < timesteps.size(); ++step) {
@@ -81,6 +83,39 @@ TEST_CASE("PixArt reads sharded checkpoints") {
     CHECK(measure(find_case("head_8"), "cpu", DType::f32, {.shards = 4}) <= 1e-4);
 }
 
+TEST_CASE("PixArt: a config from before micro-conditions had a key takes them where the weights are") {
+    const auto c = find_case("size_conditions");
+    REQUIRE(c.at("config").at("use_additional_conditions").is_null());
+    const auto without = [](const nlohmann::json& from, const char* part) {
+        std::vector<std::string> names;
+        for (const auto& tensor : from.at("tensors"))
+            if (const auto name = tensor.at("name").get<std::string>(); name.find(part) != std::string::npos)
+                names.push_back(name);
+        return names;
+    };
+    std::vector<std::string> micro = without(c, "resolution_embedder");
+    std::ranges::copy(without(c, "aspect_ratio_embedder"), std::back_inserter(micro));
+    REQUIRE(micro.size() == 8);
+    const TempFolder folder;
+    write_component(c, folder.path(), {.leave_out = micro});
+    Machine machine("ref");
+    CHECK(load_denoiser(*machine.backend, folder.path().string(), DType::f32)->channels() == 4);
+    write_component(c, folder.path(), {.leave_out = micro, .config_patch = {{"use_additional_conditions", true}}});
+    CHECK_THROWS_AS(load_denoiser(*machine.backend, folder.path().string(), DType::f32), Error);
+}
+
+TEST_CASE("PixArt: out_channels is 8 where the config does not name it, and null means as many as go in") {
+    const auto eight = find_case("head_8"), four = find_case("patch_4");
+    CHECK(measure(eight, "cpu", DType::f32, {.config_patch = {{"out_channels", nullptr}}}) <= 1e-4);
+    const TempFolder folder;
+    write_component(four, folder.path());
+    auto config = four.at("config");
+    config["out_channels"] = nullptr;  // a patch of the config would take the key away
+    write_file(folder / "config.json", config.dump());
+    Machine machine("ref");
+    CHECK(load_denoiser(*machine.backend, folder.path().string(), DType::f32)->channels() == 4);
+}
+
 TEST_CASE("PixArt agrees with diffusers block by block") {
     const auto c = find_case("head_8");
     const auto results = read_results("pixart");
@@ -92,7 +127,7 @@ TEST_CASE("PixArt agrees with diffusers block by block") {
     const auto lengths = c.at("lengths").get<std::vector<std::int32_t>>();
     for (const char* backend : {"ref", "cpu"}) {
         Machine machine(backend);
-        WeightStore weights(open_component(folder.path().string()), folder.path().string());
+        WeightStore weights(open_component({.path = folder.path().string()}), folder.path().string());
         const ExecContext ctx = machine.ctx();
         const TensorView start = results->tensor("head_8.block_in.0"), text = results->tensor("head_8.block_text");
         const Tensor x = Tensor::host({start.shape.rows(), start.shape.columns()});

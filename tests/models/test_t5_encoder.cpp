@@ -1,8 +1,12 @@
 // The T5 encoder against transformers' T5EncoderModel (scripts/golden/t5.py).
 #include <algorithm>
+#include <array>
+#include <limits>
 
+#include "checkpoint/reader.h"
 #include "models/registry.h"
 #include "nn/relative_bias.h"
+#include "ops/memory.h"
 #include "support/catch.h"
 #include "support/fixture.h"
 
@@ -14,7 +18,7 @@ using Ids = std::vector<std::int32_t>;
 // [T, C] on the host.
 Tensor encode(Machine& machine, const TextEncoder& model, const Ids& ids) {
     Tensor out = Tensor::host({static_cast<std::int64_t>(ids.size()), model.width()});
-    model.encode(machine.ctx(), ids, out);
+    model.encode(machine.ctx(), std::array{TextEncoder::Text{ids, out}});
     return out;
 }
 
@@ -87,6 +91,70 @@ TEST_CASE("T5 reads shards, half precision and the tied copy of the embedding al
           0.0);
     CHECK(compare({.dtype = DType::f16}) < 5e-3);
     CHECK(compare({.dtype = DType::bf16}) < 5e-2);
+}
+
+TEST_CASE("T5 gives the same numbers from weights that it reads for each group of prompts") {
+    const auto c = read_manifest("t5").at("cases").at(0);
+    const auto ids = ids_of(c);
+    const TempFolder folder;
+    write_component(c, folder.path(), {.shards = 2});
+    for (const char* backend : {"cpu", "emulated"}) {
+        Machine machine(backend);
+        const auto resident = load_text_encoder(*machine.backend, folder.path().string(), DType::f32);
+        const auto read = load_text_encoder(*machine.backend, folder.path().string(), DType::f32, 0);
+        CHECK(resident->is_resident());
+        CHECK_FALSE(read->is_resident());
+        CHECK(resident->load_ms() == 0);
+        for (int round = 0; round < 2; ++round) {
+            std::vector<Tensor> out;
+            std::vector<TextEncoder::Text> texts;
+            for (const Ids& prompt : ids) {
+                out.push_back(allocate(*machine.backend, {static_cast<std::int64_t>(prompt.size()), read->width()}));
+                texts.push_back({prompt, out.back()});
+            }
+            read->encode(machine.ctx(), texts);
+            CHECK(read->load_ms() > 0);
+            for (std::size_t i = 0; i < ids.size(); ++i) {
+                const Tensor alone = allocate(*machine.backend, out[i].shape());
+                resident->encode(machine.ctx(), std::array{TextEncoder::Text{ids[i], alone}});
+                const Tensor a = Tensor::host(alone.shape()), b = Tensor::host(alone.shape());
+                machine.backend->copy(alone, a);
+                machine.backend->copy(out[i], b);
+                CHECK(std::ranges::equal(a.as<float>(), b.as<float>()));
+            }
+        }
+    }
+}
+
+TEST_CASE("T5 that reads its weights later misses a tensor at once, and reads a broken file once") {
+    const auto c = read_manifest("t5").at("cases").at(0);
+    Machine machine("cpu");
+    const std::string wo = "encoder.block.0.layer.1.DenseReluDense.wo.weight";
+    {
+        const TempFolder folder;
+        write_component(c, folder.path(), {.rename = [&](const std::string& n) { return n == wo ? "another" : n; }});
+        CHECK_THROWS_WITH(load_text_encoder(*machine.backend, folder.path().string(), DType::f32, 0),
+                          Catch::Contains(wo) && Catch::Contains("missing"));
+    }
+    const TempFolder folder;
+    write_component(c, folder.path());
+    const std::string path = folder / "model.safetensors";
+    std::string file = file_text(path);
+    const auto reader = open_checkpoint(path);
+    const auto mapped = static_cast<const char*>(reader->tensor(wo).data);
+    const auto first = static_cast<const char*>(reader->tensor(reader->entries().front().name).data);
+    const auto begin = file.find(std::string(first, 16));
+    REQUIRE(begin != std::string::npos);
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    file.replace(begin + static_cast<std::size_t>(mapped - first) + sizeof nan, sizeof nan,
+                 std::string(reinterpret_cast<const char*>(&nan), sizeof nan));
+    const TempFolder broken;
+    write_component(c, broken.path());
+    write_file(broken / "model.safetensors", file);
+    const auto model = load_text_encoder(*machine.backend, broken.path().string(), DType::f32, 0);
+    const auto ids = ids_of(c);
+    for (int round = 0; round < 2; ++round)
+        CHECK_THROWS_WITH(encode(machine, *model, ids[0]), Catch::Contains(wo) && Catch::Contains("NaN or Inf at [0, 1]"));
 }
 
 TEST_CASE("Position buckets have the published edges") {

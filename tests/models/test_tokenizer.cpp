@@ -34,7 +34,6 @@ TEST_CASE("T5's published vocabulary gives the ids of transformers") {
     const std::string model = file_text((*folder / "spiece.model").string());
     const auto modern = load_tokenizer(folder->string());
     const auto defaults = make_t5_tokenizer(model, {}, "spiece.model");
-    CHECK(modern->vocabulary() == 32100);
     const auto golden = read_manifest("tokenizer");
     std::size_t wrong = 0, total = 0;
     const auto compare = [&](const Tokenizer& tokenizer, const nlohmann::json& c, const char* key, std::int64_t limit) {
@@ -58,8 +57,8 @@ TEST_CASE("T5's published vocabulary gives the ids of transformers") {
 
 TEST_CASE("A small vocabulary gives the ids of transformers") {
     const std::string model = file_text((source_folder() / "tests" / "golden" / "vocabulary.model").string());
-    const auto modern = make_t5_tokenizer(model, {.legacy = false, .extra_ids = 0, .added_tokens = {}}, "spiece.model");
-    const auto legacy = make_t5_tokenizer(model, {.legacy = true, .extra_ids = 0, .added_tokens = {}}, "spiece.model");
+    const auto modern = make_t5_tokenizer(model, {.legacy = false, .extra_ids = 0}, "spiece.model");
+    const auto legacy = make_t5_tokenizer(model, {.legacy = true, .extra_ids = 0}, "spiece.model");
     const auto golden = read_manifest("tokenizer");
     for (const auto& c : golden.at("small")) {
         INFO(c.dump());
@@ -94,8 +93,8 @@ TEST_CASE("A broken SentencePiece model is an error that names its file") {
         CHECK(
             message_of([&] { (void)make_t5_tokenizer(bytes, {}, "folder/spiece.model"); }).starts_with("folder/spiece.model: "));
     const TempFolder empty;
-    CHECK(message_of([&] { (void)load_tokenizer(empty.path().string()); }).find("spiece.model: cannot be read") !=
-          std::string::npos);
+    CHECK(message_of([&] { (void)load_tokenizer(empty.path().string()); }) ==
+          empty.path().string() + ": holds neither spiece.model nor tokenizer.json");
 }
 
 TEST_CASE("A truncated or damaged vocabulary is refused or still tokenizes") {

@@ -126,7 +126,7 @@ class FakeMaker final : public BatchMaker {
 
 inline std::shared_ptr<const ResolvedRequest> settings_of(int side = 64, int steps = 3, double cfg_scale = 1) {
     auto r = std::make_shared<ResolvedRequest>();
-    r->width = r->height = side;
+    r->width = r->height = r->drawn_width = r->drawn_height = side;
     r->cfg_scale = cfg_scale;
     r->guided = cfg_scale > 1;
     r->steps = steps;

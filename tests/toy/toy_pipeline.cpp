@@ -40,11 +40,10 @@ class ToyRules final : public RequestRules {
 };
 
 struct ToyWeights {
-    ToyWeights(const std::string& folder, const ModelConfig& config)
+    ToyWeights(const ComponentSource& source, const ModelConfig& config)
         : classes(config.integer("classes")), codes(config.integer("codes")) {
-        WeightStore store(open_component(folder), folder);
+        WeightStore store(open_component({.path = source.path, .variant = source.variant}), source.path);
         logits = store.root().take_f32("logits", {(classes + 1) * codes, codes});
-        store.finish();
     }
     std::int64_t classes, codes;
     Tensor logits;  // [class, code before, code]
@@ -107,7 +106,7 @@ class ToyRun final : public GeneratorRun {
 
 class ToyGenerator final : public Generator {
   public:
-    explicit ToyGenerator(const std::string& folder) : weights_(folder, ModelConfig::read(folder)) {}
+    explicit ToyGenerator(const ComponentSource& source) : weights_(source, ModelConfig::read(source.path)) {}
     [[nodiscard]] GridFormat writes() const override { return {GridFormat::Kind::codes, weights_.codes}; }
     [[nodiscard]] std::int64_t classes() const override { return weights_.classes; }
     [[nodiscard]] std::unique_ptr<GeneratorRun> begin(const ExecContext& ctx, const RunSettings& settings) const override {
@@ -120,11 +119,10 @@ class ToyGenerator final : public Generator {
 
 class ToyDecoder final : public Decoder {
   public:
-    ToyDecoder(const std::string& folder, const ModelConfig& config)
+    ToyDecoder(const ComponentSource& source, const ModelConfig& config)
         : codes_(config.integer("codes")), factor_(config.integer("factor")) {
-        WeightStore store(open_component(folder), folder);
+        WeightStore store(open_component({.path = source.path, .variant = source.variant}), source.path);
         colours_ = store.root().take_f32("colours", {codes_, 3});
-        store.finish();
     }
     [[nodiscard]] GridFormat reads() const override { return {GridFormat::Kind::codes, codes_}; }
     [[nodiscard]] std::int64_t factor() const override { return factor_; }
@@ -155,21 +153,23 @@ std::unique_ptr<RequestRules> read_rules(const ModelFolder& folder) {
 GridSizes read_sizes(const ModelFolder& folder) {
     return {.side = ModelConfig::read(folder.component(painter)).integer("grid"), .multiple = 1};
 }
-std::int64_t read_factor(const std::string& folder) {
-    return ModelConfig::read(folder).integer("factor");
+std::int64_t read_factor(const ComponentSource& source) {
+    return ModelConfig::read(source.path).integer("factor");
 }
 std::unique_ptr<Generator> load_generator(const ModelFolder& folder, Backend&, DType) {
-    return std::make_unique<ToyGenerator>(folder.component(painter));
+    return std::make_unique<ToyGenerator>(folder.source(painter));
 }
 std::unique_ptr<Prompts> load_prompts(const ModelFolder& folder, const Generator& generator, Backend&, DType,
                                       const PromptOptions&) {
     return load_class_prompts(folder, generator.classes());
 }
-std::unique_ptr<Decoder> load_palette(Backend&, const std::string& folder, DType) {
-    return std::make_unique<ToyDecoder>(folder, ModelConfig::read(folder));
+std::unique_ptr<Decoder> load_palette(Backend&, const ComponentSource& source, DType) {
+    return std::make_unique<ToyDecoder>(source, ModelConfig::read(source.path));
 }
 
-constexpr std::array<ComponentRow, 2> components{{{painter, component_files}, {palette, component_files, false}}};
+constexpr std::array components{
+    ComponentRow{.folder = painter, .files = denoiser_files, .weights = Library::diffusers},
+    ComponentRow{.folder = palette, .files = decoder_files, .required = false, .weights = Library::diffusers}};
 
 std::vector<PipelineRow> with_toy() {
     const auto known = built_in_pipelines();
@@ -184,6 +184,9 @@ std::vector<PipelineRow> with_toy() {
                     .read_sizes = read_sizes,
                     .load_generator = load_generator,
                     .load_prompts = load_prompts,
+                    .generator = painter,
+                    .schedule = nullptr,
+                    .is_sigma = {},
                     .decoder = palette,
                     .read_factor = read_factor,
                     .load_decoder = load_palette});

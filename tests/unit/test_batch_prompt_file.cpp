@@ -56,6 +56,21 @@ TEST_CASE("prompt file: an unquoted prompt goes up to the next flag, quotation m
     CHECK(parse_text_line("--prompt x --sampler_name DPM++ 2M Karras --steps 3").request.sampler == "DPM++ 2M Karras");
 }
 
+TEST_CASE("prompt file: flags that are true or false, in every form") {
+    const auto clean = [](const RequestLine& line) { return line.request.clean_caption; };
+    CHECK(clean(parse_text_line("--prompt x --clean_caption")) == true);
+    CHECK(clean(parse_text_line("--prompt x --clean-caption --seed 3")) == true);
+    CHECK(clean(parse_text_line("--prompt x --clean_caption no")) == false);
+    CHECK_FALSE(clean(parse_text_line("--prompt x")).has_value());
+    CHECK(parse_text_line("--prompt x --use_resolution_binning True").request.resolution_binning == true);
+    CHECK(clean(parse_json_request(R"({"prompt": "a", "clean_caption": true})")) == true);
+    CHECK(clean(parse_json_request(R"({"prompt": "a", "clean_caption": false})")) == false);
+    CHECK(clean(parse_json_request(R"({"prompt": "a", "clean_caption": 1})")) == true);
+    CHECK_FALSE(clean(parse_json_request(R"({"prompt": "a", "clean_caption": null})")).has_value());
+    CHECK(problem_of("--prompt x --clean_caption perhaps") == "clean_caption: \"perhaps\" is neither true nor false");
+    CHECK_THROWS_AS(parse_json_request(R"({"prompt": "a", "steps": true})"), Error);
+}
+
 TEST_CASE("prompt file: AUTOMATIC1111's names and options") {
     const RequestLine wiki = parse_text_line(
         "--prompt \"photo of sunset\" --negative_prompt \"orange, pink\" --sampler_name \"DPM++ 2M Karras\" --steps 10 "

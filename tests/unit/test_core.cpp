@@ -24,7 +24,7 @@ TEST_CASE("shape: extents, products and text") {
     CHECK(Shape{0, 5}.elements() == 0);
     CHECK(Shape{1, 2} != Shape{2, 1});
     CHECK(Shape{1} != Shape{1, 1});
-    CHECK(contains(message_of(ErrorCode::input, [] { (void)Shape{1, 1, 1, 1, 1, 1}; }), "5 dimensions"));
+    CHECK(contains(message_of(ErrorCode::input, [] { (void)Shape{1, 1, 1, 1, 1, 1, 1, 1, 1}; }), "8 dimensions"));
     CHECK(contains(message_of(ErrorCode::input, [] { (void)Shape{-1}; }), "negative"));
     const std::int64_t huge = std::int64_t{1} << 40;
     CHECK(contains(message_of(ErrorCode::input, [&] { (void)Shape{huge, huge}.elements(); }), "overflows"));

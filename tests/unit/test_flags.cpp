@@ -145,7 +145,7 @@ TEST_CASE("manual: its text holds nothing that a formatter would take for a requ
     const auto rows = app::describe_commands();
     const std::string page = app::manual_page(rows);
     CHECK(page.starts_with(".TH T2I 1 "));
-    static const std::set<std::string> requests{".TH", ".SH", ".SS", ".TP", ".PP", ".br"};
+    static const std::set<std::string> requests{".TH", ".SH", ".SS", ".TP", ".PP", ".br", ".ad"};
     std::istringstream lines(page);
     for (std::string line; std::getline(lines, line);) {
         INFO(line);

@@ -60,7 +60,9 @@ std::vector<double> exact_model(const ScheduleConfig& config, const std::vector<
 
 // |mean error| + |deviation error| of the final samples.
 double error_of(const std::string& sampler, const ScheduleConfig& config, int steps) {
-    const SamplerPlan plan = sampler_by_name(sampler).make()->plan(config, steps);
+    ScheduleConfig named = config;
+    named.class_name = sampler_by_name(sampler).class_name;
+    const SamplerPlan plan = sampler_by_name(sampler).make()->plan(named, steps);
     const SamplerStep& first = plan.steps.front();
     const auto [alpha, sigma] = level_at(config, first.timestep);
     std::vector<double> start(2 + plan.steps.size());
@@ -105,12 +107,20 @@ std::vector<Case> cases() {
     noisy.eta = 1.0;
     ScheduleConfig heun = velocity;
     heun.solver_type = "heun";
+    ScheduleConfig third = scaled;
+    third.solver_order = 3;
     return {
-        {"ddim", trailing, 3.0, 0.01},     {"ddim", noisy, 2.5, 0.02},         {"ddpm", trailing, 2.5, 0.02},
-        {"dpm++2m", scaled, 3.0, 0.005},   {"dpm++2m", heun, 3.0, 0.005},      {"dpm++2m", data, 3.0, 0.005},
-        {"dpm++2m", flow, 2.0, 0.005},     {"dpm++2m_sde", scaled, 3.0, 0.01}, {"euler", scaled, 3.0, 0.01},
-        {"euler", velocity, 3.0, 0.01},    {"euler_a", scaled, 2.5, 0.02},     {"flow_euler", flow, 3.0, 0.01},
-        {"flow_euler_a", flow, 2.5, 0.02},
+        {"ddim", trailing, 3.0, 0.01},     {"ddim", noisy, 2.5, 0.02},
+        {"ddpm", trailing, 2.5, 0.02},     {"dpm++2m", scaled, 3.0, 0.005},
+        {"dpm++2m", heun, 3.0, 0.005},     {"dpm++2m", data, 3.0, 0.005},
+        {"dpm++2m", flow, 2.0, 0.005},     {"dpm++2m_sde", scaled, 3.0, 0.01},
+        {"euler", scaled, 3.0, 0.01},      {"euler", velocity, 3.0, 0.01},
+        {"euler_a", scaled, 2.5, 0.02},    {"flow_euler", flow, 3.0, 0.01},
+        {"flow_euler_a", flow, 2.5, 0.02}, {"dpm++2m", third, 3.0, 0.005},
+        {"dpm++2s", scaled, 3.0, 0.005},   {"unipc", scaled, 3.0, 0.005},
+        {"unipc", velocity, 3.0, 0.005},   {"unipc", flow, 2.0, 0.005},
+        {"deis", scaled, 2.5, 0.005},      {"heun", scaled, 3.0, 0.005},
+        {"sa_solver", scaled, 0.9, 0.002},  // its noise comes and goes at fixed timesteps, which few steps miss
     };
 }
 

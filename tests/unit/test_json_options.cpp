@@ -1,4 +1,6 @@
 // Options in JSON files: what is read, and what an error says.
+#include <nlohmann/json.hpp>
+
 #include "core/json_options.h"
 #include "support/catch.h"
 #include "support/files.h"
@@ -64,6 +66,21 @@ TEST_CASE("JSON options: what is no object") {
     CHECK(said("{\"a\": " + std::string(1000, '[')) == "o.json: is JSON that is nested too deeply");
     const TempFolder folder;
     CHECK(message_of(ErrorCode::input, [&] { (void)JsonOptions::read(folder / "none.json"); }).starts_with(folder / "none.json"));
+}
+
+TEST_CASE("JSON options: lists of numbers, and a copy with other keys") {
+    const JsonOptions in =
+        JsonOptions::parse(R"({"betas": [0, 0.5, 1e-3], "none": [], "word": "x", "mixed": [1, "2"]})", "a.json");
+    CHECK(in.numbers("betas", 0.0, 1.0) == std::vector<double>{0.0, 0.5, 1e-3});
+    CHECK(in.numbers("none", 0.0, 1.0).empty());
+    for (const char* key : {"word", "mixed"}) CHECK_THROWS_AS((void)in.numbers(key, 0.0, 9.0), Error);
+    CHECK_THROWS_AS((void)in.numbers("betas", 0.1, 1.0), Error);
+    const JsonOptions changed = in.with({{"word", "y"}, {"betas", nullptr}, {"more", 3}});
+    CHECK(changed.text("word", {}) == "y");
+    CHECK_FALSE(changed.has("betas"));
+    CHECK(changed.integer("more") == 3);
+    CHECK(changed.where() == "a.json");
+    CHECK(in.text("word", {}) == "x");
 }
 
 }  // namespace t2i::test

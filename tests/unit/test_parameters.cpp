@@ -27,6 +27,22 @@ ResolvedRequest a_request(const std::string& scheduler = {}) {
 
 }  // namespace
 
+TEST_CASE("parameters: what a plain call of diffusers does comes back where it is on, and stands nowhere else") {
+    for (const bool clean : {false, true})
+        for (const bool binned : {false, true}) {
+            ResolvedRequest r = a_request();
+            r.clean_caption = clean;
+            r.resolution_binning = binned;
+            const std::string text = parameters_text(r, {}, {"0123456789", {}}, 7);
+            INFO(text);
+            CHECK(contains(text, "Clean caption") == clean);
+            CHECK(contains(text, "Resolution binning") == binned);
+            const GenerateRequest back = read_parameters(text, "a.png").request;
+            CHECK(back.clean_caption.value_or(false) == clean);
+            CHECK(back.resolution_binning.value_or(false) == binned);
+        }
+}
+
 TEST_CASE("parameters: a request comes back from its text") {
     ModelInfo info;
     info.name = "a model, with: a \"comma\"";

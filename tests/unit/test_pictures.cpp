@@ -18,11 +18,18 @@ class CountingEncoder final : public TextEncoder {
   public:
     [[nodiscard]] std::int64_t width() const override { return 1; }
     [[nodiscard]] std::int64_t vocabulary() const override { return 100; }
-    void encode(const ExecContext&, std::span<const std::int32_t> ids, const TensorView& out) const override {
+    void encode(const ExecContext& ctx, std::span<const Text> texts) const override {
+        ++calls;
+        for (const Text& text : texts) encode_one(ctx, text.ids, text.out);
+    }
+    bool is_resident() const override { return resident; }
+    void encode_one(const ExecContext&, std::span<const std::int32_t> ids, const TensorView& out) const {
         asked.emplace_back(ids.begin(), ids.end());
         std::ranges::copy(ids, out.as<float>().begin());
     }
     mutable std::vector<Ids> asked;
+    mutable int calls = 0;
+    bool resident = true;
 };
 
 Image picture(std::uint8_t value) {
@@ -30,6 +37,46 @@ Image picture(std::uint8_t value) {
 }
 
 }  // namespace
+
+TEST_CASE("prompts to come are encoded along where the encoder must be read anyway") {
+    const auto backend = make_backend("ref");
+    Arena scratch([&](std::size_t bytes) { return backend->allocate(bytes); });
+    const ExecContext ctx{*backend, scratch, nullptr};
+    CountingEncoder encoder;
+    encoder.resident = false;
+    TextCache cache(100);
+    int looked = 0;
+    std::vector<Ids> waiting;
+    for (std::int32_t i = 0; i < 90; ++i) waiting.push_back({i});
+    const Ahead ahead = [&](std::size_t enough) {
+        CHECK(enough <= 64);
+        ++looked;
+        return waiting;
+    };
+    const auto first = std::vector<Ids>{{7}, {99}};
+    CHECK(cache.encode(ctx, encoder, first, ahead).at(1)->as<float>()[0] == 99.0F);
+    CHECK(encoder.calls == 1);
+    CHECK(looked == 1);
+    REQUIRE(encoder.asked.size() == 64);  // a group, those that were asked for among it
+    CHECK(std::ranges::count(encoder.asked, Ids{7}) == 1);
+    CHECK(std::ranges::count(encoder.asked, Ids{0}) == 1);
+    for (std::int32_t i = 0; i < 62; ++i) CHECK(cache.encode(ctx, encoder, std::vector<Ids>{{i}}, ahead).size() == 1);
+    CHECK(encoder.calls == 1);
+    CHECK(looked == 1);
+    CHECK(cache.encode(ctx, encoder, std::vector<Ids>{{80}}, ahead).size() == 1);
+    CHECK(encoder.calls == 2);
+    CHECK(encoder.asked.size() == 64 + 27);  // all the others
+
+    encoder.resident = true;  // it costs nothing to encode a prompt when it is wanted
+    TextCache another(100);
+    CHECK(another.encode(ctx, encoder, std::vector<Ids>{{1}}, ahead).size() == 1);
+    CHECK(looked == 2);
+    CHECK(encoder.asked.size() == 64 + 27 + 1);
+    encoder.resident = false;
+    TextCache small(3);  // what is not kept need not be made
+    CHECK(small.encode(ctx, encoder, std::vector<Ids>{{1}}, ahead).size() == 1);
+    CHECK(encoder.asked.size() == 64 + 27 + 1 + 3);
+}
 
 TEST_CASE("a text is encoded once while it is remembered") {
     const auto backend = make_backend("ref");

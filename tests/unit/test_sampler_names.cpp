@@ -22,6 +22,13 @@ TEST_CASE("sampler names: AUTOMATIC1111's, k-diffusion's and diffusers' are ours
     CHECK(translated("Euler") == Names{"euler", ""});
     CHECK(translated("DDIM") == Names{"ddim", ""});
     CHECK(translated("DDPM") == Names{"ddpm", ""});
+    CHECK(translated("UniPC") == Names{"unipc", ""});
+    CHECK(translated("LCM") == Names{"lcm", ""});
+    CHECK(translated("Heun") == Names{"heun", ""});
+    CHECK(translated("PLMS") == Names{"plms", ""});
+    CHECK(translated("DPM++ 2M SDE Exponential") == Names{"dpm++2m_sde", "exponential"});
+    CHECK(translated("UniPCMultistepScheduler") == Names{"unipc", ""});
+    CHECK(translated("DPMSolverSinglestepScheduler", "Beta") == Names{"dpm++2s", "beta"});
     CHECK(translated("k_euler_a") == Names{"euler_a", ""});
     CHECK(translated("dpmpp_2m_karras") == Names{"dpm++2m", "karras"});
     CHECK(translated("EulerAncestralDiscreteScheduler") == Names{"euler_a", ""});
@@ -33,9 +40,10 @@ TEST_CASE("sampler names: AUTOMATIC1111's, k-diffusion's and diffusers' are ours
 
 TEST_CASE("sampler names: what nobody has stays, for its error, and a contradiction is one") {
     for (const char* name :
-         {"DPM++ SDE Karras", "DPM++ 2M SDE Exponential", "Heun", "UniPC", "karras", "eulr", "DPM++ 2M SDE Heun"})
+         {"DPM++ SDE Karras", "DPM++ 2S a", "DPM++ 3M SDE Exponential", "DPM2", "karras", "eulr", "DPM++ 2M SDE Heun"})
         CHECK(translated(name) == Names{name, ""});
-    CHECK(translated("DDIM", "Exponential") == Names{"ddim", "Exponential"});
+    CHECK(translated("DDIM", "Polyexponential") == Names{"ddim", "Polyexponential"});
+    CHECK(translated("DDIM", "Exponential") == Names{"ddim", "exponential"});
     CHECK(test::contains(test::message_of(ErrorCode::invalid_argument, [] { translated("DPM++ 2M Karras", "discrete"); }),
                          "asks for the schedule karras"));
 }

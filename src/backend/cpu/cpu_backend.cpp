@@ -43,12 +43,17 @@ class CpuBackend final : public Backend {
         std::memcpy(target.data, source.data, source.bytes());
     }
     std::unique_ptr<PackedWeight> pack_linear(const TensorView& weight, DType compute) override {
-        return matmuls_.pack_linear(weight, compute);
+        return matmuls_.pack_linear(std::span(&weight, 1), compute);
+    }
+    std::unique_ptr<PackedWeight> pack_stacked(std::span<const TensorView> weights, DType compute) override {
+        return matmuls_.pack_linear(weights, compute);
     }
     std::unique_ptr<PackedWeight> pack_conv2d(const TensorView& weight, DType compute, const Conv2dUse& use) override {
         if (cpu::Winograd::suits(weight.shape, compute, use)) return winograd_.pack(weight, compute, use);
         return matmuls_.pack_conv2d(weight, compute);
     }
+
+    void reuse_weight_memory(bool reuse) override { matmuls_.reuse_weight_memory(reuse); }
 
     void linear(const LinearArgs& a) override {
         const std::int64_t m = a.x.shape.rows();
@@ -130,6 +135,7 @@ class CpuBackend final : public Backend {
         });
     }
     void sampler_update(const SamplerUpdateArgs& a) override { sampler_update_by_sums(*this, a); }
+    void limit(const LimitArgs& a) override { limit_on_host(a); }
     void to_rgb8(const TensorView& x, const TensorView& out) override {
         workers_.run_ranges(x.elements(), elements_per_part, [&](std::int64_t begin, std::int64_t count) {
             cpu::to_rgb8(floats(x) + begin, count, static_cast<std::uint8_t*>(out.data) + begin);
@@ -139,6 +145,7 @@ class CpuBackend final : public Backend {
         cpu::gather(workers_, table, ids, out);
     }
     void cast(const TensorView& x, const TensorView& out) override {
+        if (is_block_type(x.dtype)) return cast_from_blocks(x, out);
         workers_.run_ranges(x.elements(), elements_per_part, [&](std::int64_t begin, std::int64_t count) {
             if (x.dtype == DType::f16)
                 convert_to_f32(elements(x, begin).data, DType::f16, static_cast<std::size_t>(count), mutable_floats(out) + begin);

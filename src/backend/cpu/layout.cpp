@@ -23,9 +23,10 @@ void upsample2x(Workers& workers, const TensorView& x, const TensorView& out) {
 
 void gather(Workers& workers, const TensorView& table, std::span<const std::int32_t> ids, const TensorView& out) {
     const auto columns = static_cast<std::size_t>(table.shape[1]);
+    const std::size_t row_bytes = bytes_of(table.dtype, table.shape[1]);
     workers.run(static_cast<std::int64_t>(ids.size()), [&](std::int64_t i, void*) {
         const auto row = static_cast<std::size_t>(ids[static_cast<std::size_t>(i)]);
-        convert_to_f32(static_cast<const std::byte*>(table.data) + row * columns * size_of(table.dtype), table.dtype, columns,
+        convert_to_f32(static_cast<const std::byte*>(table.data) + row * row_bytes, table.dtype, columns,
                        mutable_floats(out) + static_cast<std::size_t>(i) * columns);
     });
 }

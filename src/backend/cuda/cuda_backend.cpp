@@ -339,10 +339,18 @@ std::unique_ptr<PackedWeight> CudaBackend::pack_linear(const TensorView& weight,
     auto packed = std::make_unique<CudaWeight>();
     packed->shape = weight.shape;
     packed->compute = compute;
-    // Copied as it is and converted there: the GPU does that faster than the host.
-    DeviceBlock values(memory_, weight.bytes());
-    transfers_.to_gpu(weight.data, values.data(), weight.bytes());
-    DType dtype = weight.dtype;
+    // Copied as it is and converted there: the GPU does that faster than the host. Types that no kernel reads are converted
+    // first.
+    Tensor readable;
+    TensorView source = weight;
+    if (weight.dtype == DType::f64 || weight.dtype == DType::f8_e4m3 || weight.dtype == DType::f8_e5m2) {
+        readable = Tensor::host(weight.shape);
+        convert_to_f32(weight.data, weight.dtype, static_cast<std::size_t>(weight.elements()), readable.as<float>().data());
+        source = readable.view;
+    }
+    DeviceBlock values(memory_, source.bytes());
+    transfers_.to_gpu(source.data, values.data(), source.bytes());
+    DType dtype = source.dtype;
     const auto convert = [&](DType to) {
         DeviceBlock converted(memory_, bytes_of(n * k, to));
         cast({values.data(), dtype, Device::cuda, weight.shape}, {converted.data(), to, Device::cuda, weight.shape});

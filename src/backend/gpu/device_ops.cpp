@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "backend/kernel_arguments.h"
+#include "core/check.h"
 #include "kernels/cuda/cuda_kernels.h"
 #include "t2i/error.h"
 
@@ -13,6 +14,7 @@ namespace {
 
 Storage storage(DType dtype) {
     if (dtype == DType::bf16) return Storage::bf16;
+    T2I_CHECK(dtype == DType::f32 || dtype == DType::f16, "no kernel reads " + std::string(name_of(dtype)));
     return dtype == DType::f16 ? Storage::f16 : Storage::f32;
 }
 // Rows of a matrix of `rows` that share one row of `parameters`.
@@ -219,6 +221,17 @@ void DeviceOps::sampler_update(const SamplerUpdateArgs& a) {
                           stream());
 }
 
+void DeviceOps::limit(const LimitArgs& a) {
+    const std::int64_t columns = a.x.shape.columns();
+    if (a.quantile == 0.0) {
+        launch_clamp(mutable_floats(a.x), a.x.elements(), a.range, stream());
+        return;
+    }
+    const QuantilePlace place = quantile_place(a.quantile, columns);
+    launch_threshold(mutable_floats(a.x), a.x.shape.rows(), static_cast<std::int32_t>(columns),
+                     static_cast<std::int32_t>(place.below), place.weight, a.range, stream());
+}
+
 void DeviceOps::gather(const TensorView& table, std::span<const std::int32_t> ids, const TensorView& out) {
     launch_gather(table.data, storage(table.dtype), table.shape[1], ids.data(), static_cast<std::int64_t>(ids.size()),
                   mutable_floats(out), stream());
@@ -247,6 +260,8 @@ void DeviceOps::timestep_embed(std::span<const float> timesteps, float shift, co
 }
 
 void DeviceOps::cast(const TensorView& x, const TensorView& out) {
+    if (is_block_type(x.dtype))
+        return launch_unpack_blocks(block_type(x.dtype), x.data, x.elements(), mutable_elements(out), stream());
     launch_cast(x.data, storage(x.dtype), x.elements(), out.data, storage(out.dtype), stream());
 }
 

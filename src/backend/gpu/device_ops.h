@@ -61,6 +61,7 @@ class DeviceOps : public Backend {
     void cast(const TensorView& x, const TensorView& out) override;
     void residual_norm(const ResidualNormArgs& a) override;
     void sampler_update(const SamplerUpdateArgs& a) override;
+    void limit(const LimitArgs& a) override;
     void to_rgb8(const TensorView& x, const TensorView& out) override;
     void to_channels_last(const TensorView& x, const TensorView& out) override;
     void to_channels_first(const TensorView& x, const TensorView& out) override;

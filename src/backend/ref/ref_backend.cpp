@@ -138,10 +138,14 @@ class RefBackend final : public Backend {
                             .out = out(a.out)});
     }
     void sampler_update(const SamplerUpdateArgs& a) override { sampler_update_by_sums(*this, a); }
+    void limit(const LimitArgs& a) override { limit_on_host(a); }
     void to_rgb8(const TensorView& x, const TensorView& to) override {
         ref::to_rgb8(x.as<float>().data(), x.elements(), to.as<std::uint8_t>().data());
     }
-    void cast(const TensorView& x, const TensorView& to) override { ref::cast(in(x), x.elements(), out(to)); }
+    void cast(const TensorView& x, const TensorView& to) override {
+        if (is_block_type(x.dtype)) return cast_from_blocks(x, to);
+        ref::cast(in(x), x.elements(), out(to));
+    }
     void to_channels_last(const TensorView& x, const TensorView& to) override {
         ref::to_channels_last(in(x), x.shape[0], x.shape[1], x.shape[2] * x.shape[3], out(to));
     }

@@ -1,0 +1,45 @@
+// Heun's method on the probability-flow ODE: an Euler step, and the mean of the slopes at both its ends (Karras et al. 2022,
+// algorithm 1 without churn); diffusers: HeunDiscreteScheduler. Two evaluations a step, one for the last.
+#include "sampling/euler_grid.h"
+#include "sampling/samplers.h"
+#include "sampling/schedule.h"
+
+namespace t2i {
+
+namespace {
+
+class Heun final : public Sampler {
+  public:
+    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps) const override {
+        check_abilities(config, "heun", {.sigma_schedules = true});
+        ScheduleConfig to_zero = config;
+        to_zero.final_sigmas_type = "zero";  // the class has no other
+        const EulerGrid grid = euler_grid(to_zero, steps);
+        SamplerPlan plan{.initial_scale = grid.initial_scale, .steps = {}};
+        for (std::size_t i = 0; i < grid.timesteps.size(); ++i) {
+            const double from = grid.sigmas[i], to = grid.sigmas[i + 1], distance = to - from;
+            SamplerStep first = euler_step(config, grid.timesteps[i], from);
+            first.saves = true;
+            first.saved_from_x = 1.0;
+            first.from_x = to / from;
+            first.from_x0 = {1.0 - first.from_x};
+            plan.steps.push_back(std::move(first));
+            if (to == 0.0) break;
+            // x' = saved + ((saved − x0_before)/σ + (x − x0)/σ')/2 · (σ' − σ)
+            SamplerStep second = euler_step(config, grid.timesteps[i + 1], to);
+            second.from_saved = 1.0 + distance / (2.0 * from);
+            second.from_x = distance / (2.0 * to);
+            second.from_x0 = {-distance / (2.0 * to), -distance / (2.0 * from)};
+            plan.steps.push_back(std::move(second));
+        }
+        return plan;
+    }
+};
+
+}  // namespace
+
+std::unique_ptr<Sampler> make_heun() {
+    return std::make_unique<Heun>();
+}
+
+}  // namespace t2i
