@@ -15,6 +15,7 @@
 #include "batch/manifest.h"
 #include "batch/outputs.h"
 #include "batch/request_id.h"
+#include "core/files.h"
 #include "core/nearest.h"
 #include "core/number_text.h"
 #include "pipeline/picture_format.h"

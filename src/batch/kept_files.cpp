@@ -16,11 +16,6 @@ namespace t2i::batch {
 
 namespace fs = std::filesystem;
 
-bool exists_at_all(const std::string& path) {
-    std::error_code ec;
-    return fs::exists(fs::symlink_status(path, ec));
-}
-
 std::string announced_names(const std::string& unfinished_folder) {
     return unfinished_folder + "/names";
 }

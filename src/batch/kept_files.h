@@ -14,9 +14,6 @@ namespace t2i::batch {
 
 class ModelIdentity;
 
-// Whether anything stands under a name, be it a link that leads nowhere.
-[[nodiscard]] bool exists_at_all(const std::string& path);
-
 // The list, in an unfinished folder, of the files that a run is about to write.
 [[nodiscard]] std::string announced_names(const std::string& unfinished_folder);
 

@@ -8,6 +8,7 @@
 #include "batch/manifest.h"
 #include "batch/request_fields.h"
 #include "batch/request_id.h"
+#include "core/files.h"
 #include "core/folders.h"
 #include "core/nearest.h"
 #include "core/number_text.h"

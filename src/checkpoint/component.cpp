@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <set>
 
+#include "core/files.h"
 #include "core/nearest.h"
 #include "core/stand_in.h"
 #include "t2i/error.h"
@@ -48,16 +49,11 @@ std::vector<std::string> candidates(const Naming& n, const std::string& variant)
     return files;
 }
 
-bool is_file(const fs::path& path) {
-    std::error_code ec;
-    return fs::is_regular_file(path, ec);
-}
-
 // The first choice that is there; empty: none.
 std::string find(const ComponentFolder& folder, const std::string& variant) {
     for (const Naming& n : names_of(folder.library))
         for (const std::string& name : candidates(n, variant))
-            if (const fs::path path = fs::path(folder.path) / name; is_file(path)) return path.string();
+            if (const fs::path path = fs::path(folder.path) / name; is_plain_file(path.string())) return path.string();
     return {};
 }
 

@@ -7,7 +7,7 @@
 
 #include "checkpoint/bytes.h"
 #include "checkpoint/gguf_types.h"
-#include "checkpoint/mapped_file.h"
+#include "checkpoint/mapped_tensors.h"
 #include "checkpoint/stored_dtype.h"
 #include "core/escape.h"
 #include "core/nearest.h"
@@ -232,30 +232,6 @@ class HeaderReader {
     std::vector<Found> tensors_;
 };
 
-class GgufReader final : public CheckpointReader {
-  public:
-    explicit GgufReader(const std::string& path) : file_(path), layout_(parse_gguf(file_.bytes(), path)) {}
-
-    [[nodiscard]] const std::vector<Entry>& entries() const override { return layout_.entries; }
-    [[nodiscard]] const std::map<std::string, std::string>& metadata() const override { return layout_.metadata; }
-    [[nodiscard]] TensorView tensor(const std::string& name) const override {
-        const auto entry = std::ranges::lower_bound(layout_.entries, name, {}, &Entry::name);
-        if (entry == layout_.entries.end() || entry->name != name)
-            throw Error(ErrorCode::input, "tensor " + in_quotes(name) + " is not in the file", file_.path());
-        const auto offset = layout_.offsets[static_cast<std::size_t>(entry - layout_.entries.begin())];
-        // TensorView has no read-only form; the mapping itself refuses writes.
-        return {const_cast<std::byte*>(file_.bytes().data()) + offset, dtype_of(*entry), Device::host, entry->shape};
-    }
-    void release(const std::string& name) const override {
-        const TensorView view = tensor(name);
-        file_.drop_pages(view.data, view.bytes());
-    }
-
-  private:
-    MappedFile file_;
-    GgufLayout layout_;
-};
-
 }  // namespace
 
 GgufLayout parse_gguf(std::span<const std::byte> file, const std::string& path) {
@@ -263,7 +239,9 @@ GgufLayout parse_gguf(std::span<const std::byte> file, const std::string& path) 
 }
 
 std::unique_ptr<CheckpointReader> open_gguf(const std::string& path) {
-    return std::make_unique<GgufReader>(path);
+    MappedFile file(path);
+    GgufLayout layout = parse_gguf(file.bytes(), path);
+    return map_tensors(std::move(file), std::move(layout.entries), std::move(layout.offsets), std::move(layout.metadata));
 }
 
 }  // namespace t2i

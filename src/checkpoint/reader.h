@@ -39,6 +39,11 @@ class CheckpointReader {
     [[nodiscard]] virtual std::string weights() const { return {}; }
 };
 
+// The entry of a name; null: there is none. From any thread.
+[[nodiscard]] const CheckpointReader::Entry* find_entry(const CheckpointReader& reader, const std::string& name);
+// Its place in entries(). Throws Error{input} naming `where`: there is none.
+[[nodiscard]] std::size_t entry_index(const CheckpointReader& reader, const std::string& name, const std::string& where);
+
 // Opens one file by its content: safetensors, a shard index, a PyTorch checkpoint, GGUF; whatever its name is.
 // dictionary: which one of the file's is read, such as "model" (checkpoint/dictionary.h); empty: all, under their whole names;
 // nothing: the one that weights() says. Throws Error{input} naming the file and what is wrong.

@@ -107,10 +107,4 @@ std::unique_ptr<CheckpointReader> rename_tensors(std::unique_ptr<CheckpointReade
     return std::make_unique<RenamedReader>(std::move(reader), std::move(table));
 }
 
-const Entry* find_entry(const CheckpointReader& reader, const std::string& name) {
-    const auto& all = reader.entries();
-    const auto entry = std::ranges::lower_bound(all, name, {}, &Entry::name);
-    return entry == all.end() || entry->name != name ? nullptr : &*entry;
-}
-
 }  // namespace t2i

@@ -30,7 +30,4 @@ constexpr std::size_t scaled_tensors_kept = 8;
 [[nodiscard]] std::unique_ptr<CheckpointReader> rename_tensors(std::unique_ptr<CheckpointReader> reader,
                                                                std::vector<RenamedTensor> table);
 
-// The entry of a name; null: there is none. From any thread.
-[[nodiscard]] const CheckpointReader::Entry* find_entry(const CheckpointReader& reader, const std::string& name);
-
 }  // namespace t2i

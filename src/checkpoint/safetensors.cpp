@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "checkpoint/json_events.h"
-#include "checkpoint/mapped_file.h"
+#include "checkpoint/mapped_tensors.h"
 #include "checkpoint/stored_dtype.h"
 #include "core/nearest.h"
 
@@ -230,40 +230,10 @@ SafetensorsLayout parse_safetensors(std::span<const std::byte> file, const std::
     return layout;
 }
 
-namespace {
-
-class SafetensorsReader final : public CheckpointReader {
-  public:
-    explicit SafetensorsReader(const std::string& path) : file_(path), layout_(parse_safetensors(file_.bytes(), path)) {}
-
-    [[nodiscard]] const std::vector<Entry>& entries() const override { return layout_.entries; }
-    [[nodiscard]] const std::map<std::string, std::string>& metadata() const override { return layout_.metadata; }
-    [[nodiscard]] TensorView tensor(const std::string& name) const override {
-        const auto& all = layout_.entries;
-        const auto entry =
-            std::lower_bound(all.begin(), all.end(), name, [](const Entry& e, const std::string& n) { return e.name < n; });
-        if (entry == all.end() || entry->name != name) {
-            throw Error(ErrorCode::input, "tensor " + in_quotes(name) + " is not in the file", file_.path());
-        }
-        const auto offset = layout_.offsets[static_cast<std::size_t>(entry - all.begin())];
-        // TensorView has no read-only form; the mapping itself refuses writes.
-        return {const_cast<std::byte*>(file_.bytes().data()) + offset, dtype_of(*entry), Device::host, entry->shape};
-    }
-
-    void release(const std::string& name) const override {
-        const TensorView view = tensor(name);
-        file_.drop_pages(view.data, view.bytes());
-    }
-
-  private:
-    MappedFile file_;
-    SafetensorsLayout layout_;
-};
-
-}  // namespace
-
 std::unique_ptr<CheckpointReader> open_safetensors(const std::string& path) {
-    return std::make_unique<SafetensorsReader>(path);
+    MappedFile file(path);
+    SafetensorsLayout layout = parse_safetensors(file.bytes(), path);
+    return map_tensors(std::move(file), std::move(layout.entries), std::move(layout.offsets), std::move(layout.metadata));
 }
 
 }  // namespace t2i

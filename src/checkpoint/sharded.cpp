@@ -104,10 +104,9 @@ class ShardedReader final : public CheckpointReader {
         const Entry* entry = nullptr;
     };
     [[nodiscard]] const CheckpointReader& shard_of(const std::string& name) const {
-        const auto entry = std::ranges::lower_bound(entries_, name, {}, &Entry::name);
-        if (entry == entries_.end() || entry->name != name)
-            throw Error(ErrorCode::input, "tensor " + in_quotes(name) + " is in none of the shards", index_path_);
-        return *shard_of_[static_cast<std::size_t>(entry - entries_.begin())];
+        const Entry* entry = find_entry(*this, name);
+        if (!entry) throw Error(ErrorCode::input, "tensor " + in_quotes(name) + " is in none of the shards", index_path_);
+        return *shard_of_[static_cast<std::size_t>(entry - entries_.data())];
     }
     std::string index_path_;
     std::map<std::string, std::string> metadata_;

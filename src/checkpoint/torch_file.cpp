@@ -235,12 +235,7 @@ class TorchReader final : public CheckpointReader {
     }
 
   private:
-    [[nodiscard]] std::size_t index_of(const std::string& name) const {
-        const auto entry = std::ranges::lower_bound(layout_.entries, name, {}, &Entry::name);
-        if (entry == layout_.entries.end() || entry->name != name)
-            fail("tensor " + in_quotes(name) + " is not in the file", file_.path());
-        return static_cast<std::size_t>(entry - layout_.entries.begin());
-    }
+    [[nodiscard]] std::size_t index_of(const std::string& name) const { return entry_index(*this, name, file_.path()); }
     [[nodiscard]] const std::byte* mapped(const TorchPlace& place) const { return file_.bytes().data() + place.offset; }
     [[nodiscard]] TensorView in_order(const Entry& entry, const TorchPlace& place, DType dtype) const {
         const std::lock_guard lock(mutex_);

@@ -7,7 +7,6 @@
 #include <cstring>
 #include <optional>
 
-#include "checkpoint/renamed.h"
 #include "checkpoint/stored_dtype.h"
 #include "core/block_layout.h"
 #include "core/nearest.h"

@@ -179,6 +179,16 @@ bool write_at(int fd, std::string_view bytes, std::uint64_t offset) {
     return true;
 }
 
+bool exists_at_all(const std::string& path) {
+    std::error_code ec;
+    return fs::exists(fs::symlink_status(path, ec));
+}
+
+bool is_plain_file(const std::string& path) {
+    std::error_code ec;
+    return fs::is_regular_file(path, ec);
+}
+
 bool is_about_a_name(int error) noexcept {
     switch (error) {
         case ENOSPC:
@@ -220,8 +230,7 @@ void check_can_be_written(const std::string& path) {
 }
 
 AtomicFile::AtomicFile(std::string path, const AtomicFileOptions& options) : path_(std::move(path)), options_(options) {
-    std::error_code ec;
-    if (!options.replace && fs::exists(fs::symlink_status(path_, ec))) throw NameTaken(path_);
+    if (!options.replace && exists_at_all(path_)) throw NameTaken(path_);
     const Target target = options.replace ? follow_links(path_) : Target{.path = path_};
     if (target.descriptor) {
         file_.fd = ::fcntl(*target.descriptor, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);

@@ -49,6 +49,11 @@ class NameTaken : public NameRefused {
 // missing or read-only, a device or a descriptor that cannot be written.
 void check_can_be_written(const std::string& path);
 
+// Whether anything stands under a name, be it a link that leads nowhere: whoever opens that says so.
+[[nodiscard]] bool exists_at_all(const std::string& path);
+// Whether a plain file does, links followed.
+[[nodiscard]] bool is_plain_file(const std::string& path);
+
 struct AtomicFileOptions {
     std::string temporary_folder{};  // where the file grows, on the same file system; empty: beside its name
     bool replace = true;             // false: what has the name, or has it by then, stays, be it a link: throws NameTaken

@@ -122,76 +122,57 @@ std::unique_ptr<Prompts> class_prompts(const ModelFolder& folder, const Generato
     return load_class_prompts(folder, generator.classes());
 }
 
-constexpr std::array<PipelineRow, 4> rows{{
-    {.class_name = "DiTPipeline",
-     .components = class_components,
-     .steps = 50,
-     .cfg_scale = 4.0,
-     .max_prompt_tokens = 1,
-     .conditioning = ConditioningKind::labels,
-     .read_rules = schedule_rules,
-     .read_sizes = transformer_sizes,
-     .load_generator = denoising_transformer,
-     .load_prompts = class_prompts,
-     .generator = transformer,
-     .schedule = dit_schedule,
-     .is_sigma = {},
-     .decoder = vae,
-     .read_factor = read_decoder_factor,
-     .load_decoder = load_decoder},
-    {.class_name = "PixArtAlphaPipeline",
-     .components = alpha_components,
-     .steps = 20,
-     .cfg_scale = 4.5,
-     .max_prompt_tokens = 120,
-     .conditioning = ConditioningKind::text,
-     .read_rules = pixart_alpha_rules,
-     .read_sizes = transformer_sizes,
-     .load_generator = denoising_transformer,
-     .load_prompts = text_prompts,
-     .generator = transformer,
-     .schedule = pixart_schedule,
-     .is_sigma = false,
-     .decoder = vae,
-     .read_factor = read_decoder_factor,
-     .load_decoder = load_decoder,
-     .size_bins = pixart_alpha_bins},
-    {.class_name = "PixArtSigmaPipeline",
-     .components = sigma_components,
-     .steps = 20,
-     .cfg_scale = 4.5,
-     .max_prompt_tokens = 300,
-     .conditioning = ConditioningKind::text,
-     .read_rules = schedule_rules,
-     .read_sizes = transformer_sizes,
-     .load_generator = denoising_transformer,
-     .load_prompts = text_prompts,
-     .generator = transformer,
-     .schedule = pixart_schedule,
-     .is_sigma = true,
-     .decoder = vae,
-     .read_factor = read_decoder_factor,
-     .load_decoder = load_decoder,
-     .size_bins = pixart_sigma_bins},
-    // A transformer as facebook published it, by its own formulas; there are no folders of it.
-    {.class_name = "DiT",
-     .components = facebook_components,
-     .has_folders = false,
-     .steps = 250,
-     .cfg_scale = 4.0,
-     .max_prompt_tokens = 1,
-     .conditioning = ConditioningKind::labels,
-     .read_rules = schedule_rules,
-     .read_sizes = transformer_sizes,
-     .load_generator = denoising_transformer,
-     .load_prompts = class_prompts,
-     .generator = transformer,
-     .schedule = facebook_schedule,
-     .is_sigma = {},
-     .decoder = vae,
-     .read_factor = read_decoder_factor,
-     .load_decoder = load_decoder},
-}};
+// What all of them have: one transformer that denoises, and an autoencoder.
+constexpr PipelineRow diffusion_row(const char* class_name, std::span<const ComponentRow> components) {
+    PipelineRow row{};
+    row.class_name = class_name;
+    row.components = components;
+    row.read_rules = schedule_rules;
+    row.read_sizes = transformer_sizes;
+    row.load_generator = denoising_transformer;
+    row.generator = transformer;
+    row.decoder = vae;
+    row.read_factor = read_decoder_factor;
+    row.load_decoder = load_decoder;
+    return row;
+}
+
+constexpr PipelineRow dit_row(const char* class_name, std::span<const ComponentRow> components, int steps, const char* schedule) {
+    PipelineRow row = diffusion_row(class_name, components);
+    row.steps = steps;
+    row.cfg_scale = 4.0;
+    row.max_prompt_tokens = 1;
+    row.conditioning = ConditioningKind::labels;
+    row.load_prompts = class_prompts;
+    row.schedule = schedule;
+    return row;
+}
+
+constexpr PipelineRow pixart_row(const char* class_name, std::span<const ComponentRow> components, int max_prompt_tokens,
+                                 bool is_sigma) {
+    PipelineRow row = diffusion_row(class_name, components);
+    row.steps = 20;
+    row.cfg_scale = 4.5;
+    row.max_prompt_tokens = max_prompt_tokens;
+    row.conditioning = ConditioningKind::text;
+    row.load_prompts = text_prompts;
+    row.schedule = pixart_schedule;
+    row.is_sigma = is_sigma;
+    row.size_bins = is_sigma ? pixart_sigma_bins : pixart_alpha_bins;
+    if (!is_sigma) row.read_rules = pixart_alpha_rules;
+    return row;
+}
+
+// A transformer as facebook published it, by its own formulas; there are no folders of it.
+constexpr PipelineRow facebook_row() {
+    PipelineRow row = dit_row("DiT", facebook_components, 250, facebook_schedule);
+    row.has_folders = false;
+    return row;
+}
+
+constexpr std::array rows{dit_row("DiTPipeline", class_components, 50, dit_schedule),
+                          pixart_row("PixArtAlphaPipeline", alpha_components, 120, false),
+                          pixart_row("PixArtSigmaPipeline", sigma_components, 300, true), facebook_row()};
 
 }  // namespace
 

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "checkpoint/gguf.h"
-#include "checkpoint/renamed.h"
 #include "checkpoint/safetensors.h"
 #include "core/files.h"
 #include "core/folders.h"
@@ -31,11 +30,6 @@ constexpr std::size_t config_limit_bytes = std::size_t{64} << 20U;
 
 bool ends(const std::string& path, const char* extension) {
     return equals_without_case(fs::path(path).extension().string(), extension);
-}
-
-bool exists_at_all(const fs::path& path) {
-    std::error_code ec;
-    return fs::exists(fs::symlink_status(path, ec));
 }
 
 // A folder that has no name until it is whole: made beside the final one, renamed by commit(), removed without it.
@@ -184,7 +178,7 @@ void convert_part(const ConvertOptions& options) {
     ComponentSource source(options.input, {}, options.variant, options.log);
     // What diffusers has a class for is written as that class has it.
     source.hints.as_diffusers = true;
-    if (std::error_code ec; fs::is_regular_file(options.input, ec) && describe_part(options.input).pipeline == "DiT")
+    if (is_plain_file(options.input) && describe_part(options.input).pipeline == "DiT")
         log_warning(options.log, options.input +
                                      " is facebook's: what is written will be computed by diffusers' formulas, which draw other "
                                      "pictures than facebook's");

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/escape.h"
+#include "core/files.h"
 #include "core/json_options.h"
 #include "core/nearest.h"
 #include "core/number_text.h"
@@ -50,7 +51,7 @@ Vocabulary read_vocabulary(const json& j, const std::string& where) {
 
 void read_t2i_json(ModelFolder& m) {
     const fs::path path = fs::path(m.path) / "t2i.json";
-    if (std::error_code ec; !fs::exists(fs::symlink_status(path, ec))) return;
+    if (!exists_at_all(path.string())) return;
     const JsonOptions options = JsonOptions::read(path.string());
     if (m.steps > 0) m.steps = static_cast<int>(options.integer("steps", m.steps, 1, most_steps));
     m.cfg_scale = options.number("cfg_scale", m.cfg_scale, 0.0, 100.0);

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "core/escape.h"
+#include "core/files.h"
 #include "core/log.h"
 #include "core/nearest.h"
 #include "t2i/error.h"
@@ -69,7 +70,7 @@ const PipelineRow& row_of_generator(const PartDescription& part, const std::stri
     if (!base) return *own;
     const bool reads_text = base->row->conditioning == ConditioningKind::text;
     std::error_code ignored;
-    const bool is_file = fs::is_regular_file(path, ignored);  // a folder's config leaves it open which PixArt it is
+    const bool is_file = is_plain_file(path);  // a folder's config leaves it open which PixArt it is
     const bool is_another = own && is_file && own->has_folders && own != base->row;
     if (own ? is_another || own->conditioning != base->row->conditioning : !reads_text)
         throw Error(ErrorCode::input,
@@ -136,8 +137,7 @@ void name_parts(const ModelParts& parts, ModelFolder& m) {
     }
     std::error_code ignored;
     for (NamedPart& part : m.named)  // a tokenizer is all files of its folder
-        if (part.component == "tokenizer" && fs::is_regular_file(part.path, ignored))
-            part.path = fs::absolute(part.path).parent_path().string();
+        if (part.component == "tokenizer" && is_plain_file(part.path)) part.path = fs::absolute(part.path).parent_path().string();
 }
 
 }  // namespace
@@ -147,9 +147,9 @@ ModelFolder read_model(const ModelParts& parts, const ModelFolderOptions& option
         throw Error(ErrorCode::invalid_argument, in_quotes(parts.formulas) + " is not known (diffusers)", Field{"formulas"});
     const fs::path root(parts.model);
     std::error_code ignored;
-    const bool is_file = fs::is_regular_file(root, ignored);
+    const bool is_file = is_plain_file(parts.model);
     // A link to nothing is there, too: read_layout() says so.
-    const bool has_index = fs::exists(fs::symlink_status(root / "model_index.json", ignored));
+    const bool has_index = exists_at_all((root / "model_index.json").string());
     const bool is_alone = is_file || (fs::is_directory(root, ignored) && !has_index);
     const std::string generator = is_file ? parts.model : is_alone ? generator_in(root) : std::string();
     ModelFolder m;
@@ -175,7 +175,7 @@ std::vector<std::string> notes_of(const ModelFolder& folder, const std::string& 
     std::vector<std::string> notes = folder.notes;
     std::error_code ignored;
     const auto add = [&](const std::string& component, const ComponentSource& source) {
-        if (!fs::is_regular_file(source.path, ignored)) return;
+        if (!is_plain_file(source.path)) return;
         const PartDescription part = describe_part(source.path, source.hints);
         notes.push_back(component + ": " + file_name(source.path) + " is " + part.title);
         for (const std::string& note : part.notes) notes.push_back(component + ": " + note);

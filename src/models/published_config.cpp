@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <set>
 
-#include "checkpoint/renamed.h"
 #include "core/nearest.h"
 #include "t2i/error.h"
 

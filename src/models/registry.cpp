@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "checkpoint/renamed.h"
+#include "core/files.h"
 #include "core/log.h"
 #include "core/nearest.h"
 #include "models/autoencoder_kl.h"
@@ -118,18 +118,13 @@ bool looks_like_taesd(const CheckpointReader& reader) {
     return find_entry(reader, "3.conv.0.weight") || find_entry(reader, "decoder.layers.3.conv.0.weight");
 }
 
-bool is_file(const std::string& path) {
-    std::error_code ignored;
-    return std::filesystem::is_regular_file(path, ignored);
-}
-
 std::string config_beside(const std::string& file) {
     return ModelConfig::path_in(std::filesystem::path(file).parent_path().string());
 }
 
 std::vector<std::string> files_of(const ComponentSource& source, Library library) {
     std::vector<std::string> files;
-    const bool alone = is_file(source.path);
+    const bool alone = is_plain_file(source.path);
     if (!alone) files.push_back(ModelConfig::path_in(source.path));
     else if (describe_part(source.path, source.hints).has_config) files.push_back(config_beside(source.path));
     for (auto& file : alone ? checkpoint_files(source.path) : component_checkpoint_files(folder_of(source, library)))
@@ -156,7 +151,7 @@ Published open_file(PartKind kind, const ComponentSource& source) {
 }
 
 ModelConfig read_config(PartKind kind, const ComponentSource& source) {
-    if (is_file(source.path)) return ModelConfig::parse(open_file(kind, source).config, source.path);
+    if (is_plain_file(source.path)) return ModelConfig::parse(open_file(kind, source).config, source.path);
     return ModelConfig::read(source.path);
 }
 
@@ -178,7 +173,7 @@ const auto& row_of_kind(const Rows& rows, PartKind kind, const ComponentSource& 
 template <typename Rows>
 auto load(const Rows& rows, PartKind kind, const Loading& loading, const ComponentSource& source) {
     const LoadContext context{loading.backend, loading.compute};
-    if (is_file(source.path)) {
+    if (is_plain_file(source.path)) {
         Published file = open_file(kind, source);
         const ModelConfig config = ModelConfig::parse(file.config, source.path);
         return make(row_for(rows, config.class_name(), source.path), context, config,
@@ -194,11 +189,11 @@ auto load(const Rows& rows, PartKind kind, const Loading& loading, const Compone
 
 // What a pipeline says of a folder's class says nothing of a file.
 std::string class_of(const ComponentSource& source, const ModelConfig& config) {
-    return source.class_name.empty() || is_file(source.path) ? config.class_name() : source.class_name;
+    return source.class_name.empty() || is_plain_file(source.path) ? config.class_name() : source.class_name;
 }
 
 std::unique_ptr<TextEncoder> load_text(const Loading& loading, const ComponentSource& source, std::size_t most_resident_bytes) {
-    const bool alone = is_file(source.path);
+    const bool alone = is_plain_file(source.path);
     Published file = alone ? open_file(PartKind::text_encoder, source) : Published();
     const ModelConfig config = alone ? ModelConfig::parse(file.config, source.path) : ModelConfig::read(source.path);
     auto reader = alone ? std::move(file.reader) : with_model_names(open_component(folder_of(source, Library::transformers)));
@@ -251,7 +246,7 @@ std::unique_ptr<Decoder> load_decoder(Backend& backend, const ComponentSource& s
 
 std::int64_t read_decoder_factor(const ComponentSource& source) {
     const ModelConfig config = read_config(PartKind::autoencoder, source);
-    if (is_file(source.path)) return row_for(decoders, config.class_name(), source.path).read_factor(config);
+    if (is_plain_file(source.path)) return row_for(decoders, config.class_name(), source.path).read_factor(config);
     return autoencoder_row(decoders, source, config).read_factor(config);
 }
 
@@ -268,7 +263,7 @@ PartDescription describe_part(const std::string& path, const PartHints& hints) {
 }
 
 PartDescription describe_denoiser(const std::string& path, const PartHints& hints) {
-    if (is_file(path)) {
+    if (is_plain_file(path)) {
         PartDescription part = describe_part(path, hints);
         if (part.kind != PartKind::denoiser) throw Error(ErrorCode::input, "is no denoising transformer but " + part.title, path);
         return part;
@@ -289,7 +284,7 @@ PartDescription describe_denoiser(const std::string& path, const PartHints& hint
 }
 
 OpenedPart open_part(const ComponentSource& source) {
-    if (is_file(source.path)) {
+    if (is_plain_file(source.path)) {
         auto published = open_published(source.path, source.hints);
         if (!published) throw Error(ErrorCode::input, "holds no part of a model under names that t2i knows", source.path);
         return {published->kind, std::move(published->reader), std::move(published->config)};
@@ -312,7 +307,7 @@ OpenedPart open_part(const ComponentSource& source) {
 }
 
 std::string derived_config(const ComponentSource& source) {
-    if (!is_file(source.path) || looks_like_taesd(*open_checkpoint(source.path))) return {};
+    if (!is_plain_file(source.path) || looks_like_taesd(*open_checkpoint(source.path))) return {};
     const PartDescription part = describe_part(source.path, source.hints);
     return part.has_config ? std::string() : part.config;
 }

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "checkpoint/renamed.h"
 #include "checkpoint/stored_dtype.h"
 #include "core/check.h"
 #include "core/out_of_memory.h"

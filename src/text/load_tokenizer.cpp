@@ -2,6 +2,7 @@
 #include <array>
 #include <filesystem>
 
+#include "core/files.h"
 #include "core/stand_in.h"
 #include "t2i/error.h"
 #include "text/t5_tokenizer.h"
@@ -39,7 +40,7 @@ Choice choose(const std::string& folder, const std::string& class_name) {
                     "class \"" + name + "\" is not supported (supported: T5Tokenizer, T5TokenizerFast, PreTrainedTokenizerFast)",
                     is_named ? folder : choice.settings.where);
     choice.is_t5 = !is_one_of(unspecific, name);
-    const bool has_json = is_listed(choice.json), has_spiece = is_listed(choice.spiece);
+    const bool has_json = exists_at_all(choice.json), has_spiece = exists_at_all(choice.spiece);
     if (!has_json && !has_spiece) throw Error(ErrorCode::input, "holds neither spiece.model nor tokenizer.json", folder);
     const bool is_slow = is_one_of(slow, name) && !is_auto;
     if (has_json && (!has_spiece || !choice.is_t5 || (!is_slow && !choice.settings.has_add_prefix_space))) {

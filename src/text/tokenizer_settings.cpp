@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "core/files.h"
 #include "core/json_options.h"
 #include "core/number_text.h"
 #include "t2i/error.h"
@@ -107,11 +108,6 @@ void read_added(const JsonOptions& json, TokenizerSettings& settings) {
 
 }  // namespace
 
-bool is_listed(const std::string& path) {
-    std::error_code ec;
-    return fs::exists(fs::symlink_status(path, ec));
-}
-
 AddedToken parse_added_token(const Json& token, bool is_special, const std::string& where) {
     AddedToken added;
     try {
@@ -131,21 +127,21 @@ AddedToken parse_added_token(const Json& token, bool is_special, const std::stri
 TokenizerSettings read_tokenizer_settings(const std::string& folder) {
     TokenizerSettings settings;
     settings.where = config_path(folder);
-    if (is_listed(settings.where)) read_config(JsonOptions::read(settings.where), settings);
+    if (exists_at_all(settings.where)) read_config(JsonOptions::read(settings.where), settings);
     if (settings.lists_added) return settings;
-    if (const auto path = special_map_path(folder); is_listed(path)) read_roles(JsonOptions::read(path), true, settings);
-    if (const auto path = added_path(folder); is_listed(path)) read_added(JsonOptions::read(path), settings);
+    if (const auto path = special_map_path(folder); exists_at_all(path)) read_roles(JsonOptions::read(path), true, settings);
+    if (const auto path = added_path(folder); exists_at_all(path)) read_added(JsonOptions::read(path), settings);
     return settings;
 }
 
 std::vector<std::string> tokenizer_settings_files(const std::string& folder) {
     std::vector<std::string> files;
-    if (const auto path = config_path(folder); is_listed(path)) {
+    if (const auto path = config_path(folder); exists_at_all(path)) {
         files.push_back(path);
         if (JsonOptions::read(path).has(decoder_key)) return files;
     }
     for (const auto& path : {special_map_path(folder), added_path(folder)})
-        if (is_listed(path)) files.push_back(path);
+        if (exists_at_all(path)) files.push_back(path);
     return files;
 }
 

@@ -36,9 +36,6 @@ struct TokenizerSettings {
     enum Role : std::size_t { bos, eos, unk, sep, pad, cls, mask };
 };
 
-// Whether a folder lists this file, be it a link to nothing: whoever opens that says so.
-[[nodiscard]] bool is_listed(const std::string& path);
-
 // Reads the folder as PreTrainedTokenizerBase._from_pretrained does: where tokenizer_config.json holds "added_tokens_decoder"
 // that is all, else special_tokens_map.json and added_tokens.json count, too. Files that are not there are passed over. Throws
 // Error{input} naming the file.
