@@ -2,9 +2,10 @@
 """Writes a whole PixArt-alpha folder of random bf16 weights in the published shapes, 10.9 GB, to measure memory and time at real size.
 
     pip install numpy
-    scripts/bench/random_pixart.py OUT [--text-dtype bf16|f32] [--layers 24] [--depth 28]
+    scripts/bench/random_pixart.py OUT [--text-dtype bf16|f32] [--layers 24] [--depth 28] [--side 256|1024]
 
-T5-XXL's encoder (4.8 billion parameters, in shards of at most 5 GB), PixArt-XL/2 for 256x256, Stable Diffusion's autoencoder, the scheduler
+T5-XXL's encoder (4.8 billion parameters, in shards of at most 5 GB), PixArt-XL/2 (of --side 1024 as PixArt-XL-2-1024-MS is configured:
+conditions for size and shape, positions over 2), Stable Diffusion's autoencoder, the scheduler
 and the tokenizer of the bundled model. Deviations are those that these models are initialised with, so that activations stay in range.
 Tensors are written one by one: it needs 300 MB of memory. --text-dtype f32 writes the encoder as it is published, 19 GB.
 Exit codes: 0 done, 2 usage.
@@ -87,12 +88,16 @@ def linear(name, out, inner):
     yield f"{name}.bias", (out,), 0.02
 
 
-def pixart_tensors(depth):
+def pixart_tensors(depth, side):
     d = WIDTH
     yield "pos_embed.proj.weight", (d, 4, 2, 2), 0.25
     yield "pos_embed.proj.bias", (d,), 0.02
     for part in ("timestep_embedder.linear_1", "timestep_embedder.linear_2"):
         yield from linear(f"adaln_single.emb.{part}", d, 256 if part.endswith("1") else d)
+    if side == 1024:
+        for part in ("resolution", "aspect_ratio"):
+            yield from linear(f"adaln_single.emb.{part}_embedder.linear_1", d // 3, 256)
+            yield from linear(f"adaln_single.emb.{part}_embedder.linear_2", d // 3, d // 3)
     yield from linear("adaln_single.linear", 6 * d, d)
     yield from linear("caption_projection.linear_1", d, T5["d_model"])
     yield from linear("caption_projection.linear_2", d, d)
@@ -191,6 +196,7 @@ def main():
     parser.add_argument("--text-dtype", choices=list(DTYPES), default="bf16")
     parser.add_argument("--layers", type=int, default=24, help="of the text encoder")
     parser.add_argument("--depth", type=int, default=28, help="of the transformer")
+    parser.add_argument("--side", type=int, choices=[256, 1024], default=256, help="of the pictures")
     a = parser.parse_args()
     a.out.mkdir(parents=True)
     values = Values()
@@ -200,18 +206,19 @@ def main():
     write_json(a.out / "scheduler" / "scheduler_config.json", {**schedule, "prediction_type": "epsilon", "use_flow_sigmas": False})
     write_text_encoder(a.out / "text_encoder", a.layers, a.text_dtype, values)
     (a.out / "transformer").mkdir()
-    write_safetensors(a.out / "transformer" / "diffusion_pytorch_model.safetensors", list(pixart_tensors(a.depth)), values, "bf16")
+    write_safetensors(a.out / "transformer" / "diffusion_pytorch_model.safetensors", list(pixart_tensors(a.depth, a.side)), values, "bf16")
     write_json(a.out / "transformer" / "config.json",
                {"_class_name": "PixArtTransformer2DModel", "num_layers": a.depth, "num_attention_heads": 16, "attention_head_dim": 72,
-                "in_channels": 4, "out_channels": 8, "patch_size": 2, "sample_size": 32, "attention_bias": True, "norm_type": "ada_norm_single",
+                "in_channels": 4, "out_channels": 8, "patch_size": 2, "sample_size": a.side // 8, "attention_bias": True, "norm_type": "ada_norm_single",
                 "norm_elementwise_affine": False, "norm_eps": 1e-6, "activation_fn": "gelu-approximate", "num_embeds_ada_norm": 1000,
-                "cross_attention_dim": WIDTH, "caption_channels": T5["d_model"], "interpolation_scale": 1, "use_additional_conditions": False})
+                "cross_attention_dim": WIDTH, "caption_channels": T5["d_model"], "interpolation_scale": 2 if a.side == 1024 else 1,
+                "use_additional_conditions": a.side == 1024})
     (a.out / "vae").mkdir()
     write_safetensors(a.out / "vae" / "diffusion_pytorch_model.safetensors", list(vae_tensors()), values, "bf16")
     write_json(a.out / "vae" / "config.json",
                {"_class_name": "AutoencoderKL", "act_fn": "silu", "block_out_channels": [128, 256, 512, 512],
                 "down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4, "in_channels": 3, "out_channels": 3,
-                "latent_channels": 4, "layers_per_block": 2, "norm_num_groups": 32, "sample_size": 256, "scaling_factor": 0.18215})
+                "latent_channels": 4, "layers_per_block": 2, "norm_num_groups": 32, "sample_size": a.side, "scaling_factor": 0.18215})
     return 0
 
 

@@ -13,8 +13,9 @@ enum class Container : std::uint8_t { safetensors, gguf };
 
 // In what type a tensor is to be stored where `wanted` is asked for; nothing: in its own, or, of types that GGUF lacks, in the
 // narrowest that holds every value. What is no weight (i32, u8) stays what it is. Block types are for matrices: rows that are no
-// whole blocks get q8_0, or else f16; vectors, and tables that a model adds to something, f32. Vectors in GGUF are f32 whatever
-// is asked for, as ggml's programs expect them. Throws Error{input} naming tensor and file: a type that nothing here can read.
+// whole blocks get q8_0, or else f16, as does the projection of captions; vectors, and tables that a model adds to something,
+// f32. Vectors in GGUF are f32 whatever is asked for, as ggml's programs expect them. Throws Error{input} naming tensor and file:
+// a type that nothing here can read.
 [[nodiscard]] DType converted_type(const CheckpointReader::Entry& entry, std::optional<DType> wanted, Container container);
 
 struct Conversion {

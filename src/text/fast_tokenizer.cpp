@@ -13,6 +13,8 @@ template <typename... Functions>
 struct Overloaded : Functions... {
     using Functions::operator()...;
 };
+template <typename... Functions>
+Overloaded(Functions...) -> Overloaded<Functions...>;  // clang before 17 does not find it by itself
 
 AlignedText stripped(const AlignedText& text, const Strip& strip) {
     std::string_view rest = text.text;

@@ -28,9 +28,9 @@ void PrefixIndex::narrow(unsigned char byte, std::size_t at, std::size_t& low, s
     };
     const auto begin = entries_.begin() + static_cast<std::ptrdiff_t>(low),
                end = entries_.begin() + static_cast<std::ptrdiff_t>(high);
-    const auto range = std::ranges::equal_range(begin, end, static_cast<int>(byte), {}, key);
-    low = static_cast<std::size_t>(range.begin() - entries_.begin());
-    high = static_cast<std::size_t>(range.end() - entries_.begin());
+    const auto first = std::ranges::lower_bound(begin, end, static_cast<int>(byte), {}, key);
+    low = static_cast<std::size_t>(first - entries_.begin());
+    high = static_cast<std::size_t>(std::ranges::upper_bound(first, end, static_cast<int>(byte), {}, key) - entries_.begin());
 }
 
 }  // namespace t2i

@@ -24,8 +24,8 @@ class NamesAndShapes final : public t2i::CheckpointReader {
             entries_.push_back(std::move(entry));
         }
         std::ranges::sort(entries_, {}, &Entry::name);
-        const auto twice = std::ranges::unique(entries_, {}, &Entry::name);
-        entries_.erase(twice.begin(), twice.end());
+        const auto is_same = [](const Entry& a, const Entry& b) { return a.name == b.name; };
+        entries_.erase(std::unique(entries_.begin(), entries_.end(), is_same), entries_.end());
     }
     [[nodiscard]] const std::vector<Entry>& entries() const override { return entries_; }
     [[nodiscard]] const std::map<std::string, std::string>& metadata() const override { return metadata_; }
@@ -43,7 +43,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         std::istringstream lines(std::string(reinterpret_cast<const char*>(data), size));
         t2i::PartHints hints;
         std::getline(lines, hints.file);
-        hints.file.erase(std::ranges::remove(hints.file, '\0').begin(), hints.file.end());
+        std::erase(hints.file, '\0');
         std::unique_ptr<t2i::CheckpointReader> reader = std::make_unique<NamesAndShapes>(lines);
         const auto published = t2i::recognise(reader, hints);
         T2I_CHECK(published.has_value() != (reader != nullptr), "a reader that is taken, or not, by halves");

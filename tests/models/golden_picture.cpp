@@ -43,6 +43,22 @@ Difference compare(const std::vector<std::uint8_t>& a, std::span<const std::uint
 
 }  // namespace
 
+Tensor latents_of(PipelineOptions options, const GenerateRequest& asked, const Shape& shape) {
+    if (options.dtype == "auto") options.dtype = "f32";
+    options.threads = 2;
+    Engine engine(options);
+    const ResolvedRequest request = engine.resolve(asked);
+    PictureJob job{.prompt = engine.tokenize(request.prompt, "--prompt", false).ids, .negative = {}, .seed = request.seed};
+    if (request.guided) job.negative = engine.tokenize(request.negative_prompt, "--negative-prompt", false).ids;
+    Tensor latents;
+    engine.make(request, std::span(&job, 1),
+                {.picture = [](std::size_t, Engine::Picture) {},
+                 .progress = {},
+                 .grid = [&](std::size_t, const TensorView& grid) { latents = Tensor::from(grid.as<float>(), shape); }});
+    engine.flush();
+    return latents;
+}
+
 void check_picture(const std::string& component, const nlohmann::json& c, const CheckpointReader& results,
                    PipelineOptions options) {
     const auto name = c.at("name").get<std::string>();

@@ -4,35 +4,11 @@
 
 #include "core/json_options.h"
 #include "models/golden_picture.h"
-#include "pipeline/engine.h"
 #include "support/catch.h"
 #include "support/files.h"
 #include "support/place.h"
 
 namespace t2i::test {
-namespace {
-
-Tensor latents_of(const std::string& folder, const std::string& device, const GenerateRequest& asked, const Shape& shape) {
-    PipelineOptions options;
-    options.model = folder;
-    options.device = device;
-    options.dtype = "f32";
-    options.threads = 2;
-    Engine engine(options);
-    const ResolvedRequest request = engine.resolve(asked);
-    PictureJob job{.prompt = engine.tokenize(request.prompt, "--prompt", false).ids, .negative = {}, .seed = request.seed};
-    if (request.guided) job.negative = engine.tokenize(request.negative_prompt, "--negative-prompt", false).ids;
-    Tensor latents;
-    engine.make(request, std::span(&job, 1),
-                {.picture = [](std::size_t, Engine::Picture) {},
-                 .progress = {},
-                 .grid = [&](std::size_t, const TensorView& grid) { latents = Tensor::from(grid.as<float>(), shape); }});
-    engine.flush();
-    return latents;
-}
-
-}  // namespace
-
 TEST_CASE("Pipelines draw the pictures of diffusers") {
     const auto manifest = read_manifest("pipeline");
     const auto results = read_results("pipeline");
@@ -76,7 +52,7 @@ TEST_CASE("Pipelines draw the latents of diffusers with every scheduler") {
             if (device == "emulated" && !on_gpu.contains(name)) continue;
             INFO(name << " on " << device);
             const TensorView expected = results->tensor(name + ".latents");
-            const Tensor ours = latents_of(folder.path().string(), device, request, expected.shape);
+            const Tensor ours = latents_of({.model = folder.path().string(), .device = device}, request, expected.shape);
             check_parity("Pipeline, latents by scheduler", name + " f32 " + device, relative_error(ours, expected), 1e-4);
         }
     }

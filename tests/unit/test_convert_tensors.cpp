@@ -74,6 +74,7 @@ TEST_CASE("convert: which type a tensor gets") {
     CHECK(in(gguf, DType::q8_0, "norm.weight", {256}) == DType::f32);
     CHECK(in(gguf, DType::q8_0, "a.relative_attention_bias.weight", {32, 64}) == DType::f32);
     CHECK(in(gguf, DType::q8_0, "blocks.0.scale_shift_table", {6, 64}) == DType::f32);
+    CHECK(in(gguf, DType::q8_0, "caption_projection.linear_1.weight", {32, 64}) == DType::f16);
     CheckpointReader::Entry strange = entry("w", {1});
     strange.dtype = "C64";
     CHECK(contains(message_of(ErrorCode::input, [&] { (void)converted_type(strange, DType::f16, safetensors); }), "C64"));
