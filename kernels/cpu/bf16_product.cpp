@@ -123,7 +123,7 @@ T2I_AMX void amx_rows(const Bf16Rows& a, float* sums) {
     const auto all_steps = [&](std::int64_t begin, std::int64_t end, auto block) {
         for (std::int64_t p = 0; p < a.panels; ++p) {
             const std::uint16_t* w = a.panel + p * a.panel_stride;
-            bool first = true;
+            bool first = !a.goes_on;
             for (const std::uint16_t* x : {a.x, a.more})
                 for (std::int64_t s = 0; x && s < a.steps; s += cached_steps, first = false)
                     for (std::int64_t row = begin; row < end; row += 2 * tile)
@@ -182,7 +182,10 @@ T2I_AVX512 void pack_pair(const std::uint16_t* even, const std::uint16_t* odd, s
 template <int R>
 T2I_AVX512_BF16 void avx512_block(const Bf16Rows& a, std::int64_t row, const std::uint16_t* panel, float* sums) {
     __m512 low[R], high[R];
-    for (int r = 0; r < R; ++r) low[r] = high[r] = _mm512_setzero_ps();
+    for (int r = 0; r < R; ++r) {
+        low[r] = a.goes_on ? _mm512_loadu_ps(sums + r * a.sums_stride) : _mm512_setzero_ps();
+        high[r] = a.goes_on ? _mm512_loadu_ps(sums + r * a.sums_stride + tile) : _mm512_setzero_ps();
+    }
     for (const std::uint16_t* x : {a.x, a.more}) {
         if (!x) continue;
         x += row * a.stride;
@@ -269,10 +272,6 @@ void pack_bf16(const std::uint16_t* w, std::int64_t n, std::int64_t k, std::int6
                         for (std::int64_t c = 0; c < tile; ++c)
                             panels[i / 2 * 2 * tile + 2 * c + i % 2] =
                                 column + c < n && s + i < k ? w[(column + c) * stride + s + i] : std::uint16_t{0};
-}
-
-void pack_bf16_tile(const std::uint16_t* w, std::int64_t stride, std::uint16_t* to) {
-    pack_tile(w, stride, to);
 }
 
 void pack_bf16_columns(const std::uint16_t* w, std::int64_t k, std::int64_t n, std::int64_t stride, std::uint16_t* panels) {

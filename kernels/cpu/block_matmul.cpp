@@ -27,9 +27,11 @@ Scratch scratch_of(const BlockMatmul& m, void* memory) {
     return s;
 }
 
-void unpack_panel(const BlockMatmul& m, const BlockColumns& w, std::int64_t width, const Scratch& s) {
-    const std::byte* blocks = w.blocks;
-    for (std::int64_t k = 0; k < m.k; k += w.block_values, blocks += w.stride) {
+// Values [begin, end) of each column, whole blocks, to the start of the panel.
+void unpack_panel(const BlockMatmul& m, const BlockColumns& w, std::int64_t width, std::int64_t begin, std::int64_t end,
+                  const Scratch& s) {
+    const std::byte* blocks = w.blocks + begin / w.block_values * w.stride;
+    for (std::int64_t k = 0; k < end - begin; k += w.block_values, blocks += w.stride) {
         if (m.kernel == Bf16Kernel::none) {
             unpack_blocks(w.type, blocks, w.block_bytes, width, s.values, w.block_values);
             pack_panels(s.values, width, w.block_values, w.block_values, s.panel + k * width);
@@ -39,6 +41,25 @@ void unpack_panel(const BlockMatmul& m, const BlockColumns& w, std::int64_t widt
         for (std::int64_t row = 0; row < width; row += bf16_tile, panel += bf16_tile * bf16_step)
             unpack_bf16_tiles(w.type, blocks + row * w.block_bytes, w.block_bytes, panel);
     }
+}
+
+// Products of values [begin, end) with rows [row, row + count).
+void multiply(const BlockMatmul& m, std::int64_t row, std::int64_t count, std::int64_t begin, std::int64_t end,
+              const Scratch& s) {
+    multiply_bf16(m.kernel,
+                  {.x = static_cast<const std::uint16_t*>(m.x.data) + row * m.k + begin,
+                   .more = nullptr,
+                   .stride = m.k,
+                   .rows = count,
+                   .steps = (end - begin) / bf16_step,
+                   .panel = reinterpret_cast<const std::uint16_t*>(s.panel),
+                   .panels = 1,
+                   .panel_stride = 0,
+                   .sums_stride = bf16_panel,
+                   .overlapped = nullptr,
+                   .context = nullptr,
+                   .goes_on = begin > 0},
+                  s.sums);
 }
 
 }  // namespace
@@ -56,23 +77,30 @@ std::size_t block_scratch(const BlockMatmul& m) {
 void block_columns_times_rows(const BlockMatmul& m, const BlockColumns& weights, std::int64_t column, void* scratch) {
     const std::int64_t width = block_columns(m), end = std::min(m.epilogue.columns, column + width);
     const Scratch s = scratch_of(m, scratch);
-    unpack_panel(m, weights, width, s);
+    if (m.kernel == Bf16Kernel::avx512 && m.rows == 1) {
+        for (std::int64_t c = 0; c < width; c += bf16_tile) {
+            BlockColumns tile = weights;
+            tile.blocks += c * weights.block_bytes;
+            multiply_block_tile(tile, static_cast<const std::uint16_t*>(m.x.data), m.k, s.sums + c);
+        }
+        finish_tile(s.sums, bf16_panel, 0, 1, column, end, m.epilogue);
+        return;
+    }
+    if (m.kernel != Bf16Kernel::none && m.rows <= tile_rows) {
+        // Few rows: what is unpacked is multiplied while it is in the first-level cache, 16 KB.
+        for (std::int64_t k = 0; k < m.k; k += most_block_values) {
+            const std::int64_t next = std::min(m.k, k + most_block_values);
+            unpack_panel(m, weights, width, k, next, s);
+            multiply(m, 0, m.rows, k, next, s);
+        }
+        finish_tile(s.sums, bf16_panel, 0, m.rows, column, end, m.epilogue);
+        return;
+    }
+    unpack_panel(m, weights, width, 0, m.k, s);
     for (std::int64_t row = 0; row < m.rows; row += tile_rows) {
         const std::int64_t count = std::min(tile_rows, m.rows - row);
         if (m.kernel != Bf16Kernel::none) {
-            multiply_bf16(m.kernel,
-                          {.x = static_cast<const std::uint16_t*>(m.x.data) + row * m.k,
-                           .more = nullptr,
-                           .stride = m.k,
-                           .rows = count,
-                           .steps = m.k / bf16_step,
-                           .panel = reinterpret_cast<const std::uint16_t*>(s.panel),
-                           .panels = 1,
-                           .panel_stride = 0,
-                           .sums_stride = bf16_panel,
-                           .overlapped = nullptr,
-                           .context = nullptr},
-                          s.sums);
+            multiply(m, row, count, 0, m.k, s);
             finish_tile(s.sums, bf16_panel, row, count, column, end, m.epilogue);
             continue;
         }

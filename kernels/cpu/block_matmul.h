@@ -14,14 +14,6 @@ struct BlockMatmul {
     const Epilogue& epilogue;
 };
 
-// The weights of the columns of one part: the first block of each of them side by side, then the second ones, `stride` bytes on.
-struct BlockColumns {
-    BlockType type;
-    const std::byte* blocks;
-    std::int64_t block_bytes, block_values;
-    std::int64_t stride;
-};
-
 // Columns that one part makes: a divisor of 32. Parts are independent of each other.
 std::int64_t block_columns(const BlockMatmul& m);
 std::size_t block_scratch(const BlockMatmul& m);  // bytes for one part

@@ -86,12 +86,22 @@ constexpr std::int64_t bf16_panel = 32, bf16_step = 32;
 // w [N, K], rows `stride` apart, or w [K, N], a matrix to multiply by from the left → panels [N / 32][K / 32][2][16][16][2]:
 // of 32 columns and 32 of K two tiles of 16 columns, each with pairs of neighbours in K side by side.
 void pack_bf16(const std::uint16_t* w, std::int64_t n, std::int64_t k, std::int64_t stride, std::uint16_t* panels);
-// One tile of it: 16 rows of 32 elements.
-void pack_bf16_tile(const std::uint16_t* w, std::int64_t stride, std::uint16_t* tile);
 // One block of each of 16 rows, `block_bytes` apart → what pack_bf16 makes of their numbers: a tile in each of the panel's steps
-// of 32 elements of K, from `panel` on. As pack_bf16_tile where bf16_kernel() offers a kernel (bf16_blocks.cpp).
+// of 32 elements of K, from `panel` on. Where bf16_kernel() offers a kernel (bf16_blocks.cpp).
 void unpack_bf16_tiles(BlockType type, const std::byte* blocks, std::int64_t block_bytes, std::uint16_t* panel);
 void pack_bf16_columns(const std::uint16_t* w, std::int64_t k, std::int64_t n, std::int64_t stride, std::uint16_t* panels);
+
+// The weights of some columns: the first block of each of them side by side, then the second ones, `stride` bytes on.
+struct BlockColumns {
+    BlockType type;
+    const std::byte* blocks;
+    std::int64_t block_bytes, block_values;
+    std::int64_t stride;
+};
+
+// The dot products of a row of X with 16 columns, without a panel: in one chain each, in the order and to the bit of the kernel
+// avx512, which must be bf16_kernel().
+void multiply_block_tile(const BlockColumns& weights, const std::uint16_t* x, std::int64_t k, float* sums);
 
 // Some rows of X times some panels. `more` may be null; else the sums are of (x + more) · panel. Rows are readable up to a
 // multiple of 32 elements, and what lies beyond K is finite.
@@ -106,6 +116,7 @@ struct Bf16Rows {
     // multiply.
     void (*overlapped)(void* context);
     void* context;
+    bool goes_on = false;  // from the sums that are there: K in pieces, the same chain
 };
 // sums [rows, 32 · panels], rows `sums_stride` apart; a sum is one chain in the order of K, so that it depends neither on
 // the other rows nor on their number.
