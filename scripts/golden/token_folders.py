@@ -241,7 +241,7 @@ def random_prompt(rng):
 
 def random_requests(count, seed):
     rng = random.Random(seed)
-    fixed = ["", " ", "  ", "a", "a red apple", "</s>", "a </s>", "a</s>", "▁", "▁a", " ▁ a", "<pad>", "<pad> a", " <pad>", "redred", "a red, red", "\x01a", "a\x01", "\x01"]
+    fixed = ["", " ", "  ", "a", "a red apple", "</s>", "a </s>", "a</s>", "▁", "▁a", " ▁ a", "<pad>", "<pad> a", " <pad>", "redred", "a red, red", "\x01a", "a\x01", "\x01", "\x1c⒗猫", "\x7f½ <both>a"]
     texts = fixed + [random_prompt(rng) for _ in range(count - len(fixed))]
     return [{"text": t, "max": rng.choice([100000] * 5 + [2, 3, 5, 8, 20])} for t in texts]
 

@@ -66,17 +66,23 @@ AlignedText Charsmap::normalize(const AlignedText& text) const {
     constexpr std::size_t longest_cluster = 5;  // bytes, of those that are looked up as a whole
     AlignedText out;
     out.text.reserve(text.text.size());
-    std::size_t begin = 0;
+    // Where the character stands that the reference takes for the next one: it forgets those that became nothing before the
+    // first that is left, so that from then on all come from places as many characters earlier.
+    std::size_t place = 0;
     const auto add = [&](std::string_view part, std::string_view other) {
-        // Character for character; what is more belongs to the last one. What became nothing at the beginning belongs to the
-        // first that is left.
+        if (other.empty() && out.text.empty()) return;
+        // Character for character; what is more belongs to the last one.
         std::size_t from = 0;
+        const auto go_on = [&] {
+            from = next_character(part, from);
+            place = next_character(text.text, place);
+        };
         for (std::size_t at = 0, end = 0; at < other.size(); at = end) {
             end = next_character(other, at);
-            out.append(other.substr(at, end - at), out.text.empty() ? text.origin.front() : text.origin[begin + from]);
-            if (const std::size_t next = next_character(part, from); next < part.size()) from = next;
+            out.append(other.substr(at, end - at), text.origin[place]);
+            if (next_character(part, from) < part.size()) go_on();
         }
-        begin += part.size();
+        while (from < part.size()) go_on();
     };
     for (const std::string_view cluster : grapheme_clusters(text.text)) {
         if (cluster.size() <= longest_cluster)
