@@ -76,6 +76,7 @@ std::string manifest_parameters(const Picture& p, const ModelInfo& info, const M
     }
     if (!info.base.empty()) j["base"] = info.base;
     if (!info.formulas.empty()) j["formulas"] = info.formulas;
+    if (!info.variant.empty()) j["variant"] = info.variant;
     j["device"] = info.device;
     j["dtype"] = info.dtype;
     if (info.fast_math) j["fast_math"] = true;
