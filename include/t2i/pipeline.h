@@ -38,7 +38,7 @@ struct PipelineOptions {
     // Parts from several places; empty: the model's own.
     std::string base{};                                      // folder in diffusers layout that lends what the model lacks
     std::string transformer{}, text_encoder{}, tokenizer{};  // folders or files
-    std::string formulas{};  // "diffusers": a file with facebook's DiT as diffusers computes it; empty: as facebook did
+    std::string formulas{};  // "diffusers": facebook's DiT as diffusers computes it; empty: as facebook did, wherever it is given
 };
 
 // Unset fields take the model's own defaults.
@@ -85,9 +85,9 @@ struct ModelInfo {
     bool fast_math = false;       // as PipelineOptions has it
     // Parts that were named: "transformer", "text_encoder", "tokenizer", and the names of their folders or files.
     std::vector<std::pair<std::string, std::string>> parts{};
-    std::string base{};                // name of the folder that lends what the model lacks; empty: none
-    std::string formulas{};            // as PipelineOptions has it
-    std::vector<std::string> notes{};  // a line each: what no config file says, and what told it instead
+    std::string base{};                 // name of the folder that lends what the model lacks; empty: none
+    std::string formulas{}, variant{};  // as PipelineOptions has them
+    std::vector<std::string> notes{};   // a line each: what no config file says, and what told it instead
 };
 
 // Wall time by stage, milliseconds, and the work done there.

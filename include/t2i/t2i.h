@@ -119,7 +119,7 @@ typedef struct t2i_options {
     const char* transformer; /* folders or files */
     const char* text_encoder;
     const char* tokenizer;
-    const char* formulas;      /* "diffusers": a file with facebook's DiT as diffusers computes it; NULL: as facebook did */
+    const char* formulas;      /* "diffusers": facebook's DiT as diffusers computes it; NULL: as facebook did */
     int32_t keep_text_encoder; /* not 0: one of more than 256 MB stays in memory; else it goes once its prompts are encoded */
 } t2i_options;
 

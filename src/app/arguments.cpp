@@ -68,6 +68,16 @@ CLI::Option* add_number(CLI::App& app, const std::string& names, const char* typ
     return app.add_option_function<std::string>(names, take, help)->type_name(type)->default_str(shown);
 }
 
+// An empty value names nothing, and is most often a variable of the shell that is not set; a prompt alone may be empty.
+void reject_empty(const CLI::App& app) {
+    for (const CLI::Option* option : app.get_options()) {
+        const bool is_prompt = option->check_lname("prompt") || option->check_lname("negative-prompt");
+        if (is_prompt || option->get_items_expected_max() == 0) continue;
+        if (std::ranges::find(option->results(), std::string()) != option->results().end())
+            throw Error(ErrorCode::invalid_argument, option->get_name() + ": the value is empty (a variable that is not set?)");
+    }
+}
+
 }  // namespace
 
 CLI::Option* add_whole(CLI::App& app, const std::string& names, int& value, int least, int most, const std::string& help,
@@ -143,6 +153,7 @@ bool parse(CLI::App& app, const CommandLine& line) {
         throw Error(ErrorCode::invalid_argument,
                     one_line(error.what()) + (error.get_name() == "RequiredError" ? "; --help has all flags" : ""));
     }
+    reject_empty(app);
     return true;
 }
 
@@ -177,7 +188,7 @@ void add_model_flags(CLI::App& app, PipelineOptions& options) {
     app.add_option("--transformer", options.transformer, "another transformer: a folder or file")->type_name("PATH");
     app.add_option("--text-encoder", options.text_encoder, "another T5 encoder: a folder or file")->type_name("PATH");
     app.add_option("--tokenizer", options.tokenizer, "another tokenizer: its folder, or a file in it")->type_name("PATH");
-    app.add_option("--as", options.formulas, "of a file with facebook's DiT: by whose formulas (default: facebook's)")
+    app.add_option("--as", options.formulas, "of weights of facebook's DiT: by whose formulas (default: facebook's)")
         ->type_name("{diffusers}");
     auto* vae = app.add_option("--vae", options.vae, "another decoder: an autoencoder's folder or file")->type_name("PATH");
     app.add_option("--taesd", options.vae, "a TAESD decoder: a file of its weights or an AutoencoderTiny folder")

@@ -257,6 +257,8 @@ int run_batch(const CommandLine& line) {
     add_config_flag(app);
     add_flags(app, a);
     if (!parse(app, line)) return 0;
+    refuse_standard_output("--output", a.batch.output.folder, "the pictures of a batch; name a folder");
+    refuse_standard_output("--text-cache", a.model.text_cache_folder, "encoded prompts; name a folder");
     while (a.batch.output.folder.size() > 1 && a.batch.output.folder.ends_with('/')) a.batch.output.folder.pop_back();
     if (a.verify) return verify(a);
     if (a.merge) return merge(a);

@@ -215,6 +215,8 @@ int run_bench(const CommandLine& line) {
     a.trace.add_to(app);
     if (!parse(app, line)) return 0;
 
+    refuse_standard_output("--weights", a.weights, "weights; name a folder");
+    refuse_standard_output("--save-latents", a.latents, "latents; name a file");
     a.json = output_path(a.json);
     if (!a.json.empty()) check_can_be_written(a.json);
     a.tracer = a.trace.tracer();

@@ -7,6 +7,7 @@
 #include "app/command.h"
 #include "app/exit_code.h"
 #include "app/signals.h"
+#include "app/standard_streams.h"
 #include "core/escape.h"
 #include "core/nearest.h"
 #include "core/number_text.h"
@@ -22,8 +23,9 @@ constexpr const char* footer =
     "OUT: NAME.gguf or NAME.safetensors holds one part; any other name is a folder in diffusers' layout, of a whole model with "
     "all\n"
     "that is needed to draw. What is there already is never replaced.\n"
-    "Block types (q8_0, q6_k, q5_k, q4_k, q4_0) are for NAME.gguf and its matrices; norms and biases stay f32, rows that are no\n"
-    "whole blocks of 256 take q8_0.\n"
+    "Block types (q8_0, q6_k, q5_k, q4_k, q4_0) are for NAME.gguf and its matrices; norms and biases stay f32. Rows that 256 "
+    "does\n"
+    "not divide, as the K types need, take q8_0; rows that 32 does not divide either are kept as f16.\n"
     "Every tensor is a line: type before and after, and what that cost: the size of all differences against that of all values.\n"
     "  t2i convert PixArt-XL-2-512x512/text_encoder t5.gguf --type q8_0\n"
     "  t2i -m PixArt-XL-2-512x512 --text-encoder t5.gguf -p \"a red apple\" -o apple.png";
@@ -42,9 +44,14 @@ DType type_named(const std::string& name) {
         if (equals_without_case(name, name_of(type))) return type;
         names.emplace_back(name_of(type));
     }
-    const auto near = nearest_name(name, names);
+    // "q8" and "q4" begin names that are written out here.
+    std::string meant;
+    for (const auto& known : names)
+        if (name.size() > 1 && equals_without_case(name, known.substr(0, name.size())))
+            meant += (meant.empty() ? "" : " or ") + known;
+    if (meant.empty()) meant = nearest_name(name, names);
     throw Error(ErrorCode::invalid_argument,
-                "unknown type " + in_quotes(name) + (near.empty() ? " " + type_choices() : "; did you mean " + near + "?"),
+                "unknown type " + in_quotes(name) + (meant.empty() ? " " + type_choices() : "; did you mean " + meant + "?"),
                 Field{"type"});
 }
 
@@ -118,8 +125,9 @@ int run_convert(const CommandLine& line) {
     app.add_flag("--json", json, "an object a line");
     app.add_flag("-q,--quiet", quiet, "print errors only");
     if (!parse(app, line)) return 0;
-    if (paths.size() != 2 || paths[0].empty() || paths[1].empty())
+    if (paths.size() != 2)
         throw Error(ErrorCode::invalid_argument, "give what is read and what is made: t2i convert IN OUT", "IN OUT");
+    refuse_standard_output("OUT", paths[1], "weights; name a file or a folder");
     options.input = paths[0];
     options.output = paths[1];
     if (!type.empty()) options.type = type_named(type);

@@ -52,6 +52,11 @@ bool is_standard_output(const std::string& path) {
     return own_descriptor(path) == STDOUT_FILENO;
 }
 
+void refuse_standard_output(const std::string& flag, const std::string& value, const char* what) {
+    if (is_standard_output(output_path(value)))
+        throw Error(ErrorCode::invalid_argument, std::string("standard output cannot take ") + what, flag);
+}
+
 std::string listed(const std::string& path) {
     return ::isatty(STDOUT_FILENO) == 1 ? escaped(path) : path;
 }

@@ -20,6 +20,8 @@ void take_standard_streams();
 [[nodiscard]] bool is_standard_output(const std::string& path);
 // A path as standard output lists it: as it is, for programs; escaped where that is a terminal.
 [[nodiscard]] std::string listed(const std::string& path);
+// Throws Error{invalid_argument} about `flag` where its value is standard output, which cannot take `what`.
+void refuse_standard_output(const std::string& flag, const std::string& value, const char* what);
 // Throws Error{input} when there is no standard output: for commands that do nothing but print.
 void need_output();
 // Throws Error about `flag`: invalid_argument when a terminal would have to show `what`, input when standard output is closed.

@@ -51,7 +51,7 @@ Verifier::Verifier(VerifyOptions options)
     : options_(std::move(options)),
       devices_(backend_names()),
       folder_(read_model(parts_of(options_.model), {.variant = options_.model.variant, .log = {}})) {
-    if (!options_.model.vae.empty()) decoder_hash_ = hash_decoder(folder_, options_.model.vae);
+    if (!options_.model.vae.empty()) static_cast<void>(decoder_hash(options_.model.variant));
 }
 
 Parameters Verifier::read(const std::string& file) const {
@@ -84,16 +84,26 @@ Verifier::Needs Verifier::needs_of(const Parameters& p) const {
     needs.parts.other_decoder = p.version == old_version ? !options_.model.vae.empty() : !p.vae_hash.empty();
     for (const auto& [component, part] : p.parts) needs.parts.others.insert(component);
     needs.parts.formulas = p.formulas;
+    // A picture that names none may be older than the note of it.
+    needs.parts.variant = p.variant.empty() ? options_.model.variant : p.variant;
     return needs;
 }
 
-void Verifier::check_decoder(const Parameters& p) const {
+const std::string& Verifier::decoder_hash(const std::string& variant) {
+    if (const auto known = decoder_hashes_.find(variant); known != decoder_hashes_.end()) return known->second;
+    ModelFolder folder = folder_;
+    folder.options.variant = variant;
+    return decoder_hashes_[variant] = hash_decoder(folder, options_.model.vae);
+}
+
+void Verifier::check_decoder(const Parameters& p, const Needs& needs) {
     if (p.vae_hash.empty()) return;
     const std::string wanted = "was made with another decoder than the model's, " + named(p.vae, p.vae_hash);
     if (options_.model.vae.empty()) throw Error(ErrorCode::input, wanted + "; --vae names it");
-    if (decoder_hash_ == p.vae_hash) return;
+    const std::string& here = decoder_hash(needs.parts.variant);
+    if (here == p.vae_hash) return;
     throw Error(ErrorCode::input,
-                wanted + "; --vae names " + named(std::filesystem::path(options_.model.vae).filename().string(), decoder_hash_));
+                wanted + "; --vae names " + named(std::filesystem::path(options_.model.vae).filename().string(), here));
 }
 
 namespace {
@@ -111,6 +121,7 @@ PipelineOptions Verifier::options_with(const Parts& parts) const {
     for (const auto& [component, path] : part_options)
         if (!parts.others.contains(component)) (options.*path).clear();
     options.formulas = parts.formulas;
+    options.variant = parts.variant;
     return options;
 }
 
@@ -159,8 +170,8 @@ void Verifier::check(std::span<const std::string> files, const std::function<voi
     for (const auto& file : files) {
         try {
             Item item{file, read(file)};
-            check_decoder(item.parameters);
             const Needs needs = needs_of(item.parameters);
+            check_decoder(item.parameters, needs);
             check_model(item, needs);
             groups[needs].push_back(std::move(item));
         } catch (const Error& error) {

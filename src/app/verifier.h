@@ -46,7 +46,7 @@ class Verifier {
     struct Parts {
         bool other_decoder = false;
         std::set<std::string> others;  // by component
-        std::string formulas;
+        std::string formulas, variant;
         auto operator<=>(const Parts&) const = default;
     };
     // What a pipeline is loaded for.
@@ -63,18 +63,19 @@ class Verifier {
     [[nodiscard]] Parameters read(const std::string& file) const;
     [[nodiscard]] Needs needs_of(const Parameters& p) const;
     // Throw Error{input} saying what the file was made by, where that is not at hand.
-    void check_decoder(const Parameters& p) const;
+    void check_decoder(const Parameters& p, const Needs& needs);
     void check_model(const Item& item, const Needs& needs);
     void check_parts(const Parameters& p, const ModelHashes* here) const;
     [[nodiscard]] PipelineOptions options_with(const Parts& parts) const;
     [[nodiscard]] const ModelHashes& hashes(const Parts& parts);
+    [[nodiscard]] const std::string& decoder_hash(const std::string& variant);
     void check_group(const Needs& needs, std::span<const Item> items, const std::function<void(const Verdict&)>& verdict);
     [[nodiscard]] Verdict compare(Pipeline& pipeline, const Item& item, const Needs& needs) const;
 
     VerifyOptions options_;
     std::vector<std::string> devices_;  // kinds that can be used here
     ModelFolder folder_;
-    std::string decoder_hash_;  // of the decoder that was named
+    std::map<std::string, std::string> decoder_hashes_;  // by variant, of the decoder that was named
     std::map<Parts, ModelHashes> hashes_;
     std::optional<std::string> hash_0_1_;
 };

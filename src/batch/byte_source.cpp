@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "core/files.h"
 #include "t2i/error.h"
 
 namespace t2i::batch {
@@ -111,13 +112,22 @@ std::size_t StartedSource::read(std::span<char> to) {
 std::unique_ptr<ByteSource> open_source(const std::string& path, int stop_fd, std::function<void(bool)> idle) {
     if (path == "-") return std::make_unique<FileSource>(STDIN_FILENO, false, "standard input", stop_fd, std::move(idle));
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) throw Error(ErrorCode::input, std::string("cannot be read: ") + std::strerror(errno), path);
+    if (fd < 0) {
+        const int error = errno;
+        if (error == ENXIO) check_is_no_device(path);  // a socket
+        throw Error(ErrorCode::input, std::string("cannot be read: ") + std::strerror(error), path);
+    }
     struct stat about{};
     if (::fstat(fd, &about) == 0 && S_ISDIR(about.st_mode)) {
         ::close(fd);
         throw Error(ErrorCode::input, "is a folder", path);
     }
     return std::make_unique<FileSource>(fd, true, path, stop_fd, std::move(idle));
+}
+
+std::unique_ptr<ByteSource> open_own_file(const std::string& path) {
+    check_is_no_device(path);
+    return open_source(path);
 }
 
 std::unique_ptr<ByteSource> memory_source(std::string_view bytes) {

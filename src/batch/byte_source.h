@@ -56,6 +56,9 @@ class StartedSource : public ByteSource {
 [[nodiscard]] std::unique_ptr<ByteSource> open_source(const std::string& path, int stop_fd = -1,
                                                       std::function<void(bool)> idle = {});
 
+// A file that a run keeps, such as a journal: no pipe, nor anything else that may give no byte for ever. Throws Error{input}.
+[[nodiscard]] std::unique_ptr<ByteSource> open_own_file(const std::string& path);
+
 // Bytes in memory, which outlive the source.
 [[nodiscard]] std::unique_ptr<ByteSource> memory_source(std::string_view bytes);
 

@@ -132,7 +132,7 @@ class Merge {
             ChunkWriter records(journal), lines(manifest);
             std::string line;
             for (const auto& path : files_of(from, "manifest"))
-                for (LineReader reader(open_source(path)); reader.next(line);)
+                for (LineReader reader(open_own_file(path)); reader.next(line);)
                     if (line.ends_with('\n')) lines.add(renamed(line, number));
             for (const auto& path : index.paths())
                 read_journal(path, [&](JournalRecord record, std::uint64_t) {
@@ -224,7 +224,7 @@ class Merge {
             IdTable written;  // the same line in several lists counts once
             std::string line;
             for (const auto& path : paths)
-                for (LineReader reader(open_source(path)); reader.next(line);) {
+                for (LineReader reader(open_own_file(path)); reader.next(line);) {
                     IdEntry& once = written.at(hash64(line));
                     if (!once.seen) out.add(line);
                     once.seen = 1;

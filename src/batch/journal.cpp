@@ -122,7 +122,7 @@ std::vector<std::string> journal_paths(const std::string& folder) {
 }
 
 JournalDamage read_journal(const std::string& path, const std::function<void(const JournalRecord&, std::uint64_t)>& record) {
-    LineReader lines(open_source(path));
+    LineReader lines(open_own_file(path));
     JournalDamage damage;
     bool last_is_bad = false, has_record = false;
     std::string line;

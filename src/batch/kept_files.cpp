@@ -26,7 +26,7 @@ KeptFiles::KeptFiles(std::string folder, const Shard& shard, const JournalIndex&
     for (const auto& unfinished : unfinished_folders(folder_)) {
         const std::string path = announced_names(unfinished);
         if ((unfinished != own && !shard.is_whole() && unfinished.ends_with(split)) || !fs::exists(path)) continue;
-        LineReader lines(open_source(path));
+        LineReader lines(open_own_file(path));
         for (std::string line; lines.next(line);) {
             if (!line.ends_with('\n')) break;  // cut short: that file was not written yet
             line.pop_back();

@@ -76,6 +76,7 @@ std::string manifest_parameters(const Picture& p, const ModelInfo& info, const M
     }
     if (!info.base.empty()) j["base"] = info.base;
     if (!info.formulas.empty()) j["formulas"] = info.formulas;
+    if (!info.variant.empty()) j["variant"] = info.variant;
     j["device"] = info.device;
     j["dtype"] = info.dtype;
     if (info.fast_math) j["fast_math"] = true;
@@ -96,7 +97,7 @@ ManifestLines::ManifestLines(std::vector<std::string> paths) : paths_(std::move(
     std::erase_if(paths_, [](const std::string& path) { return !fs::exists(path); });
     std::string line;
     for (std::size_t i = 0; i < paths_.size(); ++i) {
-        LineReader lines(open_source(paths_[i]));
+        LineReader lines(open_own_file(paths_[i]));
         for (std::uint64_t begin = 0; lines.next(line); begin = lines.bytes_read())
             if (const auto parsed = parse_line(line)) {
                 IdEntry& entry = lines_.at(hash64(parsed->id + " " + parsed->sha256));
@@ -126,7 +127,7 @@ std::uint64_t keep_last_lines(const std::string& path, const std::string& tempor
     IdTable last;
     std::string line;
     const auto each = [&](auto action) {
-        LineReader lines(open_source(path));
+        LineReader lines(open_own_file(path));
         for (std::uint64_t begin = 0; lines.next(line); begin = lines.bytes_read())
             if (const auto parsed = parse_line(line)) action(hash64(parsed->id), begin);
     };
@@ -186,7 +187,7 @@ std::int64_t check_manifests(const JournalIndex& index,
     for (const auto& journal : index.paths()) {
         const std::string path = manifest_of(journal);
         if (!fs::exists(path)) continue;  // its pictures have no line then
-        LineReader lines(open_source(path));
+        LineReader lines(open_own_file(path));
         while (lines.next(line)) {
             const auto parsed = parse_line(line);
             const std::string where = "line " + std::to_string(lines.number());

@@ -78,7 +78,7 @@ std::string ModelIdentity::manifest(const Picture& picture) const {
 
 std::string ModelIdentity::difference(const Picture& picture, const JournalRecord& record) const {
     if (record.parameters.empty()) return "was made by t2i 0.1.0 from another request, or by another model, device or dtype";
-    static constexpr std::array<std::string_view, 19> told{"prompt",
+    static constexpr std::array<std::string_view, 21> told{"prompt",
                                                            "negative_prompt",
                                                            "seed",
                                                            "steps",
@@ -96,7 +96,9 @@ std::string ModelIdentity::difference(const Picture& picture, const JournalRecor
                                                            "resolution_binning",
                                                            "transformer_hash",
                                                            "text_encoder_hash",
-                                                           "tokenizer_hash"};
+                                                           "tokenizer_hash",
+                                                           "formulas",
+                                                           "variant"};
     static constexpr std::string_view all_flags = "fast_math clean_caption resolution_binning";  // written where they are true
     const json then = json::parse(record.parameters), here = json::parse(manifest(picture));
     const auto text = [](const json& all, std::string_view key) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/stand_in.h"
 #include "t2i/error.h"
 
 namespace t2i {
@@ -15,9 +16,10 @@ namespace t2i {
 // Reads from the front to the back. Throws Error{input} naming `path` when fewer bytes are left than asked for.
 class ByteReader {
   public:
-    // what: what the bytes are of, such as "GGUF header", for messages. All three outlive the reader.
-    ByteReader(std::span<const std::byte> bytes, std::string_view path, std::string_view what)
-        : bytes_(bytes), path_(path), what_(what) {}
+    // what: what the bytes are of, such as "GGUF header", and begin: where in the file they begin; for messages. The first three
+    // outlive the reader.
+    ByteReader(std::span<const std::byte> bytes, std::string_view path, std::string_view what, std::size_t begin = 0)
+        : bytes_(bytes), path_(path), what_(what), begin_(begin) {}
 
     template <typename T>
         requires std::integral<T> || std::floating_point<T>
@@ -52,11 +54,12 @@ class ByteReader {
         position_ += count;
         return bytes_.subspan(position_ - count, count);
     }
-    [[noreturn]] void cut_short() const { fail("cut short at byte " + std::to_string(bytes_.size())); }
+    [[noreturn]] void cut_short() const { fail("cut short at byte " + std::to_string(begin_ + bytes_.size()) + fetch_again); }
 
     std::span<const std::byte> bytes_;
     std::size_t position_ = 0;
     std::string_view path_, what_;
+    std::size_t begin_;
 };
 
 }  // namespace t2i

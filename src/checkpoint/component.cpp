@@ -67,10 +67,20 @@ std::vector<std::string> names_in(const std::string& folder) {
 }
 
 // "-00001-of-00002" at the end of a text is taken away.
-std::string without_shard(std::string text) {
+std::string without_shard_number(std::string text) {
     constexpr std::size_t length = std::string_view("-00001-of-00002").size();
     if (text.size() >= length && text.substr(text.size() - length + 6, 4) == "-of-") text.resize(text.size() - length);
     return text;
+}
+
+// Between the dots of a name: before the extension, or before the variant, as older versions have it.
+bool is_shard_of_several(const std::string& name) {
+    if (!name.ends_with(".safetensors") && !name.ends_with(".bin")) return false;
+    for (std::size_t at = 0, end = name.find('.'); end != std::string::npos; at = end + 1, end = name.find('.', at)) {
+        const std::string word = name.substr(at, end - at);
+        if (without_shard_number(word) != word && !word.ends_with("-of-00001")) return true;
+    }
+    return false;
 }
 
 // The variants of which a folder has all that loading asks for.
@@ -81,7 +91,7 @@ std::set<std::string> variants_in(const ComponentFolder& folder, const std::vect
             continue;
         for (std::size_t at = name.find('.'); at != std::string::npos;) {
             const std::size_t end = name.find('.', at + 1);
-            const std::string word = without_shard(name.substr(at + 1, end == std::string::npos ? end : end - at - 1));
+            const std::string word = without_shard_number(name.substr(at + 1, end == std::string::npos ? end : end - at - 1));
             if (word != "safetensors" && word != "bin" && word != "index" && word != "json" && !word.empty()) words.insert(word);
             at = end;
         }
@@ -105,17 +115,13 @@ std::string what_is_there(const std::vector<std::string>& names) {
         const auto found = std::ranges::find_if(names, test);
         return found == names.end() ? std::string() : *found;
     };
-    const auto is_shard = [&](const std::string& name) {
-        return name.find("-of-") != std::string::npos && ends(name, {".safetensors", ".bin"});
-    };
-    if (const std::string shard = first(is_shard); !shard.empty())
+    if (const std::string shard = first(is_shard_of_several); !shard.empty())
         return "; there are shards (" + in_quotes(shard) + ") but not their index: fetch that as well";
-    if (const std::string half =
-            first([&](const std::string& n) { return ends(n, {".incomplete", ".part", ".crdownload", ".download", ".aria2"}); });
-        !half.empty())
+    if (const std::string half = first(is_unfinished_download); !half.empty())
         return "; " + in_quotes(half) + " is of a download that has not finished: let it finish, or fetch the file again";
-    if (const std::string other =
-            first([&](const std::string& n) { return ends(n, {".safetensors", ".bin", ".pth", ".pt", ".ckpt"}); });
+    if (const std::string other = first([&](const std::string& n) {
+            return std::ranges::any_of(checkpoint_extensions(), [&](std::string_view e) { return n.ends_with(e); });
+        });
         !other.empty())
         return "; there is " + in_quotes(other) + ", which neither diffusers nor transformers would look for under this name";
     if (const std::string foreign = first([&](const std::string& n) { return ends(n, {".msgpack", ".h5", ".onnx", ".ot"}); });
@@ -128,7 +134,7 @@ std::string what_is_there(const std::vector<std::string>& names) {
 bool has_unfinished_download(const std::string& folder) {
     const fs::path path(folder);
     const fs::path cache = path.parent_path() / ".cache" / "huggingface" / "download" / path.filename();
-    return std::ranges::any_of(names_in(cache.string()), [](const std::string& name) { return name.ends_with(".incomplete"); });
+    return std::ranges::any_of(names_in(cache.string()), is_unfinished_download);
 }
 
 [[noreturn]] void fail(const std::string& problem, const std::string& where) {
@@ -152,6 +158,7 @@ std::string listing_problem(const std::string& folder) {
         for (const std::string& name : candidates(n, {})) {
             const std::string path = (fs::path(folder.path) / name).string();
             if (const std::string problem = absence_problem(path); !problem.empty()) fail(problem, path);
+            check_is_no_device(path);
         }
     if (const std::string problem = listing_problem(folder.path); !problem.empty()) fail(problem, folder.path);
     const std::vector<std::string> names = names_in(folder.path);
@@ -168,6 +175,16 @@ std::string listing_problem(const std::string& folder) {
 }
 
 }  // namespace
+
+std::string shard_problem(const std::string& path) {
+    const fs::path file(path);
+    if (!is_shard_of_several(file.filename().string())) return {};
+    const std::vector<std::string> names = names_in(file.has_parent_path() ? file.parent_path().string() : ".");
+    const auto index = std::ranges::find_if(
+        names, [](const std::string& n) { return n.find(".index.") != std::string::npos && n.ends_with(".json"); });
+    return "is one shard of several; give their index" +
+           (index == names.end() ? std::string(" (….index.json), which has to be fetched as well") : ", " + in_quotes(*index));
+}
 
 std::string component_checkpoint(const ComponentFolder& folder) {
     if (!folder.variant.empty())

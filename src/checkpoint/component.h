@@ -29,6 +29,9 @@ struct ComponentFolder {
 [[nodiscard]] std::unique_ptr<CheckpointReader> open_component(const ComponentFolder& folder);
 [[nodiscard]] std::vector<std::string> component_checkpoint_files(const ComponentFolder& folder);  // see checkpoint_files()
 
+// What is wrong with a file of weights that is one shard of several, by its name; empty: it is none.
+[[nodiscard]] std::string shard_problem(const std::string& path);
+
 // Whether there are files of folder.variant, which is not empty.
 [[nodiscard]] bool has_variant(const ComponentFolder& folder);
 

@@ -158,7 +158,8 @@ ConversionError convert_tensor(const CheckpointReader& reader, const Conversion&
         }
     } catch (const Error& error) {
         if (!error.where().empty()) throw;
-        throw Error(ErrorCode::input, "tensor " + in_quotes(conversion.source) + ": " + error.what());
+        throw Error(ErrorCode::input, "tensor " + in_quotes(conversion.source) + ": " + error.what(),
+                    reader.entries()[entry_index(reader, conversion.source, {})].file);
     }
     return {.relative = all.values > 0 ? std::sqrt(all.differences / all.values) : 0, .largest = all.largest};
 }

@@ -54,7 +54,8 @@ class HeaderReader {
 
     std::string_view read_text(const char* what) {
         const auto bytes = in_.number<std::uint64_t>();
-        if (bytes > in_.left()) in_.fail(std::string("cut short: ") + what + " of " + std::to_string(bytes) + " bytes");
+        if (bytes > in_.left())
+            in_.fail(std::string("cut short: ") + what + " of " + std::to_string(bytes) + " bytes" + fetch_again);
         return in_.text(static_cast<std::size_t>(bytes));
     }
     std::string read_name(const char* what) {
@@ -123,7 +124,7 @@ class HeaderReader {
         if (bytes == 0)
             in_.fail("key " + in_quotes(key) + ": a list of unknown type " + std::to_string(static_cast<std::uint32_t>(type)));
         if (count > in_.left() / bytes)
-            in_.fail("cut short: key " + in_quotes(key) + " of " + std::to_string(count) + " numbers");
+            in_.fail("cut short: key " + in_quotes(key) + " of " + std::to_string(count) + " numbers" + fetch_again);
         in_.skip(static_cast<std::size_t>(count) * bytes);
         return "[" + std::to_string(count) + " numbers]";
     }

@@ -24,7 +24,8 @@ namespace {
 
 class FileDescriptor {
   public:
-    explicit FileDescriptor(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+    // Not blocking: a named pipe would wait for a writer here.
+    explicit FileDescriptor(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
         if (fd_ < 0) throw opening_error("cannot open", path);
     }
     ~FileDescriptor() { ::close(fd_); }
@@ -39,6 +40,7 @@ class FileDescriptor {
 }  // namespace
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
+    check_is_no_device(path);
     const FileDescriptor file(path);
     struct stat status{};
     if (::fstat(file.get(), &status) != 0) fail("cannot read the size", path);

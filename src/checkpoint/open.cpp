@@ -66,8 +66,20 @@ std::string not_weights(std::string_view text) {
         return "begins with zeros: its download has not finished; let it finish, or fetch the file again";
     const auto is_printable = [](char c) { return c == '\n' || c == '\r' || c == '\t' || (c >= ' ' && c != '\x7F'); };
     if (text.front() != '{' && text.size() <= short_text && std::ranges::all_of(text, is_printable))
-        return "is a text of " + std::to_string(text.size()) + " bytes, not weights; fetch the file again";
+        return "is a text of " + std::to_string(text.size()) + " bytes, not weights" + fetch_again;
     return {};
+}
+
+// What JSON is that stands where an index of shards could; empty: it may be one.
+std::string not_an_index(std::string_view text) {
+    constexpr std::size_t config_bytes = std::size_t{1} << 20U;  // an index may be longer, and says what it is at either end
+    if (text.size() > config_bytes || text.find("\"weight_map\"") != text.npos) return {};
+    if (text.find("\"_diffusers_version\"") != text.npos && text.find("\"scheduler\"") != text.npos)
+        return "is the index of a model, not weights; give the folder that it lies in";
+    for (const std::string_view key : {"\"_class_name\"", "\"architectures\"", "\"model_type\"", "\"tokenizer_class\""})
+        if (text.find(key) != text.npos)
+            return "is a config, not weights; give the folder that it lies in, or the file beside it";
+    return "is JSON without a \"weight_map\", so neither weights nor an index of their shards";
 }
 
 // magic_row() of a file that can be opened. Throws Error{input}.
@@ -78,6 +90,8 @@ const MagicRow* checked_row(const std::string& path) {
     if (row != nullptr && row->open == nullptr) throw Error(ErrorCode::input, row->problem, path);
     if (row != nullptr && row->open != open_sharded) return row;
     if (const std::string problem = not_weights(text); !problem.empty()) throw Error(ErrorCode::input, problem, path);
+    if (const std::string problem = row ? not_an_index(text) : std::string(); !problem.empty())
+        throw Error(ErrorCode::input, problem, path);
     return row;
 }
 

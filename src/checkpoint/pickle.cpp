@@ -96,7 +96,8 @@ class PickleMachine {
     using Id = PickleGraph::Id;
     using Kind = PickleGraph::Kind;
 
-    PickleMachine(std::span<const std::byte> bytes, const std::string& path) : in_(bytes, path, "pickle") {
+    PickleMachine(std::span<const std::byte> bytes, const std::string& path, std::size_t begin)
+        : in_(bytes, path, "pickle", begin) {
         graph_.pickle_ = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
     }
 
@@ -406,8 +407,8 @@ class PickleMachine {
     std::size_t members_ = 0;
 };
 
-PickleGraph read_pickle(std::span<const std::byte> bytes, const std::string& path) {
-    return PickleMachine(bytes, path).run();
+PickleGraph read_pickle(std::span<const std::byte> bytes, const std::string& path, std::size_t begin) {
+    return PickleMachine(bytes, path, begin).run();
 }
 
 }  // namespace t2i

@@ -63,6 +63,7 @@ class PickleGraph {
 // Reads one pickle from the front of `bytes`, which outlive the graph: texts stay there. `path` is for messages. Its memory is
 // bounded whatever the pickle says. Throws Error{input}: cut short, an opcode that no pickler of checkpoints writes, a broken
 // stack, a memo that was never put, more than 2 million values.
-[[nodiscard]] PickleGraph read_pickle(std::span<const std::byte> bytes, const std::string& path);
+// begin: where in the file they begin, for messages.
+[[nodiscard]] PickleGraph read_pickle(std::span<const std::byte> bytes, const std::string& path, std::size_t begin = 0);
 
 }  // namespace t2i

@@ -12,6 +12,7 @@
 #include "checkpoint/mapped_tensors.h"
 #include "checkpoint/stored_dtype.h"
 #include "core/nearest.h"
+#include "core/stand_in.h"
 
 namespace t2i {
 
@@ -20,7 +21,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "weights are mapped, so the machine must be little-endian");
 
 constexpr std::size_t length_bytes = 8;
-constexpr const char* fetch_again = ": the download is incomplete; fetch the file again";
+constexpr const char* incomplete = ": the download is incomplete";
 constexpr std::uint64_t max_header_bytes = 100'000'000;  // the reference's limit
 
 struct DTypeRow {
@@ -178,7 +179,7 @@ void check_tiling(const std::vector<HeaderTensor>& tensors, std::uint64_t data_b
         if (previous_end > data_bytes) {
             throw Error(ErrorCode::input,
                         "truncated: tensor " + previous + " ends at byte " + std::to_string(previous_end) +
-                            " of the data, but the file has only " + std::to_string(data_bytes) + fetch_again,
+                            " of the data, but the file has only " + std::to_string(data_bytes) + incomplete + fetch_again,
                         path);
         }
     }
@@ -200,7 +201,7 @@ std::string_view header_text(std::span<const std::byte> file, const std::string&
     }
     if (length > file.size() - length_bytes) {
         fail("truncated: the header should be " + std::to_string(length) + " bytes long, but only " +
-             std::to_string(file.size() - length_bytes) + " follow its length" + fetch_again);
+             std::to_string(file.size() - length_bytes) + " follow its length" + incomplete + fetch_again);
     }
     const std::string_view text(reinterpret_cast<const char*>(file.data()) + length_bytes, length);
     if (text.empty() || text.front() != '{') fail("safetensors header does not begin with '{'");

@@ -122,10 +122,11 @@ class Stream {
     Stream(std::span<const std::byte> file, const std::string& path) : file_(file), path_(path) {}
 
     TorchLayout read() {
-        const PickleGraph magic = next(), protocol = next();
+        const PickleGraph magic = next();
         constexpr std::string_view magic_number = "\x6C\xFC\x9C\x46\xF9\x20\x6A\xA8\x50\x19";
         if (magic.kind(magic.root()) != Kind::big_number || magic.text(magic.root()) != magic_number)
             fail("a Python pickle, not a checkpoint of torch.save", path_);
+        const PickleGraph protocol = next();
         if (protocol.kind(protocol.root()) != Kind::integer || protocol.integer(protocol.root()) != 1001)
             fail("a checkpoint of an unknown version of PyTorch's old format", path_);
         static_cast<void>(next());  // of the machine; elements are written lowest byte first on all
@@ -144,7 +145,7 @@ class Stream {
     using Kind = PickleGraph::Kind;
 
     PickleGraph next() {
-        PickleGraph graph = read_pickle(file_.subspan(position_), path_);
+        PickleGraph graph = read_pickle(file_.subspan(position_), path_, position_);
         position_ += graph.bytes_read();
         return graph;
     }
@@ -158,10 +159,12 @@ class Stream {
         for (const PickleGraph::Id id : keys.items(keys.root())) {
             const auto storage = keys.kind(id) == Kind::text ? element_bytes.find(keys.text(id)) : element_bytes.end();
             if (storage == element_bytes.end()) fail("pickle: a storage that no tensor has", path_);
-            ByteReader in(file_.subspan(position_), path_, "storage");
+            ByteReader in(file_.subspan(position_), path_, "storage", position_);
             const auto elements = in.number<std::uint64_t>();
             if (elements > in.left() / storage->second)
-                fail("cut short: storage " + in_quotes(storage->first) + " of " + std::to_string(elements) + " elements", path_);
+                fail("cut short: storage " + in_quotes(storage->first) + " of " + std::to_string(elements) + " elements" +
+                         fetch_again,
+                     path_);
             const std::size_t offset = position_ + in.position(), bytes = static_cast<std::size_t>(elements) * storage->second;
             if (!found.emplace(storage->first, StorageBytes{offset, bytes}).second)
                 fail("pickle: storage " + in_quotes(storage->first) + " appears twice", path_);

@@ -216,8 +216,12 @@ class Walk {
         }
     }
 
+    void count_visits(std::size_t count) {
+        visits_ += count;
+        if (visits_ > most_visits) fail("pickle: its values are shared too many times over", path_);
+    }
     void visit(Id id, const std::string& name, int depth) {
-        if (++visits_ > most_visits) fail("pickle: its values are shared too many times over", path_);
+        count_visits(1);
         if (graph_.kind(id) == Kind::call) {
             if (const auto making = making_of(graph_, id)) add(*making, name);
             return;
@@ -225,7 +229,7 @@ class Walk {
         if (!is_container(id)) return;
         if (depth > deepest) fail("pickle: nested more than " + std::to_string(deepest) + " deep", path_);
         const auto items = graph_.items(id);
-        visits_ += static_cast<decltype(visits_)>(items.size());
+        count_visits(items.size());
         if (graph_.kind(id) == Kind::dict)
             for (std::size_t i = 0; i + 1 < items.size(); i += 2) visit_member(items[i + 1], key_of(items[i]), name, depth);
         else
@@ -273,10 +277,8 @@ class Walk {
         }
         if (is_negated(a, has_dtype ? 7 : 6))
             bad("is stored conjugated or negated; save it as it is (resolve_conj, resolve_neg)");
-        const std::vector<std::int64_t> sizes = numbers(a[2]);
-        tensor.strides = numbers(a[3]);
-        if (sizes.size() > Shape::max_rank)
-            bad(std::to_string(sizes.size()) + " dimensions, at most " + std::to_string(Shape::max_rank) + " are supported");
+        const std::vector<std::int64_t> sizes = numbers(a[2], name);
+        tensor.strides = numbers(a[3], name);
         if (tensor.strides.size() != sizes.size()) bad("as many strides as sizes are needed");
         if (graph_.kind(a[1]) != Kind::integer || graph_.integer(a[1]) < 0) bad("its offset is none");
         tensor.first = static_cast<std::uint64_t>(graph_.integer(a[1]));
@@ -286,16 +288,17 @@ class Walk {
         found_.tensors.push_back(std::move(tensor));
     }
 
-    [[nodiscard]] bool is_negated(const std::vector<Id>& arguments, std::size_t at) const {
+    [[nodiscard]] bool is_negated(const std::vector<Id>& arguments, std::size_t at) {
         if (arguments.size() <= at || graph_.kind(arguments[at]) != Kind::dict) return false;
         const auto items = graph_.items(arguments[at]);
+        count_visits(items.size());  // many tensors may share one of any size
         for (std::size_t i = 1; i < items.size(); i += 2)
             if (graph_.kind(items[i]) == Kind::boolean && graph_.integer(items[i]) != 0) return true;
         return false;
     }
 
     // Of a tuple, or of a torch.Size of one.
-    [[nodiscard]] std::vector<std::int64_t> numbers(Id id) const {
+    [[nodiscard]] std::vector<std::int64_t> numbers(Id id, const std::string& name) const {
         const auto broken = [&] { fail("pickle: a shape that is no list of numbers", path_); };
         if (graph_.kind(id) == Kind::call && graph_.global_name(graph_.items(id)[0]) == "torch.Size") {
             const auto arguments = graph_.items(graph_.items(id)[1]);
@@ -303,8 +306,13 @@ class Walk {
             id = arguments[0];
         }
         if (graph_.kind(id) != Kind::tuple && graph_.kind(id) != Kind::list) broken();
+        const auto items = graph_.items(id);
+        if (items.size() > Shape::max_rank)  // before they are copied: any number of tensors may share a list of any length
+            fail("tensor " + in_quotes(name) + ": " + std::to_string(items.size()) + " dimensions, at most " +
+                     std::to_string(Shape::max_rank) + " are supported",
+                 path_);
         std::vector<std::int64_t> list;
-        for (const Id item : graph_.items(id)) {
+        for (const Id item : items) {
             if (graph_.kind(item) != Kind::integer) broken();
             list.push_back(graph_.integer(item));
         }

@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstddef>
 #include <cstring>
 #include <optional>
 
 #include "checkpoint/stored_dtype.h"
-#include "core/block_layout.h"
+#include "core/blocks.h"
 #include "core/nearest.h"
 #include "core/number_text.h"
 #include "t2i/error.h"
@@ -54,15 +53,11 @@ T element_at(const void* data, std::size_t byte) {
     return value;
 }
 
-// Index of the first element of the first block one of whose scales, f16 numbers at `places`, is NaN or Inf.
-std::optional<std::size_t> first_non_finite_block(const TensorView& tensor, std::initializer_list<std::size_t> places) {
+// Index of the first element of the first block one of whose scales is NaN or Inf.
+std::optional<std::size_t> first_non_finite_block(const TensorView& tensor) {
     const StorageBlock block = block_of(tensor.dtype);
-    const std::size_t blocks = tensor.bytes() / block.bytes;
-    for (std::size_t i = 0; i < blocks; ++i)
-        for (const std::size_t place : places)
-            if (!std::isfinite(to_f32(element_at<f16>(tensor.data, i * block.bytes + place))))
-                return i * static_cast<std::size_t>(block.elements);
-    return std::nullopt;
+    const auto found = first_non_finite_scale(tensor.data, tensor.dtype, tensor.bytes() / block.bytes);
+    return found ? std::optional(*found * static_cast<std::size_t>(block.elements)) : std::nullopt;
 }
 
 std::optional<std::size_t> first_non_finite(const TensorView& tensor) {
@@ -81,15 +76,11 @@ std::optional<std::size_t> first_non_finite(const TensorView& tensor) {
         case DType::f8_e5m2:
             return first_non_finite<std::uint8_t>(tensor.data, count, 0x7CU);
         case DType::q8_0:
-            return first_non_finite_block(tensor, {offsetof(blocks::Q8_0, d)});
         case DType::q4_0:
-            return first_non_finite_block(tensor, {offsetof(blocks::Q4_0, d)});
         case DType::q4_k:
-            return first_non_finite_block(tensor, {offsetof(blocks::Q4_K, d), offsetof(blocks::Q4_K, minimum)});
         case DType::q5_k:
-            return first_non_finite_block(tensor, {offsetof(blocks::Q5_K, d), offsetof(blocks::Q5_K, minimum)});
         case DType::q6_k:
-            return first_non_finite_block(tensor, {offsetof(blocks::Q6_K, d)});
+            return first_non_finite_block(tensor);
         case DType::i32:
         case DType::u8:
             return std::nullopt;

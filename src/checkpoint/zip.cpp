@@ -24,7 +24,8 @@ constexpr std::uint32_t in_zip64 = 0xFFFFFFFF;
 
 ByteReader reader_at(std::span<const std::byte> file, std::uint64_t offset, const std::string& path) {
     if (offset > file.size()) fail("it points to byte " + std::to_string(offset) + ", behind its end", path);
-    return {file.subspan(static_cast<std::size_t>(offset)), path, "zip archive"};
+    const auto begin = static_cast<std::size_t>(offset);
+    return {file.subspan(begin), path, "zip archive", begin};
 }
 
 struct Directory {
@@ -39,7 +40,7 @@ std::size_t find_end(std::span<const std::byte> file, const std::string& path) {
         record.skip(16);
         if (record.number<std::uint16_t>() == behind) return file.size() - end_bytes - behind;
     }
-    fail("no central directory at its end: cut short, or still being written", path);
+    fail(std::string("no central directory at its end: cut short, or still being written") + fetch_again, path);
 }
 
 Directory find_directory(std::span<const std::byte> file, const std::string& path) {

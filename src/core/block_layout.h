@@ -1,6 +1,7 @@
 // The bytes of each block type. Scales are f16.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -38,6 +39,28 @@ struct Q6_K {
 static_assert(sizeof(Q8_0) == block_of(DType::q8_0).bytes && sizeof(Q4_0) == block_of(DType::q4_0).bytes &&
               sizeof(Q4_K) == block_of(DType::q4_k).bytes && sizeof(Q5_K) == block_of(DType::q5_k).bytes &&
               sizeof(Q6_K) == block_of(DType::q6_k).bytes);
+
+// Where in a block of a type its f16 scales stand: one, or with `minimum` two. No block type: none.
+struct ScalePlaces {
+    std::array<std::size_t, 2> bytes{};
+    std::size_t count = 0;
+};
+[[nodiscard]] constexpr ScalePlaces scale_places(DType dtype) {
+    switch (dtype) {
+        case DType::q8_0:
+            return {{offsetof(Q8_0, d)}, 1};
+        case DType::q4_0:
+            return {{offsetof(Q4_0, d)}, 1};
+        case DType::q4_k:
+            return {{offsetof(Q4_K, d), offsetof(Q4_K, minimum)}, 2};
+        case DType::q5_k:
+            return {{offsetof(Q5_K, d), offsetof(Q5_K, minimum)}, 2};
+        case DType::q6_k:
+            return {{offsetof(Q6_K, d)}, 1};
+        default:
+            return {};
+    }
+}
 
 // The scale and the minimum of run j of eight, 0 … 63 each.
 struct ScaleAndMinimum {

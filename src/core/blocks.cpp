@@ -91,22 +91,20 @@ void unpack_blocks(const void* from, DType dtype, std::size_t count, float* to) 
     }
 }
 
-bool has_non_finite_scale(const void* from, DType dtype, std::size_t blocks) {
+std::optional<std::size_t> first_non_finite_scale(const void* from, DType dtype, std::size_t blocks) {
     T2I_CHECK(is_block_type(dtype), std::string(name_of(dtype)) + " is no block type");
     const std::size_t size = block_of(dtype).bytes;
-    const bool has_minimum = dtype == DType::q4_k || dtype == DType::q5_k;
-    const std::size_t first = dtype == DType::q6_k ? offsetof(Q6_K, d) : 0;
+    const ScalePlaces places = scale_places(dtype);
     const auto is_bad = [](const std::byte* at) {
         std::uint16_t bits;
         std::memcpy(&bits, at, sizeof bits);
         return (bits & 0x7C00U) == 0x7C00U;
     };
-    bool bad = false;
     for (std::size_t i = 0; i < blocks; ++i) {
         const std::byte* block = static_cast<const std::byte*>(from) + i * size;
-        bad |= is_bad(block + first) || (has_minimum && is_bad(block + offsetof(Q4_K, minimum)));
+        if (is_bad(block + places.bytes[0]) || (places.count > 1 && is_bad(block + places.bytes[1]))) return i;
     }
-    return bad;
+    return std::nullopt;
 }
 
 }  // namespace t2i

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 
 #include "core/dtype.h"
 
@@ -17,7 +18,7 @@ void unpack_blocks(const void* from, DType dtype, std::size_t count, float* to);
 // Blocks are independent of each other, so any number of threads may each pack some.
 void pack_blocks(const float* from, std::size_t count, DType dtype, void* to);
 
-// Whether a scale of one of `blocks` blocks is NaN or Inf.
-[[nodiscard]] bool has_non_finite_scale(const void* from, DType dtype, std::size_t blocks);
+// Of `blocks` blocks the first with a scale that is NaN or Inf; nothing: there is none.
+[[nodiscard]] std::optional<std::size_t> first_non_finite_scale(const void* from, DType dtype, std::size_t blocks);
 
 }  // namespace t2i

@@ -24,9 +24,26 @@ namespace {
 
 constexpr mode_t permissions = 0777;
 
+// What stands there that is neither a file nor a folder; null: nothing, or nothing that can be asked.
+const char* special_kind(const std::string& path) {
+    std::error_code ec;
+    switch (fs::status(path, ec).type()) {
+        case fs::file_type::fifo:
+            return "a named pipe";
+        case fs::file_type::character:
+        case fs::file_type::block:
+            return "a device";
+        case fs::file_type::socket:
+            return "a socket";
+        default:
+            return nullptr;
+    }
+}
+
 template <typename Bytes>
 Bytes read_whole(const std::string& path, std::size_t limit_bytes) {
     if (std::error_code ec; fs::is_directory(path, ec)) throw Error(ErrorCode::input, "is a folder", path);
+    if (special_kind(path) && !own_descriptor(path)) check_is_no_device(path);
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) throw opening_error("cannot be read", path);
     Bytes bytes;
@@ -143,6 +160,10 @@ Error opening_error(const std::string& what, const std::string& path) {
     return io_error(what, path);
 }
 
+void check_is_no_device(const std::string& path) {
+    if (const char* kind = special_kind(path)) throw Error(ErrorCode::input, std::string("is ") + kind + ", not a file", path);
+}
+
 std::vector<std::uint8_t> read_file(const std::string& path, std::size_t limit_bytes) {
     return read_whole<std::vector<std::uint8_t>>(path, limit_bytes);
 }
@@ -226,6 +247,8 @@ void check_can_be_written(const std::string& path) {
     }
     const fs::path folder = folder_of(target.path);
     require_folder(folder);
+    if (struct stat about{}; ::lstat(target.path.c_str(), &about) != 0 && errno == ENAMETOOLONG)
+        throw io_error("cannot be written", path);
     if (::access(folder.c_str(), W_OK | X_OK) != 0) throw io_error("output folder cannot be written", folder.string());
 }
 

@@ -19,7 +19,12 @@ namespace t2i {
 // The same where open() failed to read: of a file that is not there it says why where that can be told (core/stand_in.h).
 [[nodiscard]] Error opening_error(const std::string& what, const std::string& path);
 
-// A whole file. Throws Error{input} naming it: cannot be read, a folder, larger than `limit_bytes`.
+// Throws Error{input} naming what stands at a path where a file or a folder should be: a named pipe, a device, a socket, which
+// may give no byte for ever. What is not there is for those who open it to say.
+void check_is_no_device(const std::string& path);
+
+// A whole file. Throws Error{input} naming it: cannot be read, a folder, larger than `limit_bytes`, check_is_no_device(); a
+// descriptor of this process (own_descriptor()) may be a pipe.
 [[nodiscard]] std::vector<std::uint8_t> read_file(const std::string& path, std::size_t limit_bytes = std::size_t{1} << 30);
 [[nodiscard]] std::string read_text_file(const std::string& path, std::size_t limit_bytes = std::size_t{1} << 30);
 

@@ -38,6 +38,8 @@ void check_folder(const std::string& path) {
     if (fs::is_symlink(fs::symlink_status(folder, ec)))
         throw Error(ErrorCode::input, "is a link to " + in_quotes(fs::read_symlink(folder, ec).string()) + ", which is not there",
                     folder);
+    if (ec == std::errc::filename_too_long)
+        throw Error(ErrorCode::input, "output folder cannot be made: " + ec.message(), folder);
     const fs::path above = fs::path(folder).parent_path();
     const std::string parent = above.empty() ? "." : above.string();
     if (!fs::is_directory(parent, ec)) throw Error(ErrorCode::input, "output folder does not exist", parent);

@@ -14,7 +14,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* fetch_again = "; fetch the file again";
+// How tools for downloads name what they have not finished.
+constexpr std::array<std::string_view, 5> unfinished{".incomplete", ".part", ".crdownload", ".download", ".aria2"};
 
 bool is_space(char c) {
     return std::isspace(static_cast<unsigned char>(c)) != 0;
@@ -88,13 +89,17 @@ std::string absence_problem(const std::string& path) {
         wanted = (target.is_absolute() ? target : fs::path(path).parent_path() / target).string();
         problem = "this link points to nothing (" + target.string() + ")";
     }
-    static constexpr std::array<const char*, 5> unfinished{".incomplete", ".part", ".crdownload", ".download", ".aria2"};
-    for (const char* ending : unfinished)
-        if (is_there(wanted + ending))
+    for (const std::string_view ending : unfinished)
+        if (is_there(wanted + std::string(ending)))
             return (problem.empty() ? "" : problem + ": ") + "its download has not finished (" +
-                   fs::path(wanted).filename().string() + ending + " is there); let it finish, or fetch the file again";
+                   fs::path(wanted).filename().string() + std::string(ending) +
+                   " is there); let it finish, or fetch the file again";
     if (problem.empty()) return {};
     return problem + "; copy what it points to as well (cp -L follows links), or fetch it again";
+}
+
+bool is_unfinished_download(std::string_view name) {
+    return std::ranges::any_of(unfinished, [&](std::string_view ending) { return name.ends_with(ending); });
 }
 
 std::string read_downloaded_file(const std::string& path, std::size_t limit_bytes) {

@@ -1,7 +1,5 @@
 #include "generators/convert_model.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <map>
@@ -15,7 +13,9 @@
 #include "core/folders.h"
 #include "core/log.h"
 #include "core/nearest.h"
+#include "core/stand_in.h"
 #include "generators/model_folder.h"
+#include "generators/new_output.h"
 #include "models/registry.h"
 #include "t2i/error.h"
 
@@ -28,38 +28,9 @@ namespace {
 
 constexpr std::size_t config_limit_bytes = std::size_t{64} << 20U;
 
-bool ends(const std::string& path, const char* extension) {
+bool ends(const std::string& path, std::string_view extension) {
     return equals_without_case(fs::path(path).extension().string(), extension);
 }
-
-// A folder that has no name until it is whole: made beside the final one, renamed by commit(), removed without it.
-class NewFolder {
-  public:
-    explicit NewFolder(std::string path) : final_(std::move(path)) {
-        while (final_.size() > 1 && final_.ends_with('/')) final_.pop_back();
-        const fs::path whole(final_);
-        unfinished_ =
-            (whole.parent_path() / ("." + whole.filename().string() + ".unfinished-" + std::to_string(::getpid()))).string();
-        check_folder(final_);
-        make_folder(unfinished_);
-    }
-    NewFolder(const NewFolder&) = delete;
-    NewFolder& operator=(const NewFolder&) = delete;
-    ~NewFolder() {
-        std::error_code ignored;
-        if (!unfinished_.empty()) fs::remove_all(unfinished_, ignored);
-    }
-    [[nodiscard]] const std::string& path() const { return unfinished_; }
-    void commit() {
-        std::error_code ec;
-        fs::rename(unfinished_, final_, ec);
-        if (ec) throw Error(ErrorCode::input, "cannot be written: " + ec.message(), final_);
-        unfinished_.clear();
-    }
-
-  private:
-    std::string final_, unfinished_;
-};
 
 // GGUF's keys of a text encoder that is for llama.cpp's kin, too; of other parts the architecture's name and the config.
 std::vector<std::pair<std::string, GgufValue>> gguf_keys(const OpenedPart& part) {
@@ -91,8 +62,9 @@ class Converter {
         : options_(options),
           threads_(options.threads > 0 ? options.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()))) {}
 
-    // The weights of a part into a file.
-    void write(const OpenedPart& part, const std::string& label, const std::string& path, Container container) {
+    // The weights of a part into a file, which grows in another folder; empty: beside its name.
+    void write(const OpenedPart& part, const std::string& label, const std::string& path, Container container,
+               const std::string& unfinished = {}) {
         const bool in_gguf = container == Container::gguf;
         std::vector<Conversion> all;
         for (const auto& entry : part.reader->entries()) {
@@ -116,7 +88,7 @@ class Converter {
                                .shape = target.shape,
                                .error = error});
         };
-        const AtomicFileOptions new_file{.replace = false};
+        const AtomicFileOptions new_file{.temporary_folder = unfinished, .replace = false};
         if (in_gguf) write_gguf(path, targets, gguf_keys(part), write_one, new_file);
         else write_safetensors(path, targets, {{"format", "pt"}, {config_key, part.config}}, write_one, new_file);
     }
@@ -151,44 +123,59 @@ void copy_file(const std::string& from, const fs::path& to_folder) {
     write_file_atomically((to_folder / fs::path(from).filename()).string(), read_text_file(from, config_limit_bytes));
 }
 
-void convert_whole(const ConvertOptions& options) {
-    const ModelFolder model = read_model_folder(options.input, {.variant = options.variant, .log = options.log});
-    model.check_components();
-    NewFolder folder(options.output);
+void warn_of_formulas(const ConvertOptions& options, const OpenedPart& part) {
+    if (part.is_facebooks)
+        log_warning(options.log, options.input +
+                                     " is facebook's: what is written will be computed by diffusers' formulas, which draw other "
+                                     "pictures than facebook's");
+}
+
+void write_whole(const ConvertOptions& options, const ModelFolder& model, const std::string& folder) {
     Converter converter(options);
     std::map<std::string, std::string> written;
     for (const ComponentRow& row : model.row->components) {
         const std::string listed = model.components.contains(row.folder) || !row.formerly ? row.folder : row.formerly;
         if (!model.components.contains(listed)) continue;
         written.emplace(listed, row.folder);
-        const fs::path to = fs::path(folder.path()) / row.folder;
+        const fs::path to = fs::path(folder) / row.folder;
         make_folder(to.string());
         const ComponentSource source = model.source(row.folder);
-        if (row.weights) converter.write_folder(open_part(source), row.folder, to.string());
-        else
+        if (row.weights) {
+            const OpenedPart part = open_part(source);
+            warn_of_formulas(options, part);
+            converter.write_folder(part, row.folder, to.string());
+        } else {
             for (const auto& file : row.files(source)) copy_file(file, to);
+        }
     }
-    write_file_atomically((fs::path(folder.path()) / "model_index.json").string(), index_of(model, written));
+    write_file_atomically((fs::path(folder) / "model_index.json").string(), index_of(model, written));
     const fs::path own = fs::path(model.path) / "t2i.json";
-    if (std::error_code ec; fs::exists(own, ec)) copy_file(own.string(), folder.path());
-    folder.commit();
+    if (std::error_code ec; fs::exists(own, ec)) copy_file(own.string(), folder);
+}
+
+void convert_whole(const ConvertOptions& options) {
+    // Of facebook's weights, too, a folder that diffusers has a class for.
+    const ModelFolder model = read_layout(options.input, {.variant = options.variant, .log = options.log});
+    static_cast<void>(model.row->read_rules(model));
+    model.check_components();
+    NewOutput output(options.output, options.log);
+    output.fill([&] { write_whole(options, model, output.path()); });
+    output.commit();
 }
 
 void convert_part(const ConvertOptions& options) {
     ComponentSource source(options.input, {}, options.variant, options.log);
     // What diffusers has a class for is written as that class has it.
     source.hints.as_diffusers = true;
-    if (is_plain_file(options.input) && describe_part(options.input).pipeline == "DiT")
-        log_warning(options.log, options.input +
-                                     " is facebook's: what is written will be computed by diffusers' formulas, which draw other "
-                                     "pictures than facebook's");
     const OpenedPart part = open_part(source);
+    warn_of_formulas(options, part);
     Converter converter(options);
-    if (ends(options.output, ".gguf")) return converter.write(part, {}, options.output, Container::gguf);
-    if (ends(options.output, ".safetensors")) return converter.write(part, {}, options.output, Container::safetensors);
-    NewFolder folder(options.output);
-    converter.write_folder(part, {}, folder.path());
-    folder.commit();
+    NewOutput output(options.output, options.log);
+    const bool is_gguf = ends(options.output, ".gguf");
+    if (is_gguf || ends(options.output, ".safetensors"))
+        return converter.write(part, {}, options.output, is_gguf ? Container::gguf : Container::safetensors, output.path());
+    output.fill([&] { converter.write_folder(part, {}, output.path()); });
+    output.commit();
 }
 
 }  // namespace
@@ -198,6 +185,15 @@ void convert_model(const ConvertOptions& options) {
     const bool is_whole = fs::exists(fs::path(options.input) / "model_index.json", ec);
     const bool is_gguf = ends(options.output, ".gguf"), is_file = is_gguf || ends(options.output, ".safetensors");
     if (!exists_at_all(options.input)) throw Error(ErrorCode::input, "no such file or folder", options.input);
+    if (const std::string problem = absence_problem(options.input); !problem.empty())
+        throw Error(ErrorCode::input, problem, options.input);
+    check_is_no_device(options.input);
+    if (const std::string part = part_without_weights(options.input); !is_whole && !part.empty())
+        throw Error(ErrorCode::input, "is " + part + ", which has no weights to convert; a whole model's folder takes it along",
+                    options.input);
+    if (!is_whole && !is_plain_file(options.input) && !exists_at_all((fs::path(options.input) / "config.json").string()))
+        throw Error(ErrorCode::input, "is neither a model's folder (it has no model_index.json) nor a part's (no config.json)",
+                    options.input);
     if (is_whole && is_file)
         throw Error(
             ErrorCode::invalid_argument,
@@ -207,12 +203,13 @@ void convert_model(const ConvertOptions& options) {
         throw Error(ErrorCode::invalid_argument,
                     std::string(name_of(*options.type)) + " is kept in GGUF alone: convert a part into a file NAME.gguf",
                     Field{"type"});
-    for (const char* other : {".pt", ".pth", ".bin", ".ckpt"})
-        if (ends(options.output, other))
+    for (const std::string_view other : checkpoint_extensions())
+        if (!is_file && ends(options.output, other))
             throw Error(ErrorCode::invalid_argument, "written are NAME.gguf, NAME.safetensors and folders", options.output);
     if (exists_at_all(options.output))
         throw Error(ErrorCode::input, "is there already, and is not replaced: give another name, or remove it", options.output);
     if (is_file) check_can_be_written(options.output);
+    else check_folder(options.output);
     return is_whole ? convert_whole(options) : convert_part(options);
 }
 

@@ -177,16 +177,28 @@ void check_is_model_folder(const fs::path& root) {
                                       : problem,
                     path);
     }
+    check_is_no_device(path);
     if (!fs::is_directory(status))
         throw Error(ErrorCode::input, "is not a model folder (one with model_index.json, in diffusers layout)", path);
     const fs::path index = root / "model_index.json";
     if (fs::exists(fs::symlink_status(index, ec))) return;
     if (ec && ec != std::errc::no_such_file_or_directory)
         throw Error(ErrorCode::input, "cannot be read: " + ec.message(), index.string());
+    if (const std::string part = part_without_weights(path); !part.empty())
+        throw Error(ErrorCode::input, "is " + part + " alone; a model is the folder above it, which has model_index.json", path);
     throw Error(ErrorCode::input, "not a model folder: it has no model_index.json", path);
 }
 
 }  // namespace
+
+std::string part_without_weights(const std::string& folder) {
+    const auto holds = [&](const char* name) { return is_plain_file((fs::path(folder) / name).string()); };
+    if (holds("config.json")) return {};
+    if (holds("scheduler_config.json")) return "a scheduler's folder";
+    for (const char* name : {"tokenizer_config.json", "tokenizer.json", "spiece.model"})
+        if (holds(name)) return "a tokenizer's folder";
+    return {};
+}
 
 std::string name_of_folder(const std::string& path) {
     std::error_code ec;
@@ -230,6 +242,7 @@ ModelFolder read_layout(const std::string& path, const ModelFolderOptions& optio
 
 ModelFolder read_model_folder(const std::string& path, const ModelFolderOptions& options) {
     ModelFolder m = read_layout(path, options);
+    follow_transformer(m);
     m.rules = m.row->read_rules(m);
     return m;
 }

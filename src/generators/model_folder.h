@@ -90,6 +90,12 @@ struct ModelFolder {
 // The row of a class, and what it implies of a folder, in its place. Throws Error{input}: there is none; `where` names the file.
 [[nodiscard]] const PipelineRow& pipeline_row(const std::string& class_name, const std::string& where);
 void take_row(ModelFolder& folder, const PipelineRow& row);
+// A transformer under facebook's names of DiT makes its folder facebook's pipeline, by facebook's formulas, unless
+// ModelFolder::formulas says otherwise; one of diffusers makes it diffusers'. Throws Error{invalid_argument} about the field
+// formulas where they are named and the transformer is no such one.
+void follow_transformer(ModelFolder& folder);
+// "a scheduler's folder": what a component's folder is that has no weights; empty: nothing of this kind.
+[[nodiscard]] std::string part_without_weights(const std::string& folder);
 // Of a path, which may have any bytes, the last name as a text.
 [[nodiscard]] std::string name_of_folder(const std::string& path);
 

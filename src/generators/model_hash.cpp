@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/files.h"
 #include "core/json_options.h"
 #include "core/number_text.h"
 #include "t2i/error.h"
@@ -137,7 +138,7 @@ std::string hash_weights_0_1(const std::string& folder) {
     std::error_code ec;  // what cannot be read held nothing that 0.1.0 could have loaded
     for (auto at = fs::recursive_directory_iterator(folder, fs::directory_options::skip_permission_denied, ec);
          !ec && at != fs::recursive_directory_iterator(); at.increment(ec))
-        if (at->path().extension() == ".safetensors") files.push_back(at->path().string());
+        if (at->path().extension() == ".safetensors" && is_plain_file(at->path().string())) files.push_back(at->path().string());
     std::ranges::sort(files);
     ShortHash hash;
     for (const auto& file : files) hash.add_contents(file);

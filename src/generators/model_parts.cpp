@@ -94,13 +94,13 @@ ModelFolder read_generator_alone(const ModelParts& parts, const std::string& gen
         m = read_layout(parts.base, options);  // its steps, classes, …
         base = std::make_shared<const ModelFolder>(m);
     }
-    PartHints hints;
-    hints.as_diffusers = parts.formulas == "diffusers";
+    ComponentSource source{generator, {}, options.variant};
+    source.hints.as_diffusers = parts.formulas == "diffusers";
     if (base) {
-        hints.is_sigma = base->row->is_sigma;
-        hints.config_of_base = (fs::path(parts.base) / base->row->generator / "config.json").string();
+        source.hints.is_sigma = base->row->is_sigma;
+        source.hints.config_of_base = (fs::path(parts.base) / base->row->generator / "config.json").string();
     }
-    const PartDescription part = describe_denoiser(generator, hints);
+    const PartDescription part = describe_denoiser(source);
     const PipelineRow& row = row_of_generator(part, generator, base.get());
     if (&row != m.row) take_row(m, row);
     m.options = options;
@@ -120,6 +120,7 @@ ModelFolder read_generator_alone(const ModelParts& parts, const std::string& gen
 NamedPart named_part(const std::string& component, const std::string& path) {
     std::error_code ignored;
     if (!fs::exists(path, ignored)) throw Error(ErrorCode::input, in_quotes(path) + " does not exist", Field{component});
+    check_is_no_device(path);
     const fs::path inside = fs::path(path) / component;
     const bool is_outer = fs::is_directory(inside, ignored) && !fs::exists(fs::path(path) / "config.json", ignored);
     return {component, is_outer ? inside.string() : path};
@@ -163,12 +164,40 @@ ModelFolder read_model(const ModelParts& parts, const ModelFolderOptions& option
         m = read_generator_alone(parts, generator, options);
     }
     m.formulas = parts.formulas;
-    if (!m.formulas.empty() && !is_file)
-        throw Error(ErrorCode::invalid_argument,
-                    "is for a file with facebook's DiT; " + in_quotes(m.name) + " is diffusers' already", Field{"formulas"});
     name_parts(parts, m);
+    follow_transformer(m);
     m.rules = m.row->read_rules(m);
     return m;
+}
+
+namespace {
+
+// Nothing: no DiT, or one that cannot be read: whoever loads it says why. Throws where formulas are named for it.
+std::optional<PartDescription> describe_generator(const ModelFolder& m) {
+    const ComponentRow* part = m.row_of(m.row->generator);
+    if (m.row->conditioning != ConditioningKind::labels || !part || !part->weights) return std::nullopt;
+    try {
+        ComponentSource source = m.source(m.row->generator);
+        source.hints.as_diffusers = m.formulas == "diffusers";
+        return describe_denoiser(source);
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::input || !m.formulas.empty()) throw;
+        return std::nullopt;
+    }
+}
+
+}  // namespace
+
+void follow_transformer(ModelFolder& m) {
+    const auto part = describe_generator(m);
+    const bool is_facebooks = part && part->is_facebooks;
+    if (!m.formulas.empty() && !is_facebooks)
+        throw Error(ErrorCode::invalid_argument,
+                    "is for weights of facebook's DiT, and the transformer of " + in_quotes(m.name) + " is none",
+                    Field{"formulas"});
+    if (!part || part->pipeline == m.row->class_name || (!is_facebooks && m.row->has_folders)) return;
+    take_row(m, pipeline_row(part->pipeline, m.path));
+    m.notes.push_back(std::string(m.row->generator) + ": is " + part->title + ", for " + m.row->class_name);
 }
 
 std::vector<std::string> notes_of(const ModelFolder& folder, const std::string& decoder) {

@@ -15,7 +15,7 @@ struct ModelParts {
     std::string model;
     std::string base{};                                      // a folder in diffusers layout, for what the model lacks
     std::string transformer{}, text_encoder{}, tokenizer{};  // in place of the model's, folders or files
-    std::string formulas{};  // "diffusers": a file with facebook's DiT as diffusers computes it, not as facebook did
+    std::string formulas{};  // "diffusers": facebook's DiT as diffusers computes it; empty: as facebook did, wherever it is given
 };
 
 // Throws as read_model_folder() does; Error{input} naming a file that is no transformer; and Error about the field of ModelParts:

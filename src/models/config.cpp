@@ -2,6 +2,8 @@
 
 #include <filesystem>
 
+#include "core/files.h"
+
 namespace t2i {
 
 std::string ModelConfig::path_in(const std::string& folder) {
@@ -9,6 +11,7 @@ std::string ModelConfig::path_in(const std::string& folder) {
 }
 
 ModelConfig ModelConfig::read(const std::string& folder) {
+    check_is_no_device(folder);
     return ModelConfig(JsonOptions::read(path_in(folder)));
 }
 

@@ -184,18 +184,10 @@ std::optional<Found> find_family(const CheckpointReader& reader) {
     return std::nullopt;
 }
 
-std::int64_t count_blocks(const CheckpointReader& reader, const std::string& beginning) {
-    std::set<std::string> numbers;
-    for (const auto& entry : reader.entries())
-        if (entry.name.starts_with(beginning))
-            numbers.insert(entry.name.substr(beginning.size(), entry.name.find('.', beginning.size()) - beginning.size()));
-    return static_cast<std::int64_t>(numbers.size());
-}
-
 std::unique_ptr<CheckpointReader> renamed(std::unique_ptr<CheckpointReader> reader, const Found& found) {
     const Family& family = *found.family;
     if (family.rules.empty() && found.prefix.empty()) return reader;
-    const std::int64_t blocks = family.blocks ? count_blocks(*reader, found.prefix + family.blocks) : 0;
+    const std::int64_t blocks = family.blocks ? count_numbers(*reader, found.prefix + family.blocks) : 0;
     constexpr std::int64_t most_blocks = 1000;
     if (blocks > most_blocks)
         throw Error(ErrorCode::input, "has " + std::to_string(blocks) + " blocks, which no model has",
@@ -229,6 +221,7 @@ std::optional<Published> recognise(std::unique_ptr<CheckpointReader>& reader, co
     if (!found) return std::nullopt;
     Published published;
     published.kind = found->family->kind;
+    published.is_facebooks = found->family->derive == derive_facebook_dit;
     const auto shape_of = [&](std::initializer_list<const char*> names) -> std::optional<Shape> {
         for (const char* name : names)
             if (const auto* entry = find_entry(*reader, found->prefix + name)) return entry->shape;
@@ -257,6 +250,17 @@ std::optional<Published> recognise(std::unique_ptr<CheckpointReader>& reader, co
     published.notes = std::move(d.notes);
     published.has_config = !beside.empty();
     return published;
+}
+
+bool is_facebooks(const CheckpointReader& reader) {
+    const auto found = find_family(reader);
+    return found && found->family->derive == derive_facebook_dit;
+}
+
+std::string with_facebooks_formulas(const std::string& config) {
+    auto json = nlohmann::ordered_json::parse(config);
+    take_facebooks_formulas(json);
+    return json.dump();
 }
 
 std::string gguf_name(const CheckpointReader& encoder, const std::string& name) {

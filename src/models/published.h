@@ -22,7 +22,7 @@ struct PartHints {
     std::string file{};              // its name may say for what size a model was trained: "PixArt-XL-2-512x512.pth"
     std::string config_beside{};     // config.json in the file's own folder; empty or absent: there is none
     std::string config_of_base{};    // config.json of the same part of the model that lends the rest; empty: there is none
-    bool as_diffusers = false;       // facebook's DiT by diffusers' formulas, not by its own
+    bool as_diffusers = false;       // weights under facebook's names of DiT by diffusers' formulas, not by facebook's
     std::optional<bool> is_sigma{};  // PixArt: of the pipeline it is to run in
 };
 
@@ -32,6 +32,7 @@ struct Published {
     std::string title;                         // "facebook's DiT-XL/2, 256x256"
     std::int64_t values = 0;                   // in the tensors that belong to it
     std::string pipeline;                      // class of the pipeline that it is made for; empty: several
+    bool is_facebooks = false;                 // see is_facebooks()
     std::string config;                        // JSON: as config.json would have it
     std::vector<std::string> notes;            // a line each: what of the config was told by what
     bool has_config = false;                   // beside it: it has all of the config that is not computed
@@ -42,6 +43,12 @@ struct Published {
 // knows. Throws Error{input} naming the file: it is recognised and then lacks what a model must have, or leaves open what nobody
 // tells.
 [[nodiscard]] std::optional<Published> recognise(std::unique_ptr<CheckpointReader>& reader, const PartHints& hints);
+
+// Whether they are a DiT under facebook's names: weights that are computed by facebook's formulas wherever they lie, unless
+// PartHints say otherwise.
+[[nodiscard]] bool is_facebooks(const CheckpointReader& reader);
+// What config.json of such a DiT says, for facebook's formulas: JSON to JSON.
+[[nodiscard]] std::string with_facebooks_formulas(const std::string& config);
 
 // What a tensor of a text encoder, as models ask for it, is called in GGUF; empty: GGUF has none of that name.
 [[nodiscard]] std::string gguf_name(const CheckpointReader& encoder, const std::string& name);

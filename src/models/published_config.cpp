@@ -34,7 +34,7 @@ bool Derivation::has(const std::string& name) const {
     return find_entry(reader, name) != nullptr;
 }
 
-std::int64_t Derivation::count(const std::string& beginning) const {
+std::int64_t count_numbers(const CheckpointReader& reader, const std::string& beginning) {
     std::set<std::string> numbers;
     for (const auto& entry : reader.entries())
         if (entry.name.starts_with(beginning)) {
@@ -133,7 +133,7 @@ void derive_patch_transformer(Derivation& d, const std::string& head) {
     derive_heads(d, width);
     d.config["in_channels"] = filter[1];
     d.config["out_channels"] = last / (patch * patch);
-    d.config["num_layers"] = d.count("transformer_blocks.");
+    d.config["num_layers"] = count_numbers(d.reader, "transformer_blocks.");
     d.config["patch_size"] = patch;
     derive_sample_size(d, patch);
     d.config["attention_bias"] = d.has("transformer_blocks.0.attn1.to_q.bias");
@@ -181,9 +181,13 @@ void derive_facebook_dit(Derivation& d) {
     d.title = "facebook's " + d.title;
     d.is_diffusers = d.hints.as_diffusers;
     if (d.is_diffusers) return;
-    d.config["_class_name"] = "DiT";
-    d.config["norm_eps"] = 1e-6;
+    take_facebooks_formulas(d.config);
     d.pipeline = "DiT";
+}
+
+void take_facebooks_formulas(nlohmann::ordered_json& config) {
+    config["_class_name"] = "DiT";
+    config["norm_eps"] = 1e-6;
 }
 
 void derive_pixart(Derivation& d) {
@@ -214,12 +218,12 @@ void derive_pixart(Derivation& d) {
 
 void derive_autoencoder(Derivation& d) {
     d.config["_class_name"] = "AutoencoderKL";
-    const std::int64_t levels = d.count("decoder.up_blocks.");
+    const std::int64_t levels = count_numbers(d.reader, "decoder.up_blocks.");
     auto channels = nlohmann::ordered_json::array();
     for (std::int64_t i = levels; i-- > 0;)
         channels.push_back(d.shape("decoder.up_blocks." + std::to_string(i) + ".resnets.0.conv1.weight", 4)[0]);
     d.config["block_out_channels"] = channels;
-    d.config["layers_per_block"] = std::max<std::int64_t>(d.count("decoder.up_blocks.0.resnets.") - 1, 1);
+    d.config["layers_per_block"] = std::max<std::int64_t>(count_numbers(d.reader, "decoder.up_blocks.0.resnets.") - 1, 1);
     d.config["latent_channels"] = d.shape("decoder.conv_in.weight", 4)[1];
     d.config["use_post_quant_conv"] = d.has("post_quant_conv.weight");
     d.config["use_quant_conv"] = d.has("quant_conv.weight");
@@ -260,7 +264,7 @@ void derive_t5(Derivation& d) {
     d.config["architectures"] = {"T5EncoderModel"};
     d.config["vocab_size"] = d.shape(table, 2)[0];
     d.config["d_model"] = query[1];
-    d.config["num_layers"] = d.count("encoder.block.");
+    d.config["num_layers"] = count_numbers(d.reader, "encoder.block.");
     d.config["num_heads"] = bias[1];
     d.config["d_kv"] = query[0] / bias[1];
     d.config["d_ff"] = d.shape(block + "1.DenseReluDense.wi_0.weight", 2)[0];

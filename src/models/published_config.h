@@ -10,6 +10,9 @@
 
 namespace t2i {
 
+// How many numbers stand at # in names like "transformer_blocks.#.", which begin with all before it.
+[[nodiscard]] std::int64_t count_numbers(const CheckpointReader& reader, const std::string& beginning);
+
 // What a family's function is given and what it fills in.
 struct Derivation {
     const CheckpointReader& reader;  // under the names that models ask for
@@ -25,8 +28,6 @@ struct Derivation {
     // The tensor's shape, of so many dimensions. Throws Error{input} naming the tensor.
     [[nodiscard]] Shape shape(const std::string& name, int rank) const;
     [[nodiscard]] bool has(const std::string& name) const;
-    // How many numbers stand at # in names like "transformer_blocks.#.".
-    [[nodiscard]] std::int64_t count(const std::string& beginning) const;
     // Takes a key from the config beside the file, else from the base's, with a note. False: neither has it.
     bool take(const std::string& key, bool from_base = true);
     void note(const std::string& key, const std::string& told_by);
@@ -34,6 +35,7 @@ struct Derivation {
 };
 
 void derive_facebook_dit(Derivation& d);
+void take_facebooks_formulas(nlohmann::ordered_json& config);
 void derive_dit(Derivation& d);
 void derive_pixart(Derivation& d);
 void derive_autoencoder(Derivation& d);

@@ -137,6 +137,7 @@ constexpr const char* tiny_class = "AutoencoderTiny";
 std::optional<Published> open_published(const std::string& path, PartHints hints) {
     hints.file = path;
     hints.config_beside = config_beside(path);
+    if (const std::string problem = shard_problem(path); !problem.empty()) throw Error(ErrorCode::input, problem, path);
     auto reader = open_checkpoint(path);
     return recognise(reader, hints);
 }
@@ -179,12 +180,15 @@ auto load(const Rows& rows, PartKind kind, const Loading& loading, const Compone
         return make(row_for(rows, config.class_name(), source.path), context, config,
                     WeightStore(loading.reader(std::move(file.reader)), source.path), source.log);
     }
-    const ModelConfig config = ModelConfig::read(source.path);
-    const auto& row = row_of_kind(rows, kind, source, config);
+    const ModelConfig own = ModelConfig::read(source.path);
+    const auto& row = row_of_kind(rows, kind, source, own);
     const Library library = kind == PartKind::text_encoder ? Library::transformers : Library::diffusers;
-    return make(row, context, config,
-                WeightStore(loading.reader(with_model_names(open_component(folder_of(source, library)))), source.path),
-                source.log);
+    auto reader = open_component(folder_of(source, library));
+    std::optional<ModelConfig> facebooks;  // whatever class the folder's config names
+    if (!source.hints.as_diffusers && is_facebooks(*reader))
+        facebooks.emplace(ModelConfig::parse(with_facebooks_formulas(own.all().dump()), own.where()));
+    const ModelConfig& config = facebooks ? *facebooks : own;
+    return make(row, context, config, WeightStore(loading.reader(with_model_names(std::move(reader))), source.path), source.log);
 }
 
 // What a pipeline says of a folder's class says nothing of a file.
@@ -257,20 +261,60 @@ PartDescription describe_part(const std::string& path, const PartHints& hints) {
             .title = std::move(published->title),
             .values = published->values,
             .pipeline = std::move(published->pipeline),
+            .is_facebooks = published->is_facebooks,
             .config = std::move(published->config),
             .notes = std::move(published->notes),
             .has_config = published->has_config};
 }
 
-PartDescription describe_denoiser(const std::string& path, const PartHints& hints) {
-    if (is_plain_file(path)) {
-        PartDescription part = describe_part(path, hints);
-        if (part.kind != PartKind::denoiser) throw Error(ErrorCode::input, "is no denoising transformer but " + part.title, path);
+namespace {
+
+template <typename Rows>
+bool has_row(const Rows& rows, const std::string& name) {
+    return std::ranges::any_of(rows, [&](const auto& row) { return name == row.class_name; });
+}
+
+// What a component's config is of, where that is no denoiser; null: it may be one.
+const char* other_kind(const ModelConfig& config) {
+    const std::string name = config.class_name();
+    if (has_row(text_encoders, name) || config.has("d_model")) return "a text encoder";
+    if (has_row(decoders, name) || config.has("block_out_channels")) return "an autoencoder";
+    return nullptr;
+}
+
+// False where its weights cannot be read: whoever loads them says why.
+bool holds_facebooks(const ComponentSource& source) {
+    try {
+        return is_facebooks(*open_component(folder_of(source, Library::diffusers)));
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::input) throw;
+        return false;
+    }
+}
+
+}  // namespace
+
+PartDescription describe_denoiser(const ComponentSource& source) {
+    if (is_plain_file(source.path)) {
+        PartDescription part = describe_part(source.path, source.hints);
+        if (part.kind != PartKind::denoiser)
+            throw Error(ErrorCode::input, "is no denoising transformer but " + part.title, source.path);
         return part;
     }
-    const ModelConfig config = ModelConfig::read(path);
+    const ModelConfig config = ModelConfig::read(source.path);
     const std::string name = config.class_name();
+    if (const char* other = other_kind(config))
+        throw Error(ErrorCode::input,
+                    "is no denoising transformer but " + std::string(other) + (name.empty() ? "" : " (" + name + ")"),
+                    source.path);
+    if (!name.empty()) static_cast<void>(row_for(denoisers, name, config.where()));
     PartDescription part;
+    if (holds_facebooks(source)) {
+        part.title = "facebook's DiT";
+        part.pipeline = source.hints.as_diffusers ? "DiTPipeline" : "DiT";
+        part.is_facebooks = true;
+        return part;
+    }
     if (name == "DiTTransformer2DModel" || (name != "PixArtTransformer2DModel" && is_dit(config))) {
         part.title = "DiT";
         part.pipeline = "DiTPipeline";
@@ -287,23 +331,21 @@ OpenedPart open_part(const ComponentSource& source) {
     if (is_plain_file(source.path)) {
         auto published = open_published(source.path, source.hints);
         if (!published) throw Error(ErrorCode::input, "holds no part of a model under names that t2i knows", source.path);
-        return {published->kind, std::move(published->reader), std::move(published->config)};
+        return {published->kind, std::move(published->reader), std::move(published->config), published->is_facebooks};
     }
     const ModelConfig config = ModelConfig::read(source.path);
     const std::string name = source.class_name.empty() ? config.class_name() : source.class_name;
-    const auto has = [&](const auto& rows) {
-        return std::ranges::any_of(rows, [&](const auto& row) { return name == row.class_name; });
-    };
-    const bool is_text = has(text_encoders);
-    if (!is_text && !has(denoisers) && !has(decoders))
+    const bool is_text = has_row(text_encoders, name);
+    if (!is_text && !has_row(denoisers, name) && !has_row(decoders, name))
         throw Error(ErrorCode::input,
                     (name.empty() ? "names no class" : "class " + in_quotes(name) + " is no part of a model that t2i knows"),
                     config.where());
-    return {is_text          ? PartKind::text_encoder
-            : has(denoisers) ? PartKind::denoiser
-                             : PartKind::autoencoder,
-            with_model_names(open_component(folder_of(source, is_text ? Library::transformers : Library::diffusers))),
-            config.all().dump()};
+    auto reader = open_component(folder_of(source, is_text ? Library::transformers : Library::diffusers));
+    const bool by_facebook = is_facebooks(*reader);
+    return {is_text                    ? PartKind::text_encoder
+            : has_row(denoisers, name) ? PartKind::denoiser
+                                       : PartKind::autoencoder,
+            with_model_names(std::move(reader)), config.all().dump(), by_facebook};
 }
 
 std::string derived_config(const ComponentSource& source) {

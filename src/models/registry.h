@@ -30,13 +30,15 @@ struct PartDescription {
     std::string title{};               // "facebook's DiT-XL/2, 256x256"
     std::int64_t values = 0;           // numbers in its tensors
     std::string pipeline{};            // class of the pipeline that it is made for; empty: several
+    bool is_facebooks = false;         // see is_facebooks()
     std::string config{};              // JSON, as config.json would have it
     std::vector<std::string> notes{};  // what of the config neither names nor shapes say, and what did
     bool has_config = false;           // a config.json of its own lies beside it
 };
 [[nodiscard]] PartDescription describe_part(const std::string& file, const PartHints& hints = {});
-// Of a transformer, which may also be a folder with a config.json. Throws Error{input}: it is none.
-[[nodiscard]] PartDescription describe_denoiser(const std::string& path, const PartHints& hints = {});
+// Of a transformer, which may also be a folder with a config.json; of its weights the names alone are looked at, where there are
+// any. Throws Error{input}: it is none.
+[[nodiscard]] PartDescription describe_denoiser(const ComponentSource& source);
 
 // `compute` is the dtype of activations in matrix products: f32 or bf16. All throw Error{input} naming the
 // file: a class that is not known, a key missing from the config or out of range, a tensor missing or wrongly shaped.
@@ -51,7 +53,8 @@ struct PartDescription {
 struct OpenedPart {
     PartKind kind = PartKind::denoiser;
     std::unique_ptr<CheckpointReader> reader;
-    std::string config;  // JSON: config.json, or what a file's names and shapes say
+    std::string config;         // JSON: config.json, or what a file's names and shapes say
+    bool is_facebooks = false;  // see is_facebooks()
 };
 // Throws Error{input} as the loaders do about what is read, and where config.json names a class of no part.
 [[nodiscard]] OpenedPart open_part(const ComponentSource& source);

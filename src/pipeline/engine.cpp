@@ -127,6 +127,7 @@ ModelInfo Engine::describe(const PipelineOptions& options, const std::string& no
             .parts = names_of(folder_.named),
             .base = name_of_folder(options.base),
             .formulas = folder_.formulas,
+            .variant = folder_.options.variant,
             .notes = notes_of(folder_, options.vae)};
 }
 

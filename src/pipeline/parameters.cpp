@@ -182,6 +182,7 @@ std::string parameters_text(const ResolvedRequest& r, const ModelInfo& info, con
     }
     add("Base", info.base);
     add("Formulas", info.formulas);
+    add("Variant", info.variant);
     const Origin origin = origin_of(info);
     for (const OriginRow& row : origin_rows) add(row.name, origin.*row.value);
     if (info.fast_math) add("Fast math", "true");
@@ -242,6 +243,7 @@ Parameters read_parameters(std::string_view text, const std::string& where) {
             p.parts[row.component] = {info.value(row.label), hash};
     p.base = info.value("Base");
     p.formulas = info.value("Formulas");
+    p.variant = info.value("Variant");
     p.fast_math = info.value("Fast math") == "true";
     p.version = info.version();
     for (const OriginRow& row : origin_rows) p.origin.*row.value = info.value(row.name);

@@ -57,8 +57,8 @@ struct Parameters {
     struct Part {
         std::string name, hash;
     };
-    std::map<std::string, Part> parts;  // that were named in place of the model's, by component
-    std::string base, formulas;         // as ModelInfo has them
+    std::map<std::string, Part> parts;    // that were named in place of the model's, by component
+    std::string base, formulas, variant;  // as ModelInfo has them
     bool fast_math = false;
     std::string version;  // of t2i: "0.2.0"; "" where another program wrote the text
     Origin origin;

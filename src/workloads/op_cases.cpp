@@ -3,103 +3,13 @@
 #include <cmath>
 
 #include "ops/ops.h"
+#include "workloads/attention_cases.h"
+#include "workloads/case_names.h"
 #include "workloads/conv2d_cases.h"
+#include "workloads/linear_cases.h"
 
 namespace t2i {
 namespace {
-
-std::string joined(std::initializer_list<std::int64_t> dims) {
-    std::string s;
-    for (const auto d : dims) {
-        if (!s.empty()) s += 'x';
-        s += std::to_string(d);
-    }
-    return s;
-}
-double real(std::int64_t n) {
-    return static_cast<double>(n);
-}
-
-struct Linear {
-    std::int64_t m, k, n;
-    Activation activation = Activation::none;
-    bool bias = true;
-    std::int64_t gates = 0;      // rows of the gate; 0: none
-    std::int64_t residuals = 0;  // rows of the residual; 0: none; -1: in place
-    bool out_compute = false;    // else f32
-    Purpose purpose = Purpose::both;
-    DType blocks = DType::f32;  // a block type: of the weight, which stays quantised where a backend can do that
-};
-
-OpCase make(const Linear& c) {
-    OpCase out{.op = Op::linear, .name = "linear " + joined({c.m, c.k, c.n}), .purpose = c.purpose};
-    constexpr const char* names[] = {"", " relu", " silu", " gelu"};
-    out.name += names[static_cast<int>(c.activation)];
-    if (!c.bias) out.name += " unbiased";
-    if (c.gates) out.name += " gates " + std::to_string(c.gates);
-    if (c.residuals) out.name += c.residuals < 0 ? " in place" : " residuals " + std::to_string(c.residuals);
-    if (c.out_compute) out.name += " narrow";
-    if (is_block_type(c.blocks)) out.name += " " + std::string(name_of(c.blocks));
-    out.terms = c.k + 3;
-    out.curved = is_block_type(c.blocks) || c.activation == Activation::silu || c.activation == Activation::gelu_tanh;
-    out.flops = 2 * real(c.m) * real(c.k) * real(c.n);
-    out.set_up = [c](PreparedOp& p) {
-        LinearArgs a;
-        a.x = p.input({c.m, c.k}, p.dtype());
-        a.weight = is_block_type(c.blocks) ? p.block_weight(c.n, c.k, c.blocks) : p.linear_weight(c.n, c.k);
-        if (c.bias) a.bias = p.input({c.n}, DType::f32);
-        if (c.gates) a.gate = p.input({c.gates, c.n}, DType::f32);
-        if (c.residuals > 0) a.residual = p.input({c.residuals, c.n}, DType::f32);
-        // Sums of magnitudes bound the rounding of what comes before the activation.
-        a.activation = p.fill() == Fill::magnitudes ? Activation::none : c.activation;
-        if (c.residuals < 0) a.residual = a.out = p.in_place({c.m, c.n}, DType::f32);
-        else a.out = p.output({c.m, c.n}, c.out_compute ? p.dtype() : DType::f32);
-        p.set_call([a](const ExecContext& ctx) { ops::linear(ctx, a); });
-    };
-    return out;
-}
-
-struct AttentionCase {
-    std::int64_t batch, heads, queries, keys, head_size;
-    bool bias = false;
-    std::vector<std::int32_t> lengths = {};
-    bool fused = false;  // q, k and v are columns of one matrix
-    Purpose purpose = Purpose::both;
-};
-
-OpCase make(const AttentionCase& c) {
-    OpCase out{.op = Op::attention,
-               .name = "attention " + joined({c.batch, c.heads, c.queries, c.keys, c.head_size}),
-               .purpose = c.purpose,
-               .terms = c.keys + c.head_size,
-               .head_size = c.head_size};
-    if (c.bias) out.name += " bias";
-    if (!c.lengths.empty()) out.name += " lengths";
-    if (c.fused) out.name += " fused";
-    out.flops = 4 * real(c.batch * c.heads) * real(c.queries) * real(c.keys) * real(c.head_size);
-    out.set_up = [c](PreparedOp& p) {
-        const std::int64_t width = c.heads * c.head_size;
-        AttentionArgs a;
-        a.batch = c.batch;
-        a.heads = c.heads;
-        a.scale = 1.0F / std::sqrt(static_cast<float>(c.head_size));
-        if (c.fused) {
-            const TensorView qkv = p.input({c.batch * c.queries, 3 * width}, p.dtype());
-            a.q = {qkv, 0, width};
-            a.k = {qkv, width, width};
-            a.v = {qkv, 2 * width, width};
-        } else {
-            a.q = Columns::all(p.input({c.batch * c.queries, width}, p.dtype()));
-            a.k = Columns::all(p.input({c.batch * c.keys, width}, p.dtype()));
-            a.v = Columns::all(p.input({c.batch * c.keys, width}, p.dtype()));
-        }
-        if (c.bias) a.bias = p.input({c.heads, c.queries, c.keys}, DType::f32);
-        a.out = p.output({c.batch * c.queries, width}, p.dtype());
-        if (!c.lengths.empty()) a.key_lengths = p.integers(c.lengths);
-        p.set_call([a](const ExecContext& ctx) { ops::attention(ctx, a); });
-    };
-    return out;
-}
 
 OpCase norm_modulate(std::int64_t m, std::int64_t c, std::int64_t groups, bool narrow) {
     OpCase out{
@@ -340,69 +250,6 @@ OpCase channels(Op op, const Shape& from, const Shape& to) {
         const TensorView x = p.input(from, last ? DType::f32 : p.dtype()), y = p.output(to, last ? p.dtype() : DType::f32);
         p.set_call([=](const ExecContext& ctx) { last ? ops::to_channels_last(ctx, x, y) : ops::to_channels_first(ctx, x, y); });
     };
-    return out;
-}
-
-std::vector<OpCase> linear_cases() {
-    using enum Activation;
-    const Linear cases[] = {
-        {1, 1, 1},
-        {17, 17, 17, silu, true, 0, 0, true},
-        {1, 1023, 17, none, false},
-        {1023, 17, 33, relu, true, 3, 0, true},
-        {2, 256, 1152, silu, true, 0, 0, true},
-        {32, 256, 256, none, true, 0, -1},
-        {512, 16, 384, none, true, 0, 256},
-        {256, 384, 32},
-        {128, 256, 1024, gelu_tanh, true, 0, 0, true},
-        {128, 1024, 256, none, true, 2, -1},
-        {120, 384, 1536, gelu_tanh, true, 0, 120, true},
-        {256, 1152, 1152, none, true, 2, -1},
-        {512, 1152, 1152, none, true, 2, -1, false, Purpose::time},
-        {512, 1152, 3456, none, true, 0, 0, true, Purpose::time},
-        {512, 1152, 4608, gelu_tanh, true, 0, 0, true, Purpose::time},
-        {512, 4608, 1152, none, true, 2, -1, false, Purpose::time},
-        {120, 4096, 4096, none, false, 0, 0, true, Purpose::time},
-        {1, 4096, 4096, none, false, 0, 0, true, Purpose::time},
-        {7, 256, 70, silu, true, 0, 0, true, Purpose::both, DType::q5_k},
-        {65, 512, 96, none, true, 0, -1, false, Purpose::both, DType::q6_k},
-        {120, 4096, 4096, none, false, 0, 0, true, Purpose::time, DType::q8_0},
-        {1, 4096, 4096, none, false, 0, 0, true, Purpose::time, DType::q8_0},
-        {120, 4096, 4096, none, false, 0, 0, true, Purpose::time, DType::q4_k},
-        {1, 4096, 4096, none, false, 0, 0, true, Purpose::time, DType::q4_k},
-    };
-    std::vector<OpCase> out;
-    for (const auto& c : cases) out.push_back(make(c));
-    return out;
-}
-
-std::vector<OpCase> attention_cases() {
-    const AttentionCase cases[] = {
-        {1, 1, 1, 1, 1},
-        {1, 1, 3, 5, 600, false, {}, false, Purpose::test},
-        {1, 3, 17, 17, 64, true, {}, true},
-        {1, 1, 31, 33, 24, false, {}, false, Purpose::test},
-        {1, 2, 33, 65, 8, false, {}, false, Purpose::test},
-        {1, 2, 33, 35, 100, true, {}, false, Purpose::test},
-        {2, 1, 64, 64, 16, true, {64, 63}, false, Purpose::test},
-        {1, 1, 20, 40, 200, true, {}, false, Purpose::test},
-        {1, 1, 65, 70, 80, true, {}, false, Purpose::test},
-        {1, 2, 40, 96, 32, false, {}, false, Purpose::test},
-        {1, 2, 16, 130, 128, false, {100}, false, Purpose::test},
-        {1, 2, 70, 129, 40, false, {}, false, Purpose::test},
-        {3, 2, 5, 1023, 17, false, {1, 1022, 1023}},
-        {2, 2, 130, 77, 72, true, {77, 1}, false, Purpose::test},
-        {2, 4, 32, 32, 64, true, {17, 32}, true},
-        {2, 2, 256, 120, 72, false, {17, 120}},
-        {2, 4, 256, 256, 72, false, {}, true},
-        {1, 1, 257, 130, 512},
-        {2, 16, 256, 256, 72, false, {}, true, Purpose::time},
-        {2, 16, 256, 120, 72, false, {17, 120}, false, Purpose::time},
-        {1, 64, 120, 120, 64, true, {}, false, Purpose::time},
-        {1, 1, 1024, 1024, 512, false, {}, false, Purpose::time},
-    };
-    std::vector<OpCase> out;
-    for (const auto& c : cases) out.push_back(make(c));
     return out;
 }
 

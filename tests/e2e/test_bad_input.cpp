@@ -1,15 +1,20 @@
 // Whatever is wrong, the program says so in one line that names it, with the promised exit code, and leaves no file.
 #include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
 #include <functional>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "e2e/tiny_model.h"
 #include "support/catch.h"
 #include "support/run_t2i.h"
+#include "unit/expect_error.h"
 
 namespace t2i::test {
 namespace {
@@ -180,6 +185,139 @@ TEST_CASE("an existing file survives a failure and is replaced by a success") {
     CHECK(fs::file_size(out) == 8);
     CHECK(run_t2i({"-m", tiny_model().string(), "-p", "a", "--steps", "2", "-o", out.string()}).code == 0);
     CHECK(fs::file_size(out) > 100);
+}
+
+TEST_CASE("an empty value is said to be empty, and stands for nothing") {
+    const auto said = [](const std::string& flag) {
+        return "t2i: error: " + flag + ": the value is empty (a variable that is not set?)\n";
+    };
+    for (const char* flag :
+         {"--model", "--base", "--variant", "--transformer", "--text-encoder", "--tokenizer", "--as", "--vae", "--taesd",
+          "--device", "--dtype", "--output", "--image-format", "--quality", "--sampling-method", "--scheduler", "--trace"}) {
+        const Outcome run = run_t2i({"-p", "a cat", flag, ""});
+        INFO(flag);
+        CHECK(run.code == 2);
+        CHECK(run.err == said(flag));
+    }
+    CHECK(run_t2i({"-p", "a cat", "-m", ""}).err == said("--model"));
+    const TempFolder folder;
+    overwrite(folder.path() / "t2i.toml", "model = \"\"\n");
+    CHECK(run_t2i({"-p", "a cat", "--config", folder / "t2i.toml"}).err == said("--model"));
+    for (const char* flag :
+         {"--text-cache", "--encoding", "--prompt-column", "--name", "--shard", "--metrics-file", "--output"}) {
+        std::vector<std::string> arguments{"batch", folder / "p.txt", flag, ""};
+        if (std::string(flag) != "--output") arguments.insert(arguments.end(), {"-o", folder / "out"});
+        const Outcome run = run_t2i(arguments);
+        INFO(flag);
+        CHECK(run.code == 2);
+        CHECK(run.err == said(flag));
+    }
+    CHECK(run_t2i({"batch", "", "-o", folder / "out"}).err == said("FILE"));
+    CHECK(run_t2i({"inspect", ""}).err == said("PATH"));
+    CHECK(run_t2i({"verify", ""}).err == said("PICTURE"));
+    CHECK(run_t2i({"convert", tiny_model().string(), ""}).err == said("IN OUT"));
+    CHECK(run_t2i({"bench", "--op", ""}).err == said("--op"));
+    CHECK(run_t2i({"doctor", "--device", ""}).err == said("--device"));
+    CHECK_FALSE(fs::exists(folder.path() / "out"));
+}
+
+TEST_CASE("standard output is no place for folders and weights") {
+    const TempFolder folder;
+    const auto refused = [&](std::vector<std::string> arguments, const std::string& says) {
+        const Outcome run = Process(std::move(arguments), {.folder = folder.path().string()}).wait();
+        INFO(run.err);
+        CHECK(run.code == 2);
+        CHECK(run.err == "t2i: error: " + says + "\n");
+        CHECK(fs::is_empty(folder.path()));
+    };
+    refused({"convert", tiny_model().string(), "-"}, "OUT: standard output cannot take weights; name a file or a folder");
+    refused({"convert", tiny_model().string(), "/dev/stdout"},
+            "OUT: standard output cannot take weights; name a file or a folder");
+    refused({"batch", "p.txt", "-o", "-"}, "--output: standard output cannot take the pictures of a batch; name a folder");
+    refused({"batch", "p.txt", "-o", "out", "--text-cache", "-"},
+            "--text-cache: standard output cannot take encoded prompts; name a folder");
+    refused({"bench", "--random", "dit-xl-2", "--weights", "-"}, "--weights: standard output cannot take weights; name a folder");
+}
+
+// None of these gives a byte: whoever reads one as a file waits for ever.
+TEST_CASE("a named pipe, a device or a socket in place of a file is said in one line") {
+    const TempFolder folder;
+    const std::string model = tiny_model().string(), out = folder / "out";
+    struct Special {
+        std::string path, said;
+    };
+    const std::string fifo = folder / "fifo", named = folder / "fifo.safetensors", picture = folder / "fifo.png",
+                      socket = folder / "socket";
+    for (const auto& path : {fifo, named, picture}) REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    REQUIRE(socket.size() < sizeof address.sun_path);
+    std::ranges::copy(socket, address.sun_path);
+    REQUIRE(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    ::close(fd);
+    for (const auto& [path, kind] : {std::pair{fifo, "a named pipe"},
+                                     {named, "a named pipe"},
+                                     {picture, "a named pipe"},
+                                     {std::string("/dev/null"), "a device"},
+                                     {socket, "a socket"}}) {
+        const std::string says = path + ": is " + kind + ", not a file";
+        INFO(path);
+        expect_failure(run_t2i({"inspect", path}), 3, {says}, "");
+        CHECK(contains(run_t2i({"verify", path}).out, std::string(": not checked: is ") + kind + ", not a file\n"));
+        expect_failure(run_t2i({"convert", path, out}), 3, {says}, "");
+        expect_failure(run_t2i({"-m", path, "-p", "a cat", "-o", out + "/"}), 3, {says}, "");
+        for (const char* flag : {"--vae", "--transformer", "--text-encoder", "--tokenizer", "--base"}) {
+            INFO(flag);
+            std::vector<std::string> arguments{"-m", model, "-p", "a cat", "-o", out + "/", flag, path};
+            expect_failure(run_t2i(arguments), 3, {says}, "");
+        }
+    }
+    // What stands inside a model, too.
+    const fs::path damaged = folder.path() / "model";
+    copy_tiny_model(damaged);
+    for (const char* name : {"model_index.json", "transformer/config.json", "vae/diffusion_pytorch_model.safetensors",
+                             "tokenizer/spiece.model", "scheduler/scheduler_config.json", "t2i.json"}) {
+        const std::string file = (damaged / name).string();
+        std::error_code ignored;
+        fs::rename(file, file + ".kept", ignored);
+        REQUIRE(::mkfifo(file.c_str(), 0600) == 0);
+        expect_failure(run_t2i({"-m", damaged.string(), "-p", "a cat", "-o", out + "/"}), 3, {"is a named pipe, not a file"}, "");
+        fs::remove(file);
+        fs::rename(file + ".kept", file, ignored);
+    }
+    // A prompt file may be a pipe; what a run keeps may not.
+    expect_failure(run_t2i({"batch", socket, "-m", model, "-o", out}), 3, {socket + ": is a socket, not a file"}, "");
+    fs::create_directory(out);
+    REQUIRE(::mkfifo((out + "/journal.jsonl").c_str(), 0600) == 0);
+    expect_failure(run_t2i({"batch", "--verify", "-o", out}), 3, {"journal.jsonl: is a named pipe, not a file"}, "");
+}
+
+TEST_CASE("a prompt file may be a named pipe, or a descriptor as process substitution gives it") {
+    const TempFolder folder;
+    const std::string fifo = folder / "prompts";
+    REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+    const auto writer = std::async(std::launch::async, [&] { overwrite(fifo, "a cat\n"); });
+    const Outcome run =
+        run_t2i({"batch", fifo, "--input-format", "txt", "-m", tiny_model().string(), "--steps", "1", "-o", folder / "a"});
+    INFO(run.err);
+    CHECK(run.code == 0);
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    REQUIRE(::write(ends[1], "a cat\n", 6) == 6);
+    ::close(ends[1]);
+    Process given({"batch", "/dev/fd/" + std::to_string(ends[0]), "--input-format", "txt", "-m", tiny_model().string(), "--steps",
+                   "1", "-o", folder / "b"});
+    const Outcome second = given.wait();
+    ::close(ends[0]);
+    INFO(second.err);
+    CHECK(second.code == 0);
+    const auto pictures = [&](const char* name) {
+        return std::ranges::count_if(fs::directory_iterator(folder / name),
+                                     [](const auto& entry) { return entry.path().extension() == ".png"; });
+    };
+    CHECK(pictures("a") == 1);
+    CHECK(pictures("b") == 1);
 }
 
 TEST_CASE("inspect: what is not there, not a PNG, cut short") {

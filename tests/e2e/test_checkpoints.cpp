@@ -170,7 +170,7 @@ TEST_CASE("checkpoints: a variant is drawn with where it is asked for, and where
     const Drawn asked = draw_with(model.root(), {"--variant", "fp16"});
     CHECK(asked.run.code == 0);
     CHECK(asked.rgb != plain());
-    CHECK_FALSE(contains(asked.parameters, "fp16"));  // the model's hash tells
+    CHECK(contains(asked.parameters, ", Variant: fp16, "));
     CHECK(draw_with(model.root(), {"--variant", "bf16"}).run.err ==
           "t2i: error: --variant: no component has files of this variant (\"bf16\")\n");
 
@@ -180,6 +180,64 @@ TEST_CASE("checkpoints: a variant is drawn with where it is asked for, and where
     const Drawn other = draw_with(model.root(), {"--variant", "bf16"});
     CHECK(other.run.code == 3);
     CHECK(contains(other.run.err, "transformer: only the fp16 variant is here, not \"bf16\""));
+}
+
+TEST_CASE("checkpoints: metadata and manifest hold the variant, and verify draws with it") {
+    const Model model;
+    for (const std::string folder : {"transformer", "vae"})
+        model.write_weights(folder + "/diffusion_pytorch_model.safetensors", folder + "/diffusion_pytorch_model.fp16.safetensors",
+                            1.25F);
+    const TempFolder out;
+    const std::string root = model.root().string(), half = out / "half.png", whole = out / "whole.png", lent = out / "lent.png";
+    const auto draw = [&](const std::string& path, std::vector<std::string> more) {
+        std::vector<std::string> all{"-m", root, "-p", "a red apple", "--steps", "1", "--device", "cpu", "-o", path};
+        all.insert(all.end(), more.begin(), more.end());
+        const Outcome run = run_t2i(all);
+        INFO(run.err);
+        REQUIRE(run.code == 0);
+    };
+    draw(half, {"--variant", "fp16"});
+    draw(whole, {});
+    CHECK(contains(run_t2i({"inspect", half}).out, ", Variant: fp16, "));
+    CHECK_FALSE(contains(run_t2i({"inspect", whole}).out, "Variant"));
+    CHECK(run_t2i({"verify", "-m", root, half, whole}).code == 0);
+    draw(lent, {"--variant", "fp16", "--vae", root + "/vae"});
+    CHECK(run_t2i({"verify", "-m", root, "--vae", root + "/vae", lent}).code == 0);
+
+    (void)write_file(out / "p.jsonl", R"({"id": "one", "prompt": "a cat", "steps": 1})");
+    const auto batch = [&](std::vector<std::string> more) {
+        std::vector<std::string> all{"batch", out / "p.jsonl", "-o", out / "batch", "-m", root, "--device", "cpu"};
+        all.insert(all.end(), more.begin(), more.end());
+        return run_t2i(all);
+    };
+    REQUIRE(batch({"--variant", "fp16"}).code == 0);
+    CHECK(nlohmann::json::parse(file_text(out / "batch/manifest.jsonl"))["variant"] == "fp16");
+    CHECK(contains(batch({}).err, "variant fp16, here none"));
+}
+
+TEST_CASE("checkpoints: what is no transformer is named as what it is") {
+    const Model model;
+    const auto said = [&](const std::string& path) { return draw_with(model.path(path)).run.err; };
+    CHECK(said("text_encoder") ==
+          "t2i: error: " + model.path("text_encoder") + ": is no denoising transformer but a text encoder (T5EncoderModel)\n");
+    CHECK(said("vae") ==
+          "t2i: error: " + model.path("vae") + ": is no denoising transformer but an autoencoder (AutoencoderKL)\n");
+    CHECK(said("tokenizer") ==
+          "t2i: error: " + model.path("tokenizer") +
+              ": is a tokenizer's folder alone; a model is the folder above it, which has model_index.json\n");
+    CHECK(contains(said("scheduler"), ": is a scheduler's folder alone; a model is the folder above it"));
+    CHECK(contains(said("model_index.json"), ": is the index of a model, not weights; give the folder that it lies in\n"));
+    CHECK(contains(said("transformer/config.json"), ": is a config, not weights; give the folder that it lies in"));
+    (void)write_file(model.path("list.json"), "[1, 2]");
+    (void)write_file(model.path("odd.json"), R"({"a": 1})");
+    CHECK(contains(said("odd.json"), ": is JSON without a \"weight_map\", so neither weights nor an index of their shards\n"));
+    // One shard of several, with its index and without.
+    const std::string shard = "transformer/diffusion_pytorch_model-00001-of-00002.safetensors";
+    fs::copy(model.path(transformer_file), model.path(shard));
+    CHECK(contains(said(shard), ": is one shard of several; give their index (….index.json), which has to be fetched as well\n"));
+    (void)write_file(model.path("transformer/diffusion_pytorch_model.safetensors.index.json"), "{}");
+    CHECK(contains(said(shard),
+                   ": is one shard of several; give their index, \"diffusion_pytorch_model.safetensors.index.json\"\n"));
 }
 
 TEST_CASE("checkpoints: folders and files may be links, as download caches make them") {

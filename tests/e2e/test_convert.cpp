@@ -1,11 +1,17 @@
 // t2i convert: what it writes draws the same pictures, or nearly, and nothing that is there is touched.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <csignal>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "checkpoint/safetensors.h"
 #include "e2e/tiny_model.h"
 #include "support/catch.h"
 #include "support/files.h"
+#include "support/process.h"
 #include "support/run_t2i.h"
 #include "t2i/picture.h"
 
@@ -145,9 +151,92 @@ TEST_CASE("convert: what is there stays, and what cannot be is said in one line"
     refused(part, folder / "a.pth", {}, 2, "written are NAME.gguf, NAME.safetensors and folders");
     refused(model, folder / "a", {"--variant", "fp16"}, 3, "--variant: no component has files of this variant");
     refused(model, folder / "A.GGUF", {}, 2, "a whole model is written as a folder");
+    refused(part, folder / "a.gguf", {"--type", "q8"}, 2, "--type: unknown type \"q8\"; did you mean q8_0?");
+    refused(part, folder / "a.gguf", {"--type", "q4"}, 2, "--type: unknown type \"q4\"; did you mean q4_k or q4_0?");
+    refused(model + "/tokenizer", folder / "a", {}, 3, "is a tokenizer's folder, which has no weights to convert");
+    refused(model + "/scheduler", folder / "a", {}, 3, "is a scheduler's folder, which has no weights to convert");
+    refused(folder / "kept", folder / "a", {}, 3, "is neither a model's folder (it has no model_index.json) nor a part's");
+    refused(model + "/model_index.json", folder / "a", {}, 3, "is the index of a model, not weights; give the folder");
+    refused(part + "/config.json", folder / "a", {}, 3, "is a config, not weights; give the folder that it lies in");
+    const std::string longest(255, 'n'), longer(256, 'n');
+    refused(part, folder / longer, {}, 3, "File name too long");
+    refused(part, folder / (longer + ".gguf"), {}, 3, "File name too long");
+    CHECK(convert(part, folder / longest).code == 0);  // what it is called meanwhile is no longer than that
+    fs::remove_all(folder / longest);
     CHECK(file_text(kept) == "mine");
     CHECK(names_in(folder.path()) == std::vector<std::string>{"kept", "kept.gguf"});
     CHECK(fs::is_empty(folder / "kept"));
+}
+
+TEST_CASE("convert: an error of the values names the file, one of the disk the output") {
+    const TempFolder folder;
+    const fs::path part = folder.path() / "transformer";
+    fs::copy(tiny_model() / "transformer", part);
+    const std::string weights = (part / "diffusion_pytorch_model.safetensors").string();
+    {
+        const auto reader = open_checkpoint(weights);
+        std::vector<Tensor> owned;
+        std::vector<std::string> names;
+        for (const auto& entry : reader->entries()) {
+            owned.push_back(Tensor::host(entry.shape));
+            std::ranges::copy(reader->tensor(entry.name).as<float>(), owned.back().as<float>().begin());
+            names.push_back(entry.name);
+        }
+        owned.front().as<float>().front() = 1e30F;
+        std::vector<NamedTensor> all;
+        for (std::size_t i = 0; i < names.size(); ++i) all.push_back({names[i], owned[i]});
+        write_safetensors(weights + ".new", all);
+    }
+    fs::rename(weights + ".new", weights);
+    const Outcome run = convert(part.string(), folder / "out", {"--type", "f16"});
+    CHECK(run.code == 3);
+    INFO(run.err);
+    CHECK(run.err.starts_with("t2i: error: " + weights + ": tensor \""));
+    CHECK(contains(run.err, " is too large for f16\n"));
+    CHECK(names_in(folder.path()) == std::vector<std::string>{"transformer"});
+}
+
+TEST_CASE("convert: what a killed process left goes with the next one, and what a living one makes stays") {
+    const TempFolder folder;
+    const std::string model = tiny_model().string();
+    for (const std::string name : {"whole", "part.gguf"}) {
+        const std::string from = name == "whole" ? model : model + "/transformer", out = folder / name;
+        const auto unfinished = [&] {
+            const auto names = names_in(folder.path());
+            const auto found =
+                std::ranges::find_if(names, [](const std::string& n) { return n.starts_with(".t2i-unfinished-"); });
+            return found == names.end() ? std::string() : folder / *found;
+        };
+        {
+            // The first tensor's line fills a pipe that nobody reads, so that the process stands where it is.
+            int ends[2];
+            REQUIRE(::pipe(ends) == 0);
+            REQUIRE(::fcntl(ends[1], F_SETPIPE_SZ, 4096) >= 0);
+            const std::string full(4096, ' ');
+            REQUIRE(::write(ends[1], full.data(), full.size()) == static_cast<ssize_t>(full.size()));
+            Process run({"convert", from, out, "--json"}, {.output = ends[1]});
+            REQUIRE(run.wait_until([&] { return !unfinished().empty() && !fs::is_empty(unfinished()); }));
+            const Outcome other = convert(from, out);
+            CHECK(other.code == 3);
+            CHECK(other.err == "t2i: error: " + out + ": another process is making it\n");
+            run.signal(SIGKILL);
+            CHECK(run.wait().code == 128 + SIGKILL);
+            ::close(ends[0]);
+            ::close(ends[1]);
+        }
+        CHECK_FALSE(unfinished().empty());
+        write_file(unfinished() + "/left", "of the one that was killed");
+        const Outcome again = convert(from, out);
+        INFO(again.err);
+        CHECK(again.code == 0);
+        CHECK(unfinished().empty());
+        CHECK_FALSE(fs::exists(fs::path(out) / "left"));
+    }
+    CHECK(names_in(folder.path()) == std::vector<std::string>{"part.gguf", "whole"});
+}
+
+TEST_CASE("convert: the help says what becomes of rows that are no whole blocks") {
+    CHECK(contains(run_t2i({"convert", "--help"}).out, "rows that 32 does not divide either are kept as f16"));
 }
 
 }  // namespace t2i::test

@@ -59,6 +59,18 @@ TEST_CASE("facebook's DiT from its file: told, drawn, inspected, verified") {
     contains(run_t2i({"inspect", as}).out, ", Formulas: diffusers, ");
     CHECK(run_t2i({"verify", "-m", file, "--vae", vae, as, out}).code == 0);  // each by its own formulas
 
+    // In place of another model's, too; verify knows by whose formulas each was drawn.
+    const std::string model = tiny_class_model().string(), part = folder / "part.png", part_as = folder / "part_as.png";
+    picture(part, {"-m", model, "--transformer", file, "-p", "207"});
+    picture(part_as, {"-m", model, "--transformer", file, "-p", "207", "--as", "diffusers"});
+    contains(run_t2i({"inspect", part}).out, "Sampler: iddpm, ");
+    contains(run_t2i({"inspect", part_as}).out, "Sampler: ddim, ");
+    contains(run_t2i({"inspect", part_as}).out, ", Formulas: diffusers, ");
+    CHECK(run_t2i({"verify", "-m", model, "--transformer", file, part, part_as}).code == 0);
+    const Outcome none = run_t2i({"-m", model, "-p", "207", "--as", "diffusers", "-o", part});
+    CHECK(none.code == 2);
+    contains(none.err, "t2i: error: --as: is for weights of facebook's DiT, and the transformer of ");
+
     // Whoever lends the decoder does not lend its schedule.
     const std::string lent = folder / "lent.png";
     picture(lent, {"-m", file, "--base", tiny_class_model().string(), "-p", "207"});

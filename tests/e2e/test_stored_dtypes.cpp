@@ -98,7 +98,7 @@ TEST_CASE("inspect lists what files of PyTorch and GGUF hold, and says which dic
     const std::string evil = write_file(folder / "evil.pt", "\x80\x02\x8A\x0Al\xFC\x9C");
     const Outcome refused = run_t2i({"inspect", evil});
     CHECK(refused.code == 3);
-    CHECK(refused.err == "t2i: error: " + evil + ": pickle: cut short at byte 7\n");
+    CHECK(refused.err == "t2i: error: " + evil + ": pickle: cut short at byte 7; fetch the file again\n");
 }
 
 }  // namespace

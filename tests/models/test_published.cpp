@@ -86,8 +86,62 @@ TEST_CASE("facebook's DiT as diffusers computes it") {
         check_picture("facebook's DiT, as diffusers", c, *results,
                       {.model = file, .device = "cpu", .base = base, .formulas = "diffusers"});
         check_picture("facebook's DiT in a folder of diffusers", c, *results,
-                      {.model = base, .device = "cpu", .transformer = file});
+                      {.model = base, .device = "cpu", .transformer = file, .formulas = "diffusers"});
+        // In diffusers' own layout, whose config names diffusers' class.
+        const fs::path renamed = folder.path() / "renamed";
+        write_config(part_of(c, "transformer"), renamed);
+        fs::copy(file, renamed / "diffusion_pytorch_model.safetensors");
+        check_picture("a folder with facebook's names", c, *results,
+                      {.model = base, .device = "cpu", .transformer = renamed.string(), .formulas = "diffusers"});
     }
+}
+
+TEST_CASE("facebook's DiT draws by facebook's formulas wherever it is given") {
+    const auto manifest = read_manifest("facebook_dit");
+    const auto results = read_results("facebook_dit");
+    const auto dit = read_manifest("dit").at("pictures").at(0);
+    for (const auto& c : manifest.at("pictures")) {
+        const TempFolder folder;
+        const std::string whole = folder / "whole", file = folder / "DiT-XL-2-256x256.safetensors", part = folder / "part";
+        write_pipeline(dit.at("pipeline"), whole);
+        fs::remove_all(whole + "/vae");
+        write_component(c.at("vae"), whole + "/vae");
+        file_of(c).write(file);
+        // What config.json would say, by the names and shapes; it names diffusers' class.
+        PartHints as_diffusers;
+        as_diffusers.as_diffusers = true;
+        fs::create_directory(part);
+        std::ofstream(part + "/config.json") << describe_part(file, as_diffusers).config;
+        fs::copy(file, part + "/diffusion_pytorch_model.safetensors");
+        const std::string alone = folder / "alone";
+        fs::create_directory(alone);
+        fs::copy(part, alone + "/transformer", fs::copy_options::recursive);
+        check_picture("--transformer FILE", c, *results, {.model = whole, .device = "cpu", .transformer = file});
+        check_picture("--transformer FOLDER", c, *results, {.model = whole, .device = "cpu", .transformer = part});
+        check_picture("a folder alone", c, *results, {.model = alone, .device = "cpu", .base = whole});
+        check_picture("a base", c, *results, {.model = file, .device = "cpu", .base = whole});
+        fs::remove_all(whole + "/transformer");
+        fs::copy(part, whole + "/transformer", fs::copy_options::recursive);
+        check_picture("a whole folder", c, *results, {.model = whole, .device = "cpu"});
+    }
+}
+
+TEST_CASE("the hash of a model tells by whose formulas it draws") {
+    const auto c = read_manifest("facebook_dit").at("pictures").at(0);
+    const TempFolder folder;
+    const std::string whole = folder / "whole", file = folder / "DiT-XL-2-256x256.safetensors";
+    write_pipeline(read_manifest("dit").at("pictures").at(0).at("pipeline"), whole);
+    file_of(c).write(file);
+    const ModelFolder own = read_model({.model = whole, .transformer = file}),
+                      diffusers = read_model({.model = whole, .transformer = file, .formulas = "diffusers"}),
+                      both = read_model({.model = file, .transformer = whole + "/transformer"});
+    CHECK(own.pipeline_class == "DiT");
+    CHECK(own.rules->default_sampler() == "iddpm");
+    CHECK(own.steps == 250);
+    CHECK(diffusers.pipeline_class == "DiTPipeline");
+    CHECK(hash_model(own).model != hash_model(diffusers).model);
+    CHECK(hash_model(own).parts.at("transformer") != hash_model(diffusers).parts.at("transformer"));
+    CHECK(both.pipeline_class == "DiTPipeline");  // of the transformer that draws
 }
 
 TEST_CASE("PixArt's own file with a base") {
@@ -255,7 +309,9 @@ TEST_CASE("what is missing of a model of parts is named with where it is publish
     file.write(model);
     CHECK(check({.model = model, .base = whole}) == "nothing was thrown");
     contains(check({.model = whole, .text_encoder = folder / "absent"}), "text_encoder: ");
-    contains(check({.model = whole, .formulas = "diffusers"}), "formulas: is for a file with facebook's DiT");
+    contains(check({.model = whole, .formulas = "diffusers"}),
+             "formulas: is for weights of facebook's DiT, and the transformer of \"whole\" is none");
+    contains(check({.model = model, .base = whole, .formulas = "diffusers"}), "formulas: is for weights of facebook's DiT");
     contains(check({.model = whole, .formulas = "stable"}), "formulas: \"stable\" is not known");
     const auto dit = case_named(read_manifest("dit").at("pictures"), "unguided");
     write_pipeline(dit.at("pipeline"), folder / "dit");

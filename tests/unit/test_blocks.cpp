@@ -104,6 +104,22 @@ TEST_CASE("blocks: every bit of a block has its place") {
     }
 }
 
+TEST_CASE("blocks: each scale that is no number is found, and nothing else is taken for one") {
+    for (const DType dtype : {DType::q8_0, DType::q4_0, DType::q4_k, DType::q5_k, DType::q6_k}) {
+        const std::size_t size = block_of(dtype).bytes;
+        std::size_t scales = 0;
+        for (std::size_t at = 0; at + 1 < size; at += 2) {
+            std::vector<std::uint8_t> bytes(3 * size);
+            bytes[size + at + 1] = 0x7C;  // infinity, where these two bytes are a scale
+            const auto found = first_non_finite_scale(bytes.data(), dtype, 3);
+            if (!found) continue;
+            ++scales;
+            CHECK(*found == 1);
+        }
+        CHECK(scales == (dtype == DType::q4_k || dtype == DType::q5_k ? 2 : 1));
+    }
+}
+
 TEST_CASE("blocks: q8_0 and q4_0 are packed as GGUF's reference does") {
     std::vector<float> x(32);
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i) - 12.0F;  // -12 … 19

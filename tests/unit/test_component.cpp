@@ -129,6 +129,7 @@ TEST_CASE("component: what stands in the way is said with what to do") {
     CHECK(contains(Component().with({"diffusion_pytorch_model-00001-of-00002.safetensors"}).problem(diffusers),
                    "but not their index: fetch that as well"));
     CHECK(contains(Component().with({"my-own.safetensors"}).problem(diffusers), "there is \"my-own.safetensors\""));
+    CHECK(contains(Component().with({"t5-Q8_0.gguf"}).problem(transformers), "there is \"t5-Q8_0.gguf\""));
     CHECK(contains(Component().with({"flax_model.msgpack"}).problem(transformers), "of another framework"));
     CHECK(contains(Component().with({"model.safetensors.part"}).problem(transformers), "has not finished"));
     CHECK(contains(Component().with({"0a1b.incomplete"}).problem(transformers), "has not finished"));
@@ -148,6 +149,19 @@ TEST_CASE("component: what stands in the way is said with what to do") {
     linked.with({"none -> gone"});
     CHECK(contains(message_of(ErrorCode::input, [&] { (void)component_checkpoint({linked.file("none"), diffusers, {}}); }),
                    "this link points to nothing (gone)"));
+}
+
+TEST_CASE("component: one shard of several is told by its name, and its index named") {
+    Component folder;
+    CHECK(shard_problem(folder.file("model.safetensors")).empty());
+    CHECK(shard_problem(folder.file("model-00001-of-00001.safetensors")).empty());
+    CHECK(shard_problem(folder.file("state-of-the-art.safetensors")).empty());
+    for (const char* name : {"model-00002-of-00002.safetensors", "pytorch_model-00001-of-00002.bin",
+                             "diffusion_pytorch_model-00001-of-00003.fp16.safetensors", "m.fp16-00001-of-00003.safetensors"})
+        CHECK(contains(shard_problem(folder.file(name)), "is one shard of several; give their index (….index.json), which"));
+    folder.with({"model.safetensors.index.json"});
+    CHECK(shard_problem(folder.file("model-00002-of-00002.safetensors")) ==
+          "is one shard of several; give their index, \"model.safetensors.index.json\"");
 }
 
 TEST_CASE("component: a download that the hub's own tool left unfinished beside the model") {

@@ -87,16 +87,20 @@ TEST_CASE("parameters: a request comes back from its text") {
     }
 }
 
-TEST_CASE("parameters: another decoder and fast math come back from the text") {
+TEST_CASE("parameters: another decoder, formulas, the variant and fast math come back from the text") {
     ModelInfo info;
     info.name = "m";
     info.vae = "a vae, another";
+    info.formulas = "diffusers";
+    info.variant = "fp16";
     info.fast_math = true;
     const std::string text = parameters_text(a_request(), info, {"0123456789", "abcdef0123"}, 7);
     CHECK(contains(text, ", Model hash: 0123456789, Model: m, VAE hash: abcdef0123, VAE: \"a vae, another\", "));
     CHECK(contains(text, ", Fast math: true"));
     const Parameters p = read_parameters(text, "a.png");
     CHECK(p.vae == info.vae);
+    CHECK(p.formulas == info.formulas);
+    CHECK(p.variant == info.variant);
     CHECK(p.vae_hash == "abcdef0123");
     CHECK(p.fast_math);
     CHECK_FALSE(contains(parameters_text(a_request(), {}, {"0123456789", {}}, 7), "Fast math"));

@@ -236,6 +236,15 @@ TEST_CASE("samplers: the picture of one step can be the data prediction") {
         INFO(name);
         CHECK(replay<double>(plan, {2.0}, model, noise).back()[0] == s.x0_from_x * 2.0 + s.x0_from_model * 0.25);
     }
+    // PixArt-Alpha-DMD reads its model once, at timestep 400: diffusers' DDPMScheduler with timesteps=[400].
+    const ScheduleConfig dmd =
+        chosen(config_of("DDPMScheduler", R"("clip_sample":false,"timestep_spacing":"leading","steps_offset":400)"), "ddpm");
+    SamplerPlan once = plan_steps(dmd, 1);
+    end_in_x0(once, dmd);
+    REQUIRE(once.steps.size() == 1);
+    CHECK(once.steps.front().timestep == 400.0);
+    CHECK(once.steps.front().x0_from_x == Approx(2.2728916).epsilon(1e-6));
+    CHECK(once.steps.front().x0_from_model == Approx(-2.0410870).epsilon(1e-6));
     // A class whose step returns no data prediction keeps its step.
     const ScheduleConfig dpm = chosen("{}", "dpm++2m");
     SamplerPlan plan = plan_steps(dpm, 1);

@@ -189,6 +189,20 @@ TEST_CASE("torch files: pickles that are broken or made to fill memory") {
     copies += "u";
     for (int i = 0; i < 100'000; ++i) copies += "ccollections\nCounter\nh"s + '\0' + "\x85R";
     CHECK(contains(problem(copies + "."), "more than 4000000 members"));
+    // One dictionary, or one list, of many members, given to each of many tensors.
+    const auto shared = [&](const std::string& sizes, const std::string& metadata) {
+        std::string pickle = "\x80\x02}(" + text("a") + "}q"s + '\0' + "(";
+        for (int i = 0; i < 50'000; ++i) pickle += "K\x01\x89";
+        pickle += "u" + text("b") + "]q\x01(";
+        for (int i = 0; i < 50'000; ++i) pickle += "K\x01";
+        pickle += "e";
+        for (int i = 0; i < 1'000; ++i)
+            pickle += text(std::to_string(i)) + "ctorch._utils\n_rebuild_tensor_v2\n(" + storage("0", 4) + "K\0"s + sizes +
+                      tuple({1}) + "\x89}" + metadata + "tR";
+        return pickle + "u.";
+    };
+    CHECK(contains(problem(shared(tuple({4}), "h\0"s)), "shared too many times over"));
+    CHECK(contains(problem(shared("h\x01", "}")), "50000 dimensions, at most 8 are supported"));
     CHECK(most_memory_kib() - before < 1024 * 1024);
 }
 
@@ -299,7 +313,17 @@ TEST_CASE("torch files: an old stream that is cut short or lies about its storag
     const std::string four = "\x04\0\0\0\0\0\0\0"s, data(16, '\1');
     const std::string whole = front + good + keys + four + data;
     CHECK(parse_torch_stream(std::as_bytes(std::span(whole)), "model.pt").places[0].offset == whole.size() - 16);
-    for (std::size_t bytes = 0; bytes < whole.size(); ++bytes) CHECK(contains(problem(whole.substr(0, bytes)), "cut short"));
+    for (std::size_t bytes = 0; bytes < whole.size(); ++bytes) {
+        const std::string said = problem(whole.substr(0, bytes));
+        INFO(said);
+        CHECK(contains(said, "cut short"));
+        CHECK(said.ends_with("; fetch the file again"));
+    }
+    // Of the whole file, not of the pickle that ends it.
+    CHECK(contains(problem(front), "pickle: cut short at byte " + std::to_string(front.size()) + ";"));
+    // What pickle.dump writes.
+    CHECK(contains(problem("\x80\x02}."s), "a Python pickle, not a checkpoint of torch.save"));
+    CHECK(contains(problem("\x80\x02X\x03\0\0\0abc."s), "a Python pickle, not a checkpoint of torch.save"));
     CHECK(contains(problem(front + good + keys + "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F" + data), "of 9223372036854775807 elements"));
     CHECK(contains(problem(front + good + keys + "\x02\0\0\0\0\0\0\0"s + data), "should have 4 elements, but is 8 bytes long"));
     CHECK(contains(problem(front + good + "\x80\x02]." + four + data), "storage \"0\" is missing"));

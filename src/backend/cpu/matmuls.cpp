@@ -210,7 +210,7 @@ std::unique_ptr<PackedWeight> Matmuls::pack_blocks(const Rows& rows, DType compu
         if (n - i * group_rows < group_rows) std::memset(to, 0, static_cast<std::size_t>(group_rows) * blocks * block);
         for (std::int64_t r = 0; r < std::min(group_rows, n - i * group_rows); ++r) {
             const std::byte* from = rows[i * group_rows + r].data;
-            if (has_non_finite_scale(from, dtype, blocks)) finite = false;
+            if (first_non_finite_scale(from, dtype, blocks)) finite = false;
             for (std::size_t b = 0; b < blocks; ++b)
                 std::memcpy(to + (b * group_rows + static_cast<std::size_t>(r)) * block, from + b * block, block);
         }

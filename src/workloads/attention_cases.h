@@ -1,0 +1,10 @@
+// The attentions that are tested and timed (workloads/op_cases.h).
+#pragma once
+
+#include "workloads/op_cases.h"
+
+namespace t2i {
+
+[[nodiscard]] std::vector<OpCase> attention_cases();
+
+}  // namespace t2i
