@@ -9,11 +9,34 @@ if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     exit 0
 fi
 
-missing=()
-while read -r package; do
-    case "$package" in ''|'#'*) continue ;; esac
-    dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
-done <"$list"
+installed() { dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
+known() { [ -n "$(apt-cache madison "$1" 2>/dev/null)" ]; }
+
+# Of the names of a line the one that this distribution has: the first that is installed or that apt knows.
+name_of() {
+    local name names
+    IFS='|' read -ra names <<<"$1"
+    for name in "${names[@]}"; do
+        if [ ${#names[@]} -eq 1 ] || installed "$name" || known "$name"; then
+            echo "$name"
+            return
+        fi
+    done
+    echo "${names[-1]}"
+}
+
+# Sets missing.
+look() {
+    local line name
+    missing=()
+    while read -r line; do
+        case "$line" in ''|'#'*) continue ;; esac
+        name=$(name_of "$line")
+        installed "$name" || missing+=("$name")
+    done <"$list"
+}
+
+look
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 as_root=()
@@ -25,7 +48,9 @@ if [ "$(id -u)" -ne 0 ]; then
         exit 3
     fi
 fi
-echo "t2i: installing ${missing[*]}" >&2
 export DEBIAN_FRONTEND=noninteractive
 "${as_root[@]}" apt-get update -qq >&2
+look  # a fresh system's apt knew no names before
+[ ${#missing[@]} -eq 0 ] && exit 0
+echo "t2i: installing ${missing[*]}" >&2
 "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
