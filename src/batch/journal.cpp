@@ -71,6 +71,15 @@ std::string journal_line(const JournalRecord& r) {
     return line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
+namespace {
+
+// A whole number from 0 on; a json::exception when it is none. get<>() would cast 1e80, too.
+std::uint64_t count_at(const json& line, const char* key) {
+    return line.at(key).get_ref<const json::number_unsigned_t&>();
+}
+
+}  // namespace
+
 std::optional<JournalRecord> parse_journal_line(std::string_view line) {
     if (!line.ends_with('\n')) return std::nullopt;
     const json j = parse_object_line(line);
@@ -79,7 +88,7 @@ std::optional<JournalRecord> parse_journal_line(std::string_view line) {
         JournalRecord r;
         r.id = j.at("id").get<std::string>();
         r.request = j.at("request").get<std::string>();
-        r.manifest_end = j.at("manifest_end").get<std::uint64_t>();
+        r.manifest_end = count_at(j, "manifest_end");
         r.finished = j.at("finished").get<std::string>();
         r.version = j.value("version", "");
         if (!is_hex(r.request, 32)) return std::nullopt;
@@ -88,13 +97,13 @@ std::optional<JournalRecord> parse_journal_line(std::string_view line) {
             return r.failed.empty() ? std::nullopt : std::optional(r);
         }
         r.file = j.at("file").get<std::string>();
-        r.bytes = j.at("bytes").get<std::uint64_t>();
+        r.bytes = count_at(j, "bytes");
         r.sha256 = j.at("sha256").get<std::string>();
         r.engine_ms = j.at("engine_ms").get<double>();
         r.write_ms = j.at("write_ms").get<double>();
         if (j.contains("tar_end")) {
-            r.offset = j.at("offset").get<std::uint64_t>();
-            r.tar_end = j.at("tar_end").get<std::uint64_t>();
+            r.offset = count_at(j, "offset");
+            r.tar_end = count_at(j, "tar_end");
         }
         r.name = j.value("name", "");
         r.encoding = j.value("encoding", "");

@@ -136,6 +136,10 @@ TEST_CASE("journal: what is written is read again, and a cut line and damage in 
         away.file = bad;
         CHECK(!parse_journal_line(journal_line(away)));
     }
+    const std::string line = journal_line(record_of("e"));
+    const std::size_t at = line.find("\"bytes\":") + 8;
+    for (const char* bad : {"9.16e80", "1e3", "-1", "18446744073709551616", "null"})  // no count of bytes
+        CHECK(!parse_journal_line(line.substr(0, at) + bad + line.substr(line.find(',', at))));
 }
 
 TEST_CASE("journal: a record says how its picture was made, and one of 0.1.0 that it did not") {

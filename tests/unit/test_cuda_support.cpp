@@ -183,12 +183,14 @@ TEST_CASE("the algorithm cache: without a home it lives in memory") {
 }
 
 TEST_CASE("a file that is no algorithm cache is ignored with a warning, and replaced") {
-    const std::string content =
-        GENERATE(as<std::string>(), "", "{", "[]", "{\"format\": 2, \"algorithms\": {}}", "{\"format\": 1, \"algorithms\": 3}",
-                 R"({"format": 1, "algorithms": {"a": {"algorithm": ["1"], "workspace_bytes": 0}}})",
-                 R"({"format": 1, "algorithms": {"a": {"algorithm": ["1","2","3","4","5","6","7","x"], "workspace_bytes": 0}}})",
-                 R"({"format": 1, "algorithms": {"a": {"algorithm": [1,2,3,4,5,6,7,8], "workspace_bytes": 0}}})",
-                 R"({"format": 1, "algorithms": {"a": {"algorithm": ["1","2","3","4","5","6","7","8"]}}})", "\xff\xfe\x00 bytes");
+    const std::string content = GENERATE(
+        as<std::string>(), "", "{", "[]", "{\"format\": 2, \"algorithms\": {}}", "{\"format\": 1, \"algorithms\": 3}",
+        R"({"format": 1, "algorithms": {"a": {"algorithm": ["1"], "workspace_bytes": 0}}})",
+        R"({"format": 1, "algorithms": {"a": {"algorithm": ["1","2","3","4","5","6","7","x"], "workspace_bytes": 0}}})",
+        R"({"format": 1, "algorithms": {"a": {"algorithm": [1,2,3,4,5,6,7,8], "workspace_bytes": 0}}})",
+        R"({"format": 1, "algorithms": {"a": {"algorithm": ["1","2","3","4","5","6","7","8"]}}})",
+        R"({"format": 1, "algorithms": {"a": {"algorithm": ["1","2","3","4","5","6","7","8"], "workspace_bytes": 1e80}}})",
+        "\xff\xfe\x00 bytes");
     INFO(content);
     const TempFolder folder;
     const std::string path = write_file(folder / "cache.json", content);

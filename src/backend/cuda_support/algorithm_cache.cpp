@@ -29,14 +29,14 @@ std::uint64_t from_hex(const std::string& text) {
 
 std::map<std::string, AlgorithmCache::Entry> parse(std::istream& in) {
     const auto json = nlohmann::json::parse(in);
-    if (json.at("format").get<int>() != format_version) throw std::invalid_argument("another format");
+    if (json.at("format") != format_version) throw std::invalid_argument("another format");
     std::map<std::string, AlgorithmCache::Entry> entries;
     for (const auto& [key, value] : json.at("algorithms").items()) {
         AlgorithmCache::Entry entry;
         const auto& words = value.at("algorithm");
         if (words.size() != entry.algorithm.size()) throw std::invalid_argument("an algorithm of another size");
         for (std::size_t i = 0; i < entry.algorithm.size(); ++i) entry.algorithm[i] = from_hex(words.at(i).get<std::string>());
-        entry.workspace_bytes = value.at("workspace_bytes").get<std::uint64_t>();
+        entry.workspace_bytes = value.at("workspace_bytes").get_ref<const nlohmann::json::number_unsigned_t&>();
         entries.emplace(key, entry);
     }
     return entries;
