@@ -22,13 +22,26 @@ class Config(dict):
         return Config(value) if isinstance(value, dict) else value
 
 
+def merged(below, above):
+    """The dictionary `below` with the entries of `above` over it, nested dictionaries merged alike."""
+    both = lambda key: isinstance(below.get(key), dict) and isinstance(above[key], dict)
+    return below | {key: merged(below[key], above[key]) if both(key) else above[key] for key in above}
+
+
+def read(path):
+    """A configuration file's own entries over those of the file that its `base` names, which lies beside it."""
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    base = entries.pop("base", None)
+    return merged(read(path.parent / base), entries) if base else entries
+
+
 def load(path):
     """Reads a configuration file and adds its name as `file` and the resolved folders `data` and `work`, both Path objects.
 
     The data folder is $T2I_DATA or, failing that, ../shared/data/stickers beside the repository; the work folder (caches,
     checkpoints, logs, export) is $T2I_WORK or, failing that, `work` of the file, relative to the repository.
     """
-    config = Config(json.loads(Path(path).read_text(encoding="utf-8")))
+    config = Config(read(Path(path)))
     config["file"] = Path(path).name
     config["data"] = Path(os.environ.get("T2I_DATA", REPO.parent / "shared" / "data" / "stickers"))
     config["work"] = Path(os.environ.get("T2I_WORK", REPO / config["work"]))
