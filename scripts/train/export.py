@@ -81,6 +81,14 @@ def thinned(curve, most=100):
     return [[part[-1][0], round(sum(loss for _, loss in part) / len(part), 4)] for part in parts]
 
 
+def describe(config, folder):
+    """Writes t2i.json: defaults, and what the model can draw."""
+    settings = {k: config["export"][k] for k in ("steps", "cfg_scale")} | {"max_prompt_tokens": config["text"]["max_tokens"]}
+    described = json.dumps(settings | {"vocabulary": vocabulary.describe(config)}, ensure_ascii=False, indent=2)
+    described = re.sub(r"\[[^\]]*\]", lambda found: re.sub(r"\n\s*", " ", found[0]), described)  # a list on one line
+    (folder / "t2i.json").write_text(described + "\n", encoding="utf-8")
+
+
 def run(config, _device=None):
     """Writes work/export/<name> with its model card."""
     folder = config["work"] / "export" / config["export"]["name"]
@@ -98,10 +106,7 @@ def run(config, _device=None):
         part = json.loads(path.read_text())
         if part.pop("_name_or_path", None) is not None:
             path.write_text(json.dumps(part, indent=2) + "\n")
-    settings = {k: config["export"][k] for k in ("steps", "cfg_scale")} | {"max_prompt_tokens": config["text"]["max_tokens"]}
-    described = json.dumps(settings | {"vocabulary": vocabulary.describe(config)}, ensure_ascii=False, indent=2)
-    described = re.sub(r"\[[^\]]*\]", lambda found: re.sub(r"\n\s*", " ", found[0]), described)  # a list on one line
-    (folder / "t2i.json").write_text(described + "\n", encoding="utf-8")
+    describe(config, folder)
     for path in folder.rglob("*"):
         if path.is_file():
             path.chmod(0o644)
