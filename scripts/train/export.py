@@ -71,7 +71,7 @@ def record(config, counters):
     """What training.json keeps for the card and for a run that goes on from the folder: counters, the autoencoder's scores, the curve."""
     # The stable run may have gone on since.
     curve = [point for point in checkpoint.curve(config["work"] / "curve.csv") if point[0] <= counters["samples"]]
-    return counters | {"vae": checkpoint.load(config["work"] / "vae-scores.pt"), "curve": thinned(curve)}
+    return counters | {"config": config["file"], "vae": checkpoint.load(config["work"] / "vae-scores.pt"), "curve": thinned(curve)}
 
 
 def thinned(curve, most=100):
