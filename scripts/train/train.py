@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains the sticker model stage by stage; every stage resumes where it stopped.
 
-usage: train.py --config cpu.json [--stage all|data|narrow|adopt|tokenizer|grow|vae|latents|text|denoiser|decoder|export|card]
+usage: train.py --config cpu.json [--stage all|data|narrow|adopt|tokenizer|grow|vae|latents|text|denoiser|decoder|onestep|export|card]
                 [--minutes M] [--examples N] [--from DIR]
   --minutes, --examples  with a single stage that has such a budget: its total over all sittings, instead of the configuration's
   --from                 with the stages that "all" leaves out: the exported model folder to train on from (adopt, grow), the work
@@ -24,6 +24,7 @@ STAGES = {
     "text": ("text", "train"),
     "denoiser": ("flow", "train"),
     "decoder": ("refine", "train"),
+    "onestep": ("onestep", "train"),
     "export": ("export", "run"),
     "card": ("card", "run"),
 }
