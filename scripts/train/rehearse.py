@@ -24,7 +24,7 @@ import latents
 import widen
 
 HERE, MODEL = Path(__file__).resolve().parent, configuration.REPO / "assets" / "sticker-256"
-WIDTHS = [[32, 32, 64, 128], [16, 32, 64, 64], [32, 32, 32, 64]]
+WIDTHS = [[32, 32, 64, 128], [16, 32, 64, 128], [16, 16, 64, 128]]
 ADVERSARY = {"weight": 0.01, "width": 8, "levels": 2, "learning_rate": 0.0002, "from": 0.5}
 TINY = {
     "base": str(HERE / "whole.json"), "compile": False, "vocabulary": {"sets": ["twemoji"], "groups": ["Animals & Nature"]},

@@ -107,7 +107,7 @@ class Search {
   public:
     explicit Search(const LearntWords& learnt) : learnt_(learnt) {
         for (const auto* list : {&learnt.words, &learnt.names, &learnt.phrases}) known_.insert(list->begin(), list->end());
-        names_.insert(learnt.names.begin(), learnt.names.end());
+        phrases_.insert(learnt.phrases.begin(), learnt.phrases.end());
         for (const auto& [keyword, names] : learnt.keywords) keywords_.emplace(keyword, &names);
         for (const auto* list : {&learnt.words, &learnt.names})
             for (const std::string& word : *list) add_candidate(word, nullptr);
@@ -205,13 +205,13 @@ class Search {
         }
     }
 
-    // A character beside what is unknown, whether known or not, may belong to it: 大雄猫 is nearly 大熊猫, although 猫 is a name.
-    // Of a lone unknown character the neighbour must be no name.
+    // A known character beside what is unknown may belong to it, unless it is one of a phrase: 雄猫 is nearly 熊猫, although 猫
+    // is a name.
     bool report_with_neighbour(const std::u32string& text, const std::vector<Segment>& segments, std::size_t i) {
         const Segment& unknown = segments[i];
         for (const std::size_t k : {i + 1, i - 1}) {  // below 0 wraps and is no segment
             if (k >= segments.size() || segments[k].end - segments[k].begin != 1) continue;
-            if (unknown.end - unknown.begin == 1 && names_.contains(utf8_of(text.substr(segments[k].begin, 1)))) continue;
+            if (phrases_.contains(utf8_of(text.substr(segments[k].begin, 1)))) continue;
             const std::size_t begin = std::min(unknown.begin, segments[k].begin);
             const std::u32string word = text.substr(begin, std::max(unknown.end, segments[k].end) - begin);
             Nearest near = nearest(word);
@@ -273,7 +273,7 @@ class Search {
     }
 
     const LearntWords& learnt_;
-    std::unordered_set<std::string_view> known_, names_;
+    std::unordered_set<std::string_view> known_, phrases_;
     std::map<std::string_view, const std::vector<std::string>*> keywords_;
     std::vector<Candidate> candidates_;
     std::vector<UnknownWord> found_;

@@ -8,10 +8,10 @@ using Strings = std::vector<std::string>;
 
 // As t2i.json of a small model has it.
 LearntWords learnt() {
-    return {.words = {"ale", "apple", "cat", "dog", "elephant", "face", "fox", "green", "honeybee", "hot", "maple", "panda",
-                      "芒果", "苹果", "红苹果", "青苹果", "猫", "大熊猫", "企鹅"},
+    return {.words = {"ale",   "apple", "cat",  "dog",  "elephant", "face",   "fox", "green",  "honeybee", "hot",
+                      "maple", "panda", "芒果", "苹果", "红苹果",   "青苹果", "猫",  "大熊猫", "熊猫",     "企鹅"},
             .names = {"red apple", "green apple", "cat", "cat face", "hot dog", "maple leaf", "panda", "芒果", "红苹果", "青苹果",
-                      "猫", "大熊猫", "企鹅"},
+                      "猫", "大熊猫", "熊猫", "企鹅"},
             .phrases = {"a", "an", "background", "on", "noto", "the", "to the left of", "一只", "背景上的", "蓝色", "的"},
             .keywords = {{"kitten", {"cat", "cat face"}}, {"ice cream", {"soft ice cream"}}, {"小猫", {"猫"}}}};
 }
@@ -66,12 +66,13 @@ TEST_CASE("Chinese is cut at the longest words known, and what is left over is c
     CHECK(unknown("一只平果") == Strings{"平果: 苹果, 芒果"});
     CHECK(unknown("吃平果") == Strings{"平果: 苹果, 芒果"});
     CHECK(unknown("蓝色背景上的大雄猫") == Strings{"大雄猫: 大熊猫"});
+    CHECK(unknown("一只雄猫的") == Strings{"雄猫: 熊猫"});
     CHECK(unknown("一只大熊猫") == Strings{});
     CHECK(unknown("城堡") == Strings{"城堡:"});
     CHECK(unknown("企鹅cat平果") == Strings{"平果: 苹果, 芒果"});
 }
 
-TEST_CASE("known words, plurals, numbers and short words are no unknown ones; nor is any where nothing is known of the model") {
+TEST_CASE("known words, plurals, numbers and short words are no unknown ones, nor is any where nothing is known of the model") {
     for (const char* prompt : {"", "a cat", "2 cats", "foxes, noto", "hot dog", "Ω, ! -", "my cat", "3 1024", "cat-face"}) {
         INFO(prompt);
         CHECK(unknown(prompt) == Strings{});
