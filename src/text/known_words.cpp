@@ -141,7 +141,8 @@ class Search {
 
     void add_candidate(const std::string& word, const std::vector<std::string>* stands_for) {
         if (word.empty() || word.size() > 4 * longest_compared) return;
-        candidates_.push_back({utf32_of(word), word, stands_for});
+        const std::u32string letters = utf32_of(word);
+        if (letters.size() > 1) candidates_.push_back({letters, word, stands_for});  // one character is no misspelt word
     }
 
     // As it is, or as a plural.

@@ -93,7 +93,7 @@ TEST_CASE("a warning names the words of the bundled model that come nearest, in 
     CHECK(said("a kitten on a blue background").find("nearest to \"kitten\": cat, cat face") != std::string::npos);
     CHECK(said("a panda beside a dgo").find("not learnt every word of this prompt; nearest to \"dgo\": dog") !=
           std::string::npos);
-    CHECK(said("a cute panda, noto style, on a blue background").empty());
+    CHECK(said("a cute panda, noto style, on a blue background").find("warning") == std::string::npos);
 
     const auto pipeline = Pipeline::load({.model = (source_folder() / "assets/sticker-256").string(), .vae = {}});
     const std::vector<UnknownWord> words = pipeline.unknown_words("Aple, 小狗");
