@@ -66,7 +66,7 @@ TEST_CASE("Chinese is cut at the longest words known, and what is left over is c
     CHECK(unknown("一只平果") == Strings{"平果: 苹果, 芒果"});
     CHECK(unknown("吃平果") == Strings{"平果: 苹果, 芒果"});
     CHECK(unknown("蓝色背景上的大雄猫") == Strings{"大雄猫: 大熊猫"});
-    CHECK(unknown("一只雄猫的") == Strings{"雄猫: 熊猫"});
+    CHECK(unknown("一只雄猫的") == Strings{"雄猫: 熊猫, 猫"});  // the second through 小猫
     CHECK(unknown("一只大熊猫") == Strings{});
     CHECK(unknown("城堡") == Strings{"城堡:"});
     CHECK(unknown("企鹅cat平果") == Strings{"平果: 苹果, 芒果"});
