@@ -70,7 +70,7 @@ def describe(config, folder, **defaults):
     (folder / "t2i.json").write_text(described + "\n", encoding="utf-8")
 
 
-def write(config, name, text_model, model, counters, **defaults):
+def write(config, name, text_model, model, counters, scheduler, **defaults):
     """Writes work/export/<name> without its model card; returns it."""
     folder = config["work"] / "export" / name
     shutil.rmtree(folder, ignore_errors=True)
@@ -79,7 +79,7 @@ def write(config, name, text_model, model, counters, **defaults):
     check(config, text_model.float(), model, tokenizer)
     vae = AutoencoderKL.from_pretrained(config["work"] / "vae")
     pipeline = PixArtAlphaPipeline(tokenizer=tokenizer, text_encoder=text_model.bfloat16(), vae=vae.bfloat16(),
-                                   transformer=model.bfloat16(), scheduler=flow.scheduler(config))
+                                   transformer=model.bfloat16(), scheduler=scheduler)
     pipeline.save_pretrained(folder)
     (config["work"] / "export" / "spiece.model").unlink()
     for path in folder.rglob("config.json"):  # diffusers notes where a part was loaded from
@@ -98,7 +98,7 @@ def write(config, name, text_model, model, counters, **defaults):
 def run(config, _device=None):
     """Writes work/export/<name> with its model card, and <name>-one-step beside it where the stage onestep has been."""
     text_model, model, counters = flow.trained(config)
-    write(config, config["export"]["name"], text_model, model, counters)
+    write(config, config["export"]["name"], text_model, model, counters, flow.scheduler(config))
     card.run(config)
     if student := onestep.trained(config):
-        write(config, config["export"]["name"] + "-one-step", text_model, *student, steps=1, cfg_scale=1.0)
+        write(config, config["export"]["name"] + "-one-step", text_model, *student, onestep.one_step_scheduler(), steps=1, cfg_scale=1.0)

@@ -10,6 +10,7 @@ import time
 
 import torch
 import torch.nn.functional as F
+from diffusers import EulerDiscreteScheduler
 
 import captions
 import checkpoint
@@ -25,9 +26,17 @@ from tokenizer import Tokenizer
 CHUNK = 32  # pictures that the teacher makes at once
 
 
-def only_step(config):
-    """(noise level, timestep) of the one step that diffusers' scheduler takes."""
-    scheduler = flow.scheduler(config)
+def one_step_scheduler():
+    """A scheduler that diffusers' PixArt pipelines can run at one step: they then want what it predicts of the end, which DPM-Solver++
+    does not say. Euler's from noise level 1 is x - output, as rectified flow's; it divides its input by root 2 (see trained())."""
+    beta = 1 - 0.5 ** (1 / 1000)  # after 1,000 steps half of the variance is noise: level 1
+    return EulerDiscreteScheduler(beta_start=beta, beta_end=beta, beta_schedule="linear", prediction_type="epsilon",
+                                  timestep_spacing="trailing")
+
+
+def only_step():
+    """(noise level, timestep) of the one step of that scheduler."""
+    scheduler = one_step_scheduler()
     scheduler.set_timesteps(1)
     return float(scheduler.sigmas[0]), float(scheduler.timesteps[0])
 
@@ -78,7 +87,7 @@ def train(config, device):
     options = config.get("onestep")
     if not options:
         return
-    path, level, timestep = config["work"] / "onestep.pt", *only_step(config)
+    path, level, timestep = config["work"] / "onestep.pt", *only_step()
     text_model, teacher, _ = flow.trained(config)
     student = copy.deepcopy(teacher).to(device)
     teacher, text_model = teacher.to(device).eval(), text_model.to(device).eval()
@@ -130,7 +139,7 @@ def train(config, device):
 
 
 def trained(config):
-    """The student with its averaged weights and its counters, or None where it was not trained."""
+    """The student with its averaged weights, which takes its input divided by root 2, and its counters; None where it was not trained."""
     saved = checkpoint.load(config["work"] / "onestep.pt")
     if not saved:
         return None
@@ -138,5 +147,7 @@ def trained(config):
     average = checkpoint.Average(model, 0.0)
     average.restore(saved["average"])
     average.copy_to(model)
+    with torch.no_grad():
+        model.pos_embed.proj.weight.mul_(2 ** 0.5)
     return model.eval(), {"steps": saved["step"], "samples": saved["step"] * config["onestep"]["batch"],
                           "minutes": round(saved["elapsed"] / 60, 1)}
