@@ -103,6 +103,13 @@ struct VocabularyEntry {
     std::vector<std::string> items;  // of a class-conditional model's "classes": their names, each of which is a prompt
 };
 
+// A word of a prompt that the model has not learnt.
+struct UnknownWord {
+    std::string word;                  // in lower case; of Chinese the characters that stand for one
+    std::vector<std::string> nearest;  // what it has learnt instead, the nearest first, at most three: "apple" for "aple", "cat"
+                                       // for "kitten"; may be empty
+};
+
 // A name for PipelineOptions::device or GenerateRequest::sampler, and one line about it.
 struct Choice {
     std::string name, description;
@@ -136,6 +143,10 @@ class T2I_API Pipeline {
     [[nodiscard]] const ModelInfo& info() const;
     // What the model says it can draw; empty where it says nothing.
     [[nodiscard]] std::vector<VocabularyEntry> vocabulary() const;
+    // The words of a prompt that are not in the model's vocabulary, in order, for a hint before it is drawn; empty where the
+    // model says nothing of words. Takes milliseconds, and no picture waits for it. From any thread. Throws Error{input}: not
+    // UTF-8.
+    [[nodiscard]] std::vector<UnknownWord> unknown_words(const std::string& prompt) const;
     // Hash of what is read of the model's folder and changes pictures (weights, configs, tokenizer), 10 hex digits. The files are
     // read while the first picture is made; this waits for it.
     [[nodiscard]] const std::string& model_hash() const;

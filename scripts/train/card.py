@@ -28,12 +28,12 @@ Row by row: {sheet}.*
 
 - English: `NAME` · `NAME, STYLE style` · `NAME on a COLOUR background` · `NAME, STYLE style, on a COLOUR background`;
   Chinese: `名称` · `名称,STYLE风格` · `COLOUR背景上的名称`; other orders of the same words, articles and many synonyms too.
-- Styles: {styles}. Without one the seed chooses.
+{pairs}- Styles: {styles}. Without one the seed chooses.
 - Backgrounds: {colours}.
 
 ## What it cannot draw
-Anything else: other things, words that are not in its list, two things together, numbers of things, letters, scenes, photographs.
-A prompt without a word that it knows gives a vague shape, and `t2i` warns. It learnt {patch} pixels of its latents at a time, so fine
+Anything else: other things, words that are not in its list, {beyond}numbers of things, letters, scenes, photographs.
+A prompt without a word that it knows gives a vague shape; `t2i` warns and names the nearest words that it knows. It learnt {patch} pixels of its latents at a time, so fine
 detail (the shading of fluent 3d above all) is softer than in the stickers that it learnt from, and a coloured background costs it
 some accuracy. More guidance than the default makes pictures starker, and seeds more alike.
 
@@ -81,6 +81,10 @@ CREDITS = {
 }
 
 
+PAIRS = """- Two of them: `NAME to the left of NAME` · `NAME above NAME` · `名称在名称的左边` · `名称在名称的上面`, each with style and background
+  too.
+"""
+
 MEASURES = {"n": "pictures", "concept_top1": "concept", "concept_top5": "concept among five", "style_top1": "concept and style",
             "background_ok": "background"}
 
@@ -107,8 +111,12 @@ def adherence(scores):
     if by_steps := scores.get("by steps"):
         lines.append("\nThe first kind at other numbers of steps:\n")
         lines += table("steps", dict(sorted(by_steps.items(), key=lambda item: int(item[0]))))
+    if pairs := scores.get("pairs"):
+        lines.append("\nTwo things together, a pair that training never showed in this order; right where both halves are read so:\n")
+        lines += ["| prompts | pictures | both | background |", "| --- | --: | --: | --: |"]
+        lines += [f"| {name} | {row['n']} | {row['pair_top1']} | {row['background_ok']} |" for name, row in pairs.items()]
     if absent := scores.get("absent"):
-        lines.append(f"\nFor {absent['n'] // 2} concepts the data lack one of the styles. Asked for it all the same, in both languages, the concept"
+        lines.append(f"\nThe data lack some concepts in some styles. {absent['n'] // 2} such pairs asked for all the same, in both languages, the concept"
                      f" is right in {absent['concept_top1']} of the pictures; whether the style is cannot be read here, as no such sticker is"
                      " at hand to compare with.")
     if variety := scores.get("different_stickers"):
@@ -116,6 +124,17 @@ def adherence(scores):
         lines.append(f"\nOver {variety['seeds']} seeds a prompt without a style is read as {variety['mean']} different stickers (mean of"
                      f" {variety['prompts']} prompts: {counts}); the concept is right in {variety['concept_top1']} of these pictures.")
     return "\n".join(lines)
+
+
+def fidelity(scores):
+    """The table of score.py --fidelity."""
+    if not scores:
+        return ""
+    lines = ["\nAgainst the sticker asked for, at full resolution (`score.py --fidelity`: prompts with style over the whole vocabulary; psnr and"
+             " sharpness of those read, within 12 dB; roughness of areas that should be flat, in levels of 255, a sticker's own being 0.3):\n",
+             "| steps | pictures | read | psnr dB | roughness | sharpness |", "| --: | --: | --: | --: | --: | --: |"]
+    return "\n".join(lines + [f"| {steps} | {row['n']} | {row['read']} | {row['psnr_db']} | {row['roughness']} | {row['sharpness']} |"
+                              for steps, row in sorted(scores["steps"].items(), key=lambda item: int(item[0]))])
 
 
 def learning(curve):
@@ -136,9 +155,11 @@ def size(folder):
 
 
 def run(config, _device=None):
-    """Writes README.md of work/export/<name>, with the scores of work/scores.json where there are any."""
+    """Writes README.md of work/export/<name>, with the scores of work/scores.json and work/fidelity.json where there are any."""
     work = config["work"]
-    folder, scores = work / "export" / config["export"]["name"], work / "scores.json"
+    folder, has_pairs = work / "export" / config["export"]["name"], config["denoiser"]["pairs"] > 0
+    scores, clean = (json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+                     for path in (work / "scores.json", work / "fidelity.json"))
     record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     words = json.loads((folder / "t2i.json").read_text(encoding="utf-8"))["vocabulary"]
     vae = record["vae"]
@@ -155,5 +176,6 @@ def run(config, _device=None):
         curve=learning(record["curve"]),
         text_examples=config["text"]["examples"], vae_minutes=vae["minutes"], machine=config["export"]["machine"],
         psnr=vae["psnr"], worst_psnr=vae["worst_psnr"], background_error=vae["background_error"],
-        worst_background_error=vae["worst_background_error"], scores=adherence(json.loads(scores.read_text()) if scores.exists() else None),
+        worst_background_error=vae["worst_background_error"], scores=adherence(scores) + fidelity(clean),
+        pairs=PAIRS if has_pairs else "", beyond="" if has_pairs else "two things together, ",
         credits="\n".join(f"| {CREDITS[s]} |" for s in config["vocabulary"]["sets"])), encoding="utf-8")

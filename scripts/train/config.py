@@ -1,5 +1,6 @@
 """Configuration: a JSON file plus the few paths and device choices that every stage shares."""
 import json
+import math
 import os
 import random
 import time
@@ -22,13 +23,26 @@ class Config(dict):
         return Config(value) if isinstance(value, dict) else value
 
 
+def merged(below, above):
+    """The dictionary `below` with the entries of `above` over it, nested dictionaries merged alike."""
+    both = lambda key: isinstance(below.get(key), dict) and isinstance(above[key], dict)
+    return below | {key: merged(below[key], above[key]) if both(key) else above[key] for key in above}
+
+
+def read(path):
+    """A configuration file's own entries over those of the file that its `base` names, which lies beside it."""
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    base = entries.pop("base", None)
+    return merged(read(path.parent / base), entries) if base else entries
+
+
 def load(path):
     """Reads a configuration file and adds its name as `file` and the resolved folders `data` and `work`, both Path objects.
 
     The data folder is $T2I_DATA or, failing that, ../shared/data/stickers beside the repository; the work folder (caches,
     checkpoints, logs, export) is $T2I_WORK or, failing that, `work` of the file, relative to the repository.
     """
-    config = Config(json.loads(Path(path).read_text(encoding="utf-8")))
+    config = Config(read(Path(path)))
     config["file"] = Path(path).name
     config["data"] = Path(os.environ.get("T2I_DATA", REPO.parent / "shared" / "data" / "stickers"))
     config["work"] = Path(os.environ.get("T2I_WORK", REPO / config["work"]))
@@ -36,19 +50,27 @@ def load(path):
     return config
 
 
-def quicker_in_bfloat16(repeats=5):
-    """Whether bfloat16 is the quicker type of this CPU for the products of a training step: the best of some timings of each.
+def quicker_in_bfloat16(steps=4):
+    """Whether this CPU trains a transformer quicker under bfloat16 autocast than in float32: times `steps` steps of one block of each.
 
-    Emulated bfloat16 is many times slower than float32, AVX-512 BF16 and AMX are twice as fast or more.
+    A step is what a denoiser's is made of (attention, MLP, norms, forth and back), the best of them counts, and bfloat16 must win by a
+    tenth. Emulated bfloat16 is many times slower; AVX-512 BF16 and AMX are up to twice as fast.
     """
-    best = {}
-    for kind in (torch.float32, torch.bfloat16):
-        x, weight = torch.ones(2048, 256, dtype=kind), torch.ones(1024, 256, dtype=kind)
-        for _ in range(repeats):
-            start = time.perf_counter()
-            torch.nn.functional.linear(x, weight)
-            best[kind] = min(best.get(kind, float("inf")), time.perf_counter() - start)
-    return best[torch.bfloat16] < 0.9 * best[torch.float32]
+    state = torch.random.get_rng_state()  # what is drawn afterwards must not depend on the measurement
+    block = torch.nn.TransformerEncoderLayer(256, 4, 1024, dropout=0.0, activation="gelu", batch_first=True, norm_first=True)
+    x, best = torch.randn(32, 64, 256), {False: math.inf, True: math.inf}
+    for step in range(2 * (steps + 1)):
+        enabled = step % 2 == 1
+        start = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            loss = block(x).square().mean()
+        loss.backward()
+        block.zero_grad(set_to_none=True)
+        if step > 1:  # the first of each prepares kernels
+            best[enabled] = min(best[enabled], time.perf_counter() - start)
+    torch.random.set_rng_state(state)
+    print(f"a training step of one block: {best[False] * 1000:.1f} ms in float32, {best[True] * 1000:.1f} ms in bfloat16", flush=True)
+    return best[True] < 0.9 * best[False]
 
 
 def device(config):

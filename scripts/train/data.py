@@ -23,10 +23,10 @@ def palette():
     return torch.tensor([[int(c[i:i + 2], 16) for i in (1, 3, 5)] for c in COLOURS.values()], dtype=torch.float32)
 
 
-def rows(config):
+def rows(config, every_group=False):
     """The caption rows (dictionaries of captions.jsonl) of the configured sets and groups, in file order.
 
-    `groups` null means every group; rows without a `char` (no concept identity) are left out unless
+    `groups` null, or `every_group`, means every group; rows without a `char` (no concept identity) are left out unless
     `unnamed` is true.
     """
     chosen = config["vocabulary"]
@@ -36,7 +36,7 @@ def rows(config):
             row = json.loads(line)
             if row["set"] not in chosen["sets"]:
                 continue
-            if chosen["groups"] is not None and row.get("group") not in chosen["groups"]:
+            if not every_group and chosen["groups"] is not None and row.get("group") not in chosen["groups"]:
                 continue
             if "char" in row or chosen.get("unnamed", False):
                 kept.append(row)

@@ -4,7 +4,7 @@ import re
 import shutil
 
 import torch
-from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, PixArtAlphaPipeline
+from diffusers import AutoencoderKL, PixArtAlphaPipeline
 from transformers import T5Tokenizer
 
 import card
@@ -12,29 +12,10 @@ import checkpoint
 import data
 import denoiser
 import flow
+import onestep
 import text
 import tokenizer as pieces
 import vocabulary
-
-
-def trained(config):
-    """The averaged weights of the decay branch, or of the stable run where there is none: (text model, transformer, counters)."""
-    saved = checkpoint.load(config["work"] / "decay.pt") or checkpoint.load(config["work"] / "denoiser.pt")
-    text_model = text.build(config["text"], len(pieces.Tokenizer(config)))
-    model = denoiser.build(config["denoiser"], config["text"]["width"])
-    objective = flow.Objective(text_model, model)
-    average = checkpoint.Average(objective, 0.0)
-    average.restore(saved["average"])
-    average.copy_to(objective)
-    counters = {"steps": saved["step"], "samples": saved["samples"], "minutes": round(saved["elapsed"] / 60, 1)}
-    return text_model.eval(), model.eval(), counters
-
-
-def scheduler(config):
-    """DPM-Solver++ (2M) over the rectified flow's sigmas."""
-    return DPMSolverMultistepScheduler(
-        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=config["export"]["flow_shift"],
-        solver_order=2, algorithm_type="dpmsolver++", final_sigmas_type="zero")
 
 
 def t5_tokenizer(config, folder):
@@ -71,7 +52,7 @@ def record(config, counters):
     """What training.json keeps for the card and for a run that goes on from the folder: counters, the autoencoder's scores, the curve."""
     # The stable run may have gone on since.
     curve = [point for point in checkpoint.curve(config["work"] / "curve.csv") if point[0] <= counters["samples"]]
-    return counters | {"vae": checkpoint.load(config["work"] / "vae-scores.pt"), "curve": thinned(curve)}
+    return counters | {"config": config["file"], "vae": checkpoint.load(config["work"] / "vae-scores.pt"), "curve": thinned(curve)}
 
 
 def thinned(curve, most=100):
@@ -81,30 +62,43 @@ def thinned(curve, most=100):
     return [[part[-1][0], round(sum(loss for _, loss in part) / len(part), 4)] for part in parts]
 
 
-def run(config, _device=None):
-    """Writes work/export/<name> with its model card."""
-    folder = config["work"] / "export" / config["export"]["name"]
+def describe(config, folder, **defaults):
+    """Writes t2i.json: defaults, those of the configuration unless given, and what the model can draw."""
+    settings = {k: config["export"][k] for k in ("steps", "cfg_scale")} | {"max_prompt_tokens": config["text"]["max_tokens"]} | defaults
+    described = json.dumps(settings | {"vocabulary": vocabulary.describe(config)}, ensure_ascii=False, indent=2)
+    described = re.sub(r"\[[^\]]*\]", lambda found: re.sub(r"\n\s*", " ", found[0]), described)  # a list on one line
+    (folder / "t2i.json").write_text(described + "\n", encoding="utf-8")
+
+
+def write(config, name, text_model, model, counters, scheduler, **defaults):
+    """Writes work/export/<name> without its model card; returns it."""
+    folder = config["work"] / "export" / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    text_model, model, counters = trained(config)
     tokenizer = t5_tokenizer(config, config["work"] / "export")
-    check(config, text_model, model, tokenizer)
+    check(config, text_model.float(), model, tokenizer)
     vae = AutoencoderKL.from_pretrained(config["work"] / "vae")
     pipeline = PixArtAlphaPipeline(tokenizer=tokenizer, text_encoder=text_model.bfloat16(), vae=vae.bfloat16(),
-                                   transformer=model.bfloat16(), scheduler=scheduler(config))
+                                   transformer=model.bfloat16(), scheduler=scheduler)
     pipeline.save_pretrained(folder)
     (config["work"] / "export" / "spiece.model").unlink()
     for path in folder.rglob("config.json"):  # diffusers notes where a part was loaded from
         part = json.loads(path.read_text())
         if part.pop("_name_or_path", None) is not None:
             path.write_text(json.dumps(part, indent=2) + "\n")
-    settings = {k: config["export"][k] for k in ("steps", "cfg_scale")} | {"max_prompt_tokens": config["text"]["max_tokens"]}
-    described = json.dumps(settings | {"vocabulary": vocabulary.describe(config)}, ensure_ascii=False, indent=2)
-    described = re.sub(r"\[[^\]]*\]", lambda found: re.sub(r"\n\s*", " ", found[0]), described)  # a list on one line
-    (folder / "t2i.json").write_text(described + "\n", encoding="utf-8")
+    describe(config, folder, **defaults)
+    (folder / "training.json").write_text(json.dumps(record(config, counters)) + "\n", encoding="utf-8")
     for path in folder.rglob("*"):
         if path.is_file():
             path.chmod(0o644)
-    (folder / "training.json").write_text(json.dumps(record(config, counters)) + "\n", encoding="utf-8")
-    card.run(config)
     print(f"export {folder} {card.size(folder):.1f} MiB {counters}", flush=True)
+    return folder
+
+
+def run(config, _device=None):
+    """Writes work/export/<name> with its model card, and <name>-one-step beside it where the stage onestep has been."""
+    text_model, model, counters = flow.trained(config)
+    write(config, config["export"]["name"], text_model, model, counters, flow.scheduler(config))
+    card.run(config)
+    if student := onestep.trained(config):
+        write(config, config["export"]["name"] + "-one-step", text_model, *student, onestep.one_step_scheduler(), steps=1, cfg_scale=1.0)

@@ -9,6 +9,7 @@ import time
 
 import torch
 import torch.nn.functional as F
+from diffusers import DPMSolverMultistepScheduler
 
 import captions
 import checkpoint
@@ -199,3 +200,23 @@ def train(config, device):
         run.restore(decay)
     length = options["decay_examples"]
     run.advance(work / "decay.pt", end + length, lambda step, samples: peak * run.warmth(step) * max(0.0, 1 - (samples - end) / length))
+
+
+def trained(config):
+    """The averaged weights of the decay branch, or of the stable run where there is none: (text model, transformer, counters)."""
+    saved = checkpoint.load(config["work"] / "decay.pt") or checkpoint.load(config["work"] / "denoiser.pt")
+    text_model = text.build(config["text"], len(Tokenizer(config)))
+    model = denoiser.build(config["denoiser"], config["text"]["width"])
+    objective = Objective(text_model, model)
+    average = checkpoint.Average(objective, 0.0)
+    average.restore(saved["average"])
+    average.copy_to(objective)
+    counters = {"steps": saved["step"], "samples": saved["samples"], "minutes": round(saved["elapsed"] / 60, 1)}
+    return text_model.eval(), model.eval(), counters
+
+
+def scheduler(config):
+    """DPM-Solver++ (2M) over the rectified flow's sigmas."""
+    return DPMSolverMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=config["export"]["flow_shift"],
+        solver_order=2, algorithm_type="dpmsolver++", final_sigmas_type="zero")

@@ -5,6 +5,7 @@ import captions
 import data
 
 SEED_PROMPTS, SEEDS = 16, 16  # of the measure of variety
+MOST_ABSENT = 150             # combinations of concept and style that the data lack
 REORDERED, PLAIN = (captions.english_reordered, captions.chinese_reordered), (captions.english, captions.chinese)
 WRITERS = {"reordered": REORDERED, "styled on white": REORDERED, "kept back": PLAIN}
 
@@ -45,10 +46,15 @@ def prompts(config, count, form, seed=7):
 
 
 def absent(config, seed=13):
-    """Prompts for every (concept, style) of the vocabulary that no picture of it shows, in both languages."""
+    """Prompts for the (concept, style) of the vocabulary that no picture shows, in both languages: all, or MOST_ABSENT drawn by the seed.
+
+    The data lack them on purpose (and flags in fluent styles by nature), so training needs to leave none out.
+    """
     by_char = pictured(config)
     styles = {row["style"] for rows in by_char.values() for row in rows}
     missing = [(rows[0], style) for rows in by_char.values() for style in sorted(styles - {row["style"] for row in rows})]
+    if len(missing) > MOST_ABSENT:
+        missing = random.Random(seed).sample(missing, MOST_ABSENT)
     return [request(row, language, write(row[language].lower(), style), seed, style)
             for seed, (row, style) in enumerate(missing) for language, write in (("en", captions.english), ("zh", captions.chinese))]
 
@@ -63,6 +69,36 @@ def varied(config, seed=11):
         row = by_char[char][0]
         out += [request(row, language, write(row[language].lower()), s) for s in range(SEEDS)]
     return out
+
+
+def pairs(config, count=120, seed=17):
+    """`count` prompts for two things of one style that training never showed together in this order, in English and Chinese by turns.
+
+    Half state the style, a third a background; every other one is "above".
+    """
+    rng, rows = random.Random(seed), [row for row in data.rows(config) if "zh" in row]
+    out = []
+    while len(out) < count:
+        first = rng.choice(rows)
+        second = rng.choice([row for row in rows if row["style"] == first["style"]])
+        if first["char"] == second["char"] or not captions.pair_kept_back(first, second):
+            continue
+        k = len(out)
+        relation, style = ("left", "above")[k // 2 % 2], first["style"] if rng.random() < 0.5 else None
+        colour = rng.choice(data.COLOUR_NAMES[1:]) if rng.random() < 1 / 3 else None
+        language, write = (("en", captions.english_pair), ("zh", captions.chinese_pair))[k % 2]
+        prompt = write(first[language].lower(), second[language].lower(), relation, style, colour)
+        out.append({"prompt": prompt, "seed": k, "language": language, "chars": [first["char"], second["char"]], "relation": relation,
+                    "style": style, "background": colour})
+    return out
+
+
+def fidelity(config, count=200, seed=19):
+    """`count` prompts in the plain order, each for a sticker that is there, with its style and on white, in English and Chinese by turns."""
+    rng, rows = random.Random(seed), [row for row in data.rows(config) if "zh" in row]
+    return [request(row, language, write(row[language].lower(), row["style"]), k, row["style"])
+            for k, row in enumerate(rng.sample(rows, min(count, len(rows))))
+            for language, write in [(("en", captions.english), ("zh", captions.chinese))[k % 2]]]
 
 
 def sheet(config, count=64):

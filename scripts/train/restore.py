@@ -10,7 +10,7 @@ import captions
 import config as configuration
 import data
 import denoiser
-import export
+import flow
 import text
 import tokenizer as pieces
 
@@ -20,6 +20,19 @@ def unpatchify(tokens, patch):
     size = int(tokens.shape[1] ** 0.5)
     x = tokens.view(-1, size, size, patch, patch, 4)
     return x.permute(0, 5, 1, 3, 2, 4).reshape(-1, 4, size * patch, size * patch)
+
+
+def integrate(model, x, times, states, mask, guidance):
+    """Brings patchified latents x [B, N, D] from times[0] to times[-1] (of 0…1, falling) in Euler steps with guidance.
+
+    states, mask: [2B, L, C] and [2B, L], of the captions and then of as many empty ones.
+    """
+    kept = torch.arange(x.shape[1], device=x.device).expand(2 * len(x), -1)
+    for now, then in zip(times, times[1:]):
+        t = torch.full((2 * len(x),), 1000 * now, device=x.device)
+        told, plain = model(torch.cat([x, x]), t, states, mask, kept).float().chunk(2)
+        x = x - (now - then) * (plain + guidance * (told - plain))
+    return x
 
 
 class Restorer:
@@ -32,7 +45,7 @@ class Restorer:
         self.options, self.device, self.autocast = config["decoder"], device, config["autocast"]
         rows, name = data.rows(config), config["decoder"]["model"]
         if name is None:
-            text_model, model, _ = export.trained(config)
+            text_model, model, _ = flow.trained(config)
             self.tokenizer, groups = pieces.Tokenizer(config), None
         else:
             folder = configuration.REPO / name
@@ -60,11 +73,7 @@ class Restorer:
         start, steps = rng.uniform(*o["times"]), rng.choice(o["steps"])
         noise = torch.randn(latents.shape, generator=generator).to(self.device)
         x = self.denoiser.patchify((1 - start) * latents.to(self.device) + start * noise)
-        kept = torch.arange(x.shape[1], device=self.device).expand(2 * count, -1)
+        times = [start * (1 - k / steps) for k in range(steps + 1)]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            states = self.encoder(ids, mask)
-            for k in range(steps):
-                t = torch.full((2 * count,), 1000 * start * (1 - k / steps), device=self.device)
-                told, plain = self.denoiser(torch.cat([x, x]), t, states, mask, kept).float().chunk(2)
-                x = x - start / steps * (plain + o["guidance"] * (told - plain))
+            x = integrate(self.denoiser, x, times, self.encoder(ids, mask), mask, o["guidance"])
         return unpatchify(x, self.denoiser.patch)

@@ -6,6 +6,7 @@ usage: sheet.py samples [BINARY] [OUTPUT]    twelve prompts, seed 42, 50 steps (
                                              steps (default: build/t2i assets/sticker-256/contact.png)
        sheet.py compare [BINARY]             the contact sheet's pictures by the program and by diffusers: how far they differ
 """
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -25,8 +26,9 @@ SIDE = 128
 
 
 def contact():
-    """The contact sheet's requests."""
-    return questions.sheet(configuration.load(ROOT / "scripts" / "train" / "cpu.json"))
+    """The contact sheet's requests, over the vocabulary of the configuration that made the model."""
+    made = json.loads((MODEL / "training.json").read_text(encoding="utf-8"))
+    return questions.sheet(configuration.load(ROOT / "scripts" / "train" / made.get("config", "cpu.json")))
 
 
 def pictures(requests, draw):

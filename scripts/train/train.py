@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Trains the sticker model stage by stage; every stage resumes where it stopped.
 
-usage: train.py --config cpu.json [--stage all|data|adopt|tokenizer|grow|vae|latents|text|denoiser|decoder|export|card]
+usage: train.py --config cpu.json [--stage all|data|narrow|adopt|tokenizer|grow|vae|latents|text|denoiser|decoder|onestep|export|card]
                 [--minutes M] [--examples N] [--from DIR]
   --minutes, --examples  with a single stage that has such a budget: its total over all sittings, instead of the configuration's
-  --from                 with the stages adopt and grow, which "all" leaves out: the exported model folder to train on from
+  --from                 with the stages that "all" leaves out: the exported model folder to train on from (adopt, grow), the work
+                         folder of a larger vocabulary (narrow)
 """
 import argparse
 import importlib
@@ -14,6 +15,7 @@ import config as configuration
 
 STAGES = {
     "data": ("data", "build_cache"),
+    "narrow": ("narrow", "run"),
     "adopt": ("adopt", "run"),
     "tokenizer": ("tokenizer", "train"),
     "grow": ("grow", "run"),
@@ -22,12 +24,12 @@ STAGES = {
     "text": ("text", "train"),
     "denoiser": ("flow", "train"),
     "decoder": ("refine", "train"),
+    "onestep": ("onestep", "train"),
     "export": ("export", "run"),
     "card": ("card", "run"),
 }
 
-
-FROM_FOLDER = ("adopt", "grow")
+FROM_FOLDER = ("narrow", "adopt", "grow")
 
 
 def main():
@@ -47,7 +49,7 @@ def main():
                 parser.error(f"--{budget} needs a single stage whose budget is in {budget}")
             config[arguments.stage][budget] = total
     if (arguments.stage in FROM_FOLDER) != (arguments.folder is not None):
-        parser.error("--from DIR belongs to the stages adopt and grow, which need it")
+        parser.error(f"--from DIR belongs to the stages {', '.join(FROM_FOLDER)}, which need it")
     config["from"] = arguments.folder
     device = configuration.prepare(config)
     for stage in [s for s in STAGES if s not in FROM_FOLDER] if arguments.stage == "all" else [arguments.stage]:

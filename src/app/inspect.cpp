@@ -58,12 +58,23 @@ void print_sums(const char* label, const std::string& what, const Sums& s) {
                 dtype_list(s).c_str());
 }
 
-// An entry is a paragraph, broken between the items of a list.
+// "by group (Food & Drink)" → "Food & Drink"; empty of other entries.
+std::string group_of(const std::string& key) {
+    constexpr std::string_view start = "by group (";
+    return key.starts_with(start) && key.ends_with(')') ? key.substr(start.size(), key.size() - start.size() - 1) : std::string();
+}
+
+// An entry is a paragraph, broken between the items of a list. Where the names are there by group, they are not listed once more.
 void print_vocabulary(const Vocabulary& vocabulary) {
     constexpr std::size_t width = 110;  // bytes
     const char* label = "vocabulary";
+    const bool is_grouped =
+        std::ranges::any_of(vocabulary.entries, [](const auto& entry) { return !group_of(entry.first).empty(); });
     for (const auto& [key, items] : vocabulary.entries) {
-        std::string line = key.empty() ? "" : escaped(key) + ":";
+        if (is_grouped && key.starts_with("names (")) continue;
+        const std::string group = group_of(key);
+        std::string line =
+            key.empty() ? "" : escaped(group.empty() ? key : group + " (" + std::to_string(items.size()) + ")") + ":";
         for (std::size_t i = 0; i < items.size(); ++i) {
             const std::string item = escaped(items[i]) + (i + 1 < items.size() ? "," : "");
             if (i > 0 && line.size() + item.size() > width) {

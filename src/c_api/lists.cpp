@@ -107,6 +107,21 @@ t2i_category t2i_pipeline_vocabulary(const t2i_pipeline* pipeline, t2i_list** li
     });
 }
 
+t2i_category t2i_pipeline_unknown_words(const t2i_pipeline* pipeline, const char* prompt, t2i_list** list, t2i_error** error) {
+    return guarded(error, [&] {
+        check_given(pipeline, "pipeline");
+        check_given(prompt, "prompt");
+        check_given(list, "list");
+        *list = nullptr;
+        auto all = std::make_unique<t2i_list>();
+        for (const auto& unknown : pipeline->pipeline.unknown_words(prompt)) {
+            if (unknown.nearest.empty()) all->pairs.emplace_back(unknown.word, "");
+            for (const auto& nearest : unknown.nearest) all->pairs.emplace_back(unknown.word, nearest);
+        }
+        *list = all.release();
+    });
+}
+
 t2i_category t2i_png_encode(int32_t width, int32_t height, const uint8_t* rgb, const char* parameters, uint8_t** bytes,
                             size_t* size, t2i_error** error) {
     return guarded(error, [&] {

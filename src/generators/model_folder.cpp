@@ -31,6 +31,20 @@ std::vector<std::string> texts(const json& list, const std::string& key, const s
     return out;
 }
 
+// "kitten: cat; cat face"
+std::pair<std::string, std::vector<std::string>> keyword(const std::string& text, const std::string& where) {
+    const auto colon = text.find(": ");
+    if (colon == 0 || colon == std::string::npos)
+        throw Error(ErrorCode::input, "\"vocabulary\": the keyword " + in_quotes(text) + " is not KEYWORD: NAME; NAME", where);
+    std::vector<std::string> names;
+    for (std::size_t at = colon + 2; at <= text.size();) {
+        const auto end = std::min(text.find("; ", at), text.size());
+        names.push_back(text.substr(at, end - at));
+        at = end + 2;
+    }
+    return {text.substr(0, colon), std::move(names)};
+}
+
 Vocabulary read_vocabulary(const json& j, const std::string& where) {
     Vocabulary v;
     const auto add = [&](const std::string& key, const json& value) {
@@ -42,9 +56,17 @@ Vocabulary read_vocabulary(const json& j, const std::string& where) {
             add(key, value);
             continue;
         }
-        for (const auto& [language, list] : value.items())
-            if (key == "words") std::ranges::move(texts(list, key, where), std::back_inserter(v.words));
+        for (const auto& [language, list] : value.items()) {
+            const auto join = [&](std::vector<std::string>& all) {
+                std::ranges::move(texts(list, key, where), std::back_inserter(all));
+            };
+            if (key == "words") join(v.learnt.words);
+            else if (key == "phrases") join(v.learnt.phrases);
+            else if (key == "keywords")
+                for (const std::string& text : texts(list, key, where)) v.learnt.keywords.push_back(keyword(text, where));
             else add(key + " (" + language + ")", list);
+            if (key == "names") join(v.learnt.names);
+        }
     }
     return v;
 }

@@ -11,14 +11,15 @@
 #include "generators/diffusion.h"
 #include "generators/pipelines.h"
 #include "text/class_names.h"
+#include "text/known_words.h"
 
 namespace t2i {
 
 // "vocabulary" of t2i.json: a text, or an object of texts, numbers, lists of texts and objects of such lists.
 struct Vocabulary {
     std::vector<std::pair<std::string, std::vector<std::string>>>
-        entries;                     // by name, in the file's order; a text is a list of one
-    std::vector<std::string> words;  // of the entry "words", all languages: what has_known_word() looks for
+        entries;         // by name, in the file's order; a text is a list of one
+    LearntWords learnt;  // of the entries "names", "words", "keywords" and "phrases", the last three of which are not listed
 };
 
 // A component as model_index.json lists it: ["transformers", "T5EncoderModel"].

@@ -158,7 +158,13 @@ Tokens Engine::tokenize(const std::string& prompt, const char* field, bool clean
 Engine::Doubt Engine::doubt_about(const std::string& prompt, bool clean) const {
     const std::string whole = lower_and_strip(prompt), asked = clean ? clean_caption(prompt, Field{"prompt"}) : whole;
     if (asked.empty()) return whole.empty() ? Doubt::none : Doubt::cleaned_away;
-    return has_known_word(asked, folder_.vocabulary.words) ? Doubt::none : Doubt::no_known_word;
+    return has_known_word(asked, folder_.vocabulary.learnt.words) ? Doubt::none : Doubt::no_known_word;
+}
+
+std::vector<UnknownWord> Engine::unknown_words(const std::string& prompt, bool clean) const {
+    check_utf8(prompt, Field{"prompt"});
+    return t2i::unknown_words(clean ? clean_caption(prompt, Field{"prompt"}) : lower_and_strip(prompt),
+                              folder_.vocabulary.learnt);
 }
 
 void Engine::drop_caches() {

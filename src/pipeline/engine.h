@@ -61,6 +61,8 @@ class Engine final : public BatchMaker {
     // learnt, or its cleaning has left nothing of it.
     enum class Doubt : std::uint8_t { none, no_known_word, cleaned_away };
     [[nodiscard]] Doubt doubt_about(const std::string& prompt, bool clean) const;
+    // As Pipeline::unknown_words(), of what the cleaning leaves.
+    [[nodiscard]] std::vector<UnknownWord> unknown_words(const std::string& prompt, bool clean) const;
 
     void make(const ResolvedRequest& settings, std::span<const PictureJob> jobs, const Callbacks& callbacks) override;
     void flush() override;

@@ -26,6 +26,34 @@ std::size_t bytes_of(const JobPicture& made) {
     return made.picture.rgb.size();
 }
 
+// The words that have a nearest one, with it: "; nearest to "aple": apple, maple".
+std::string nearest_text(const std::vector<UnknownWord>& words) {
+    constexpr std::size_t most_words = 3;
+    std::string text;
+    std::size_t count = 0;
+    for (const UnknownWord& word : words) {
+        if (word.nearest.empty()) continue;
+        if (++count > most_words) break;
+        text += "; nearest to " + in_quotes(word.word);
+        for (std::size_t i = 0; i < word.nearest.size(); ++i) text += (i == 0 ? ": " : ", ") + word.nearest[i];
+    }
+    return text;
+}
+
+// What a person should know of a prompt before it is drawn; empty: nothing.
+std::string doubt_text(const Engine& engine, const ResolvedRequest& r) {
+    const ModelFolder& folder = engine.folder();
+    const Engine::Doubt doubt = engine.doubt_about(r.prompt, r.clean_caption);
+    if (doubt == Engine::Doubt::cleaned_away) return folder.name + " reads an empty prompt: its cleaning left nothing of it";
+    // A model that does not list what stands between things would have half a sentence called unknown.
+    if (doubt == Engine::Doubt::none && folder.vocabulary.learnt.phrases.empty()) return {};
+    const std::string nearest = nearest_text(engine.unknown_words(r.prompt, r.clean_caption));
+    if (doubt == Engine::Doubt::none)
+        return nearest.empty() ? nearest : folder.name + " has not learnt every word of this prompt" + nearest;
+    return folder.name + " has learnt no word of this prompt" +
+           (nearest.empty() ? "; its vocabulary lists what it can draw" : nearest);
+}
+
 }  // namespace
 
 struct Pipeline::Impl {
@@ -70,6 +98,10 @@ std::vector<VocabularyEntry> Pipeline::vocabulary() const {
     return all;
 }
 
+std::vector<UnknownWord> Pipeline::unknown_words(const std::string& prompt) const {
+    return impl_->engine.unknown_words(prompt, false);
+}
+
 const std::string& Pipeline::model_hash() const {
     return impl_->engine.hashes().model;
 }
@@ -94,11 +126,8 @@ Job Pipeline::Impl::job_of(const ResolvedRequest& r, const OnWarning& warning) c
     if (r.guided) job.negative = tokenize(r.negative_prompt, "negative_prompt", r.clean_caption, warning);
     job.prompt = tokenize(r.prompt, "prompt", r.clean_caption, warning);
     if (warning && !r.plan->remark.empty()) warning(r.plan->remark);
-    const Engine::Doubt doubt = warning ? engine.doubt_about(r.prompt, r.clean_caption) : Engine::Doubt::none;
-    if (doubt == Engine::Doubt::cleaned_away)
-        warning(engine.folder().name + " reads an empty prompt: its cleaning left nothing of it");
-    else if (doubt == Engine::Doubt::no_known_word)
-        warning(engine.folder().name + " has learnt no word of this prompt; its vocabulary lists what it can draw");
+    if (warning)
+        if (const std::string line = doubt_text(engine, r); !line.empty()) warning(line);
     for (int i = 0; i < r.count; ++i) job.seeds.push_back(r.seed + static_cast<std::uint64_t>(i));
     return job;
 }

@@ -243,6 +243,8 @@ TEST_CASE("C API: NULL is refused where something must be there, and harmless el
     refused("request", [&](t2i_error** e) { return t2i_pipeline_generate(pipeline.get(), nullptr, nullptr, e); });
     refused("info", [&](t2i_error** e) { return t2i_pipeline_info(pipeline.get(), nullptr, e); });
     refused("pipeline", [&](t2i_error** e) { return t2i_pipeline_vocabulary(nullptr, &list, e); });
+    refused("pipeline", [&](t2i_error** e) { return t2i_pipeline_unknown_words(nullptr, "x", &list, e); });
+    refused("prompt", [&](t2i_error** e) { return t2i_pipeline_unknown_words(pipeline.get(), nullptr, &list, e); });
     refused("list", [&](t2i_error** e) { return t2i_list_devices(nullptr, e); });
     refused("rgb", [&](t2i_error** e) { return t2i_png_encode(1, 1, nullptr, nullptr, &bytes, &size, e); });
     refused("width", [&](t2i_error** e) { return t2i_png_encode(0, 1, pixel, nullptr, &bytes, &size, e); });
@@ -422,6 +424,17 @@ TEST_CASE("C API: devices, samplers and a model's vocabulary are lists") {
     error_of(T2I_OK, [&](t2i_error** e) { return t2i_pipeline_vocabulary(bundled.get(), &list, e); });
     const ListHandle vocabulary(list);
     CHECK(t2i_list_size(list) > 10);
+
+    error_of(T2I_OK,
+             [&](t2i_error** e) { return t2i_pipeline_unknown_words(bundled.get(), "a kitten, a cat, medieval", &list, e); });
+    const ListHandle words(list);
+    REQUIRE(t2i_list_size(list) == 3);
+    CHECK(std::string(t2i_list_name(list, 0)) == "kitten");
+    CHECK(std::string(t2i_list_text(list, 0)) == "cat");
+    CHECK(std::string(t2i_list_text(list, 1)) == "cat face");
+    CHECK(std::string(t2i_list_name(list, 2)) == "medieval");
+    CHECK(std::string(t2i_list_text(list, 2)).empty());
+    error_of(T2I_INPUT, [&](t2i_error** e) { return t2i_pipeline_unknown_words(bundled.get(), "\xff", &list, e); });
 }
 
 }  // namespace t2i::test

@@ -123,6 +123,9 @@ TEST_CASE("damaged models") {
         {"t2i.json out of range",
          [](const fs::path& m) { overwrite(m / "t2i.json", R"({"steps": -1})"); },
          {"t2i.json", "steps"}},
+        {"a keyword that stands for nothing",
+         [](const fs::path& m) { overwrite(m / "t2i.json", R"({"vocabulary": {"keywords": {"en": ["kitten"]}}})"); },
+         {"t2i.json", "kitten", "KEYWORD: NAME"}},
     }));
     const TempFolder folder;
     const auto model = folder.path() / "model", out = folder.path() / "out";

@@ -7,6 +7,7 @@
 #include "support/files.h"
 #include "support/place.h"
 #include "support/run_t2i.h"
+#include "t2i/error.h"
 #include "t2i/pipeline.h"
 
 namespace t2i::test {
@@ -78,6 +79,38 @@ TEST_CASE("a prompt of which the bundled model knows no word is drawn with a war
     CHECK_FALSE(warned("我想要一个红苹果"));
     CHECK_FALSE(warned(""));
     CHECK(run_t2i({"-p", "a medieval castle", "--steps", "1", "-q", "-o", folder / "a.png"}, environment).err.empty());
+}
+
+TEST_CASE("a warning names the words of the bundled model that come nearest, in both languages") {
+    const TempFolder folder;
+    const auto said = [&](const char* prompt) {
+        const Outcome run = run_t2i({"-p", prompt, "--steps", "1", "-o", folder / "a.png"}, environment);
+        CHECK(run.code == 0);
+        return run.err;
+    };
+    CHECK(said("aple").find("no word of this prompt; nearest to \"aple\": apple") != std::string::npos);
+    CHECK(said("平果").find("no word of this prompt; nearest to \"平果\": 苹果") != std::string::npos);
+    CHECK(said("a kitten on a blue background").find("nearest to \"kitten\": cat, cat face") != std::string::npos);
+    CHECK(said("a panda beside a dgo").find("not learnt every word of this prompt; nearest to \"dgo\": dog") !=
+          std::string::npos);
+    CHECK(said("a cute panda, noto style, on a blue background").find("warning") == std::string::npos);
+
+    const auto pipeline = Pipeline::load({.model = (source_folder() / "assets/sticker-256").string(), .vae = {}});
+    const std::vector<UnknownWord> words = pipeline.unknown_words("Aple, 小狗");
+    REQUIRE(words.size() == 2);
+    CHECK(words[0].word == "aple");
+    CHECK(words[0].nearest.front() == "apple");
+    CHECK(words[1].word == "小狗");
+    CHECK(words[1].nearest == std::vector<std::string>{"狗", "狗脸"});
+    CHECK_THROWS_AS(pipeline.unknown_words("\xff"), Error);
+}
+
+TEST_CASE("inspect lists the bundled model's vocabulary by group") {
+    const std::string listed = run_t2i({"inspect"}, environment).out;
+    for (const char* part : {"Animals & Nature (160): ", "Food & Drink (131): ", "red apple 红苹果"})
+        CHECK(listed.find(part) != std::string::npos);
+    CHECK(listed.find("names (en)") == std::string::npos);
+    CHECK(run_t2i({"inspect", "--json"}, environment).out.find("\"by group (Food & Drink)\"") != std::string::npos);
 }
 
 TEST_CASE("a prompt file says at its end how many prompts have no word that the bundled model knows") {
