@@ -26,7 +26,7 @@ RESIZED = [([7, 9], [5, 4], "stretch"), ([5, 4], [9, 11], "stretch"), ([40, 30],
            ([9, 20], [9, 7], "stretch"), ([20, 9], [31, 9], "stretch"), ([3, 50], [8, 8], "crop"), ([1, 1], [4, 3], "stretch")]
 
 # Where a run begins: steps, strength
-BEGINNINGS = [(4, 1.0), (4, 0.5), (5, 0.5), (7, 0.9), (20, 0.3), (50, 0.58), (3, 0.34)]
+BEGINNINGS = [(4, 1.0), (4, 0.5), (5, 0.5), (7, 0.9), (20, 0.3), (17, 0.58), (3, 0.34)]
 BEGUN = [
     ("DDIMScheduler", LATENT, {}),
     ("DDIMScheduler", {**LATENT, **SCALED, "steps_offset": 1, "set_alpha_to_one": False}, {"eta": 1.0}),

@@ -150,6 +150,7 @@ TEST_CASE("C API: a picture begins with pixels that are handed over, and a mask 
     request.init_rgb = nullptr;  // sizes alone say nothing, and a strength says nothing without a picture
     CHECK(std::string(t2i_error_field(error_of(T2I_INVALID_ARGUMENT, generate).get())) == "strength");
     request.strength = -1;
+    seen = {};
     error_of(T2I_OK, generate);
 }
 
