@@ -33,7 +33,7 @@ RequestLine parse_infotext(const std::string& text) {
     const Parameters parameters = read_parameters(text, {});
     if (!parameters.init_image.hash.empty())
         throw Error(ErrorCode::input, "is of a picture that began with another one, " + in_quotes(parameters.init_image.name) +
-                                          "; a line with --init_image names it");
+                                          "; a line with init_image names it");
     const GenerateRequest& r = parameters.request;
     RequestBuilder request;
     const auto set = [&](const char* field, const std::string& value) {

@@ -132,8 +132,8 @@ Image decode_jpeg(std::span<const std::uint8_t> file, const std::string& where) 
     int width = 0, height = 0, subsampling = 0, colours = 0;
     if (tjDecompressHeader3(handle.get(), file.data(), file.size(), &width, &height, &subsampling, &colours) != 0)
         throw damaged();
-    if (width < 1 || height < 1 || width > longest_read_side || height > longest_read_side)
-        throw Error(ErrorCode::input, "its pixels cannot be read (too large)", where);
+    if (width < 1 || height < 1) throw Error(ErrorCode::input, "its pixels cannot be read (there are none)", where);
+    check_read_size(static_cast<std::uint32_t>(width), static_cast<std::uint32_t>(height), where);
     Image image{.width = width, .height = height, .rgb = {}, .seed = 0, .parameters = {}};
     image.rgb.resize(std::size_t{3} * static_cast<std::size_t>(width) * static_cast<std::size_t>(height));
     // A file of thousands of scans would take minutes.

@@ -1,6 +1,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "pipeline/picture_format.h"
 #include "pipeline/picture_read.h"
 #include "pipeline/png_read.h"
 #include "t2i/error.h"
@@ -21,6 +22,7 @@ namespace t2i {
 
 RgbaPicture decode_png_rgba(std::span<const std::uint8_t> file, const std::string& where) {
     const PngInfo info = read_png_info(file, where);
+    check_read_size(info.width, info.height, where);
     int width = 0, height = 0, channels = 0;
     const std::unique_ptr<stbi_uc, decltype(&std::free)> pixels(
         stbi_load_from_memory(file.data(), static_cast<int>(file.size()), &width, &height, &channels, 4), &std::free);

@@ -111,8 +111,7 @@ PictureInfo read_webp_info(std::span<const std::uint8_t> file, const std::string
 
 RgbaPicture decode_webp_rgba(std::span<const std::uint8_t> file, const std::string& where) {
     const WebPBitstreamFeatures features = features_of(file, where);
-    if (features.width > longest_read_side || features.height > longest_read_side)
-        throw Error(ErrorCode::input, "its pixels cannot be read (too large)", where);
+    check_read_size(static_cast<std::uint32_t>(features.width), static_cast<std::uint32_t>(features.height), where);
     RgbaPicture picture{features.width, features.height, {}};
     picture.rgba.resize(std::size_t{4} * static_cast<std::size_t>(picture.width) * static_cast<std::size_t>(picture.height));
     if (!WebPDecodeRGBAInto(file.data(), file.size(), picture.rgba.data(), picture.rgba.size(), 4 * picture.width))

@@ -230,7 +230,7 @@ TEST_CASE("init image: a batch takes it from its flags for lines that name none,
     const std::string text = has(parameters_of(path), "Init image") ? parameters_of(path) : parameters_of(other);
     const Outcome pasted = batch(write_file(folder / "pasted.txt", text + "\n"), folder / "five");
     CHECK(pasted.code == 5);
-    CHECK(has(pasted.err, "is of a picture that began with another one, \"b.png\"; a line with --init_image names it"));
+    CHECK(has(pasted.err, "is of a picture that began with another one, \"b.png\"; a line with init_image names it"));
 }
 
 TEST_CASE("init image: the bundled model redraws a sticker, the nearer to it the less strength there is") {
