@@ -131,7 +131,7 @@ void add_caption_flags(CLI::App& app, GenerateRequest& request) {
 void add_init_image_flags(CLI::App& app, GenerateRequest& request) {
     const auto add_path = [&app](const std::string& name, std::string& path, const std::string& help) {
         const std::function<void(const std::string&)> take = [name, &path](const std::string& text) {
-            if (text.empty()) throw CLI::ValidationError(name, "the path is empty");
+            if (text.empty()) throw CLI::ValidationError(name, "the value is empty (a variable that is not set?)");
             path = text;
         };
         app.add_option_function<std::string>(name, take, help)->type_name("FILE");

@@ -126,7 +126,7 @@ TEST_CASE("init image: what cannot be is told in one line with the flag") {
         {{"--init-image", from, "--mask", small}, 2, "--mask: has 32x64 pixels, init_image 64x64; they must be of one size"},
         {{"--init-image", from, "--resize-mode", "tile"}, 2, "--resize-mode: \"tile\" is none of crop, stretch, fill"},
         {{"--init-image", from, "--sampling-method", "pndm"}, 2, "--sampling-method: pndm begins with Runge-Kutta steps"},
-        {{"--init-image", ""}, 2, "--init-image: the path is empty"},
+        {{"--init-image", ""}, 2, "--init-image: the value is empty"},
         {{"--init-image", folder / "none.png"}, 3, "none.png: "},
         {{"--init-image", folder / "text.png"}, 3, "text.png: not a PNG, JPEG or WebP file"},
         {{"--init-image", folder.path().string()}, 3, folder.path().string() + ": "},

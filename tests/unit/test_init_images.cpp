@@ -15,6 +15,7 @@
 #include "support/files.h"
 #include "support/fixture.h"
 #include "unit/expect_error.h"
+#include "unit/prompt_entries.h"
 #include "unit/replay.h"
 
 namespace t2i::test {
@@ -233,6 +234,29 @@ TEST_CASE("init image: transparent pixels lie over white") {
     CHECK(decode_transparency(png, "x").rgb == std::vector<std::uint8_t>{0, 0, 0, 255, 255, 255});
     const auto jpeg = encode_picture(plain(2, 1, 200), {.format = PictureFormat::jpeg});
     CHECK(decode_transparency(jpeg, "x").rgb == plain(2, 1, 0).rgb);
+}
+
+TEST_CASE("init image: text that is anybody's cannot name files, a prompt file can") {
+    const std::string lines = R"({"prompt":"cat","init_image":"/etc/passwd"})"
+                              "\n"
+                              R"({"prompt":"cat","init_image":""})"
+                              "\n"
+                              R"({"prompt":"cat","mask":"a.png"})"
+                              "\n"
+                              R"({"prompt":"cat","strength":0.5})"
+                              "\n";
+    const auto entries = entries_of(lines, batch::PromptFormat::json_lines);
+    REQUIRE(entries.size() == 4);
+    CHECK(entries[0].problem == "init_image: names a file, and files are not read for this request");
+    CHECK(entries[1].problem == "init_image is empty; a line without one leaves it out");
+    CHECK(entries[2].problem == "mask: names a file, and files are not read for this request");
+    CHECK(entries[3].request->request.strength == 0.5);
+    const TempFolder folder;
+    const auto file = batch::open_prompts(write_file(folder / "a.jsonl", lines), {});
+    batch::PromptEntry entry;
+    REQUIRE(file->next(entry));
+    REQUIRE(entry.request);
+    CHECK(entry.request->request.init_image.file == "/etc/passwd");
 }
 
 TEST_CASE("init image: a photo stands upright, however the camera was held") {
