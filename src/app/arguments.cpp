@@ -129,17 +129,12 @@ void add_caption_flags(CLI::App& app, GenerateRequest& request) {
 }
 
 void add_init_image_flags(CLI::App& app, GenerateRequest& request) {
-    const auto add_path = [&app](const std::string& name, std::string& path, const std::string& help) {
-        const std::function<void(const std::string&)> take = [name, &path](const std::string& text) {
-            if (text.empty()) throw CLI::ValidationError(name, "the value is empty (a variable that is not set?)");
-            path = text;
-        };
-        app.add_option_function<std::string>(name, take, help)->type_name("FILE");
-    };
-    add_path("--init-image", request.init_image.file,
-             "a PNG, JPEG or WebP to begin with; transparent parts count as white, photos stand upright");
-    add_path("--mask", request.mask.file,
-             "a picture of the same size, white where --init-image is made anew, black where it stays");
+    app.add_option("--init-image", request.init_image.file,
+                   "a PNG, JPEG or WebP to begin with; transparent parts count as white, photos stand upright")
+        ->type_name("FILE");
+    app.add_option("--mask", request.mask.file,
+                   "a picture of the same size, white where --init-image is made anew, black where it stays")
+        ->type_name("FILE");
     add_real(app, "--strength", request.strength,
              "how far from --init-image, up to 1: that share of the steps is done (default: 0.75)");
     std::string choices;

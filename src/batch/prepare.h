@@ -65,7 +65,7 @@ struct PrepareOptions {
     bool dotless_ids = false;  // WebDataset splits names at the first dot
     bool folds_case = false;   // files in the folder have one name in capitals and in small letters
     std::string folder;
-    std::string prompt_folder;  // of the prompt file: paths in its lines begin there; empty: where the program runs
+    std::string prompt_folder;  // of a prompt file, no pipe: paths in its lines begin there; empty: where the program runs
 };
 
 // Throws as Engine::resolve() about what a run says of lines that leave it unset. Of pictures to begin with it may say anything

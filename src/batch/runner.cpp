@@ -247,7 +247,7 @@ PrepareOptions prepare_options(const BatchOptions& options) {
             .quick_check = options.quick_check,
             .dotless_ids = options.output.webdataset,
             .folder = options.output.folder,
-            .prompt_folder = options.input == "-" ? std::string() : fs::path(options.input).parent_path().string()};
+            .prompt_folder = is_plain_file(options.input) ? fs::path(options.input).parent_path().string() : std::string()};
 }
 
 void Runner::read() {

@@ -1,4 +1,6 @@
 // Pictures that begin with a picture, as users ask for them: flags, prompt files, metadata, verify.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -186,6 +188,19 @@ TEST_CASE("init image: a prompt file names pictures beside itself, and knows the
     CHECK(run_t2i(
               {"verify", "-m", model().string(), out, "--init-image", folder / "job/pictures", "--mask", folder / "job/pictures"})
               .code == 0);
+
+    // A pipe has no folder: the one counts where the program runs.
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    const std::string line = R"({"prompt":"a cat","init_image":"pictures/a.png"})"
+                             "\n";
+    REQUIRE(::write(ends[1], line.data(), line.size()) == static_cast<ssize_t>(line.size()));
+    ::close(ends[1]);
+    Process piped({"batch", "/dev/fd/" + std::to_string(ends[0]), "--input-format", "jsonl", "-m", model().string(), "--steps",
+                   "4", "-o", folder / "piped"},
+                  {.folder = folder / "job"});
+    CHECK(piped.wait().code == 0);
+    ::close(ends[0]);
 
     // Again: all is done. With other pixels under the name it is another picture, which --remake makes.
     const auto before = file_text(out + "/from.png");
