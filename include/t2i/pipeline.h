@@ -41,6 +41,20 @@ struct PipelineOptions {
     std::string formulas{};  // "diffusers": facebook's DiT as diffusers computes it; empty: as facebook did, wherever it is given
 };
 
+struct Image {
+    int width = 0, height = 0;      // pixels
+    std::vector<std::uint8_t> rgb;  // [height, width, 3]
+    std::uint64_t seed = 0;
+    std::string parameters;  // the text of the PNG's `parameters` chunk
+};
+
+// A picture that a request reads: a file, or pixels in its place, which copies of the request share. Neither: there is none.
+struct SourcePicture {
+    std::string file{};                     // PNG, JPEG or WebP of up to 4096x4096 pixels; over white where it is transparent
+    std::shared_ptr<const Image> pixels{};  // of it width, height and rgb are read; must not change while the request is made
+    [[nodiscard]] bool is_given() const { return pixels != nullptr || !file.empty(); }
+};
+
 // Unset fields take the model's own defaults.
 struct GenerateRequest {
     std::string prompt{};                  // UTF-8; of a class-conditional model a class's name or number, empty: no class
@@ -56,13 +70,15 @@ struct GenerateRequest {
     std::optional<bool> clean_caption{};       // prompts go through their cleaning of web captions
     std::optional<bool> resolution_binning{};  // drawn at the size of the model's own table whose shape is nearest, then brought
                                                // to width and height, which may be any
-};
-
-struct Image {
-    int width = 0, height = 0;      // pixels
-    std::vector<std::uint8_t> rgb;  // [height, width, 3]
-    std::uint64_t seed = 0;
-    std::string parameters;  // the text of the PNG's `parameters` chunk
+    // Pictures from pictures, by the rules of diffusers' pipelines: with noise of the level at which the last steps · strength
+    // steps begin (init_timestep of get_timesteps) the picture goes through those steps alone. With a mask, of the same size, the
+    // picture is made anew where that is white, and elsewhere stays what it was, as far as latents of 8x8 pixels tell. Needs a
+    // model whose autoencoder has its encoder.
+    SourcePicture init_image{}, mask{};
+    std::optional<double> strength{};  // (0, 1]; unset: 0.75
+    std::string resize_mode{};         // how init_image and mask come to width and height: "crop" (or empty), "stretch", "fill"
+    std::optional<bool> keep_unmasked{};  // black pixels of the mask are those of init_image, grey ones a mixture. Unset: off,
+                                          // and they went through the autoencoder
 };
 
 struct Progress {
@@ -167,8 +183,8 @@ class T2I_API Pipeline {
     // Returns when all pictures are handed out. Safe from several threads at once, whose pictures are then made in batches with
     // each other. Callbacks run on the calling thread, pictures in order; they must not call generate(). One that throws ends
     // this request, and its exception comes out here.
-    // Throws Error: invalid_argument (a value out of range, unknown sampler or class), input (not UTF-8; NaN, naming the step),
-    // cancelled.
+    // Throws Error: invalid_argument (a value out of range, unknown sampler or class), input (not UTF-8; NaN, naming the step; an
+    // init_image that cannot be read, or a model that cannot read one), cancelled.
     void generate(const GenerateRequest& request, const Callbacks& callbacks);
     // Collects the pictures.
     [[nodiscard]] std::vector<Image> generate(const GenerateRequest& request);

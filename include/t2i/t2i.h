@@ -142,9 +142,21 @@ typedef struct t2i_request {
     int32_t clean_caption;       /* not 0: prompts go through diffusers' cleaning of web captions */
     int32_t resolution_binning; /* not 0: drawn at the size of the model's own table whose shape is nearest, then brought to width
                                    and height, which may be any */
+    /* Pictures from pictures. init_image: a PNG, JPEG or WebP file to begin with, of up to 4096x4096 pixels; or its pixels,
+     * [init_height, init_width, 3], in place of the file. mask: the same of a mask of the same size, white where the picture is
+     * made anew. NULL: none. */
+    const char* init_image;
+    const uint8_t* init_rgb;
+    const char* mask;
+    const uint8_t* mask_rgb;
+    int32_t init_width, init_height, mask_width, mask_height; /* pixels; read where rgb is given */
+    double strength;                                          /* (0, 1]: the share of steps done; below 0: 0.75 */
+    const char* resize_mode; /* how they come to width and height: crop, stretch, fill; NULL: crop */
+    int32_t keep_unmasked;   /* not 0: where the mask is black the pixels are those of init_image, to the bit */
 } t2i_request;
 
-#define T2I_REQUEST_INIT {sizeof(t2i_request), NULL, NULL, NULL, NULL, 42, -1.0, 0, 0, 0, 1, 0, 0}
+#define T2I_REQUEST_INIT \
+    {sizeof(t2i_request), NULL, NULL, NULL, NULL, 42, -1.0, 0, 0, 0, 1, 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, -1.0, NULL, 0}
 T2I_API void t2i_request_init(t2i_request* request, size_t size);
 
 /* Each may be NULL. All run on the thread that called t2i_pipeline_generate() and must not call it. */

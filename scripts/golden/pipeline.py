@@ -85,7 +85,7 @@ def train_vocabulary():
     VOCABULARY.write_bytes(writer.getvalue())
 
 
-def random_vae(base):
+def random_vae(base, with_encoder=False):
     """A small AutoencoderKL with factor 8, and the description that stands for it."""
     vae_config = dict(in_channels=3, out_channels=3, act_fn="silu", down_block_types=["DownEncoderBlock2D"] * 4,
                       up_block_types=["UpDecoderBlock2D"] * 4, block_out_channels=[8, 8, 16, 16], layers_per_block=1,
@@ -93,8 +93,8 @@ def random_vae(base):
     vae = AutoencoderKL(**vae_config).eval()
     vae_tensors = common.fill(vae, base, lambda key, shape: (0.8 * math.sqrt(3.0 / (shape[1] * 9)), 0.0)
                               if key == "decoder.conv_out.weight" else None)
-    # A picture needs the decoder alone.
-    vae_tensors = [t for t in vae_tensors if not t["name"].startswith(("encoder.", "quant_conv."))]
+    # A picture needs the decoder alone, but for one that begins with another.
+    vae_tensors = [t for t in vae_tensors if with_encoder or not t["name"].startswith(("encoder.", "quant_conv."))]
     return vae, {"stem": "diffusion_pytorch_model", "tensors": vae_tensors, "config": {"_class_name": "AutoencoderKL", **vae_config}}
 
 

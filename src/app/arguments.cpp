@@ -9,6 +9,7 @@
 #include "app/hints.h"
 #include "core/escape.h"
 #include "core/nearest.h"
+#include "pipeline/picture_fit.h"
 #include "sampling/sampler.h"
 #include "t2i/error.h"
 
@@ -125,6 +126,25 @@ void add_caption_flags(CLI::App& app, GenerateRequest& request) {
     app.add_flag_callback(
         "--resolution-binning", [&request] { request.resolution_binning = true; },
         "draw at the model's own size of the nearest shape, then resize and crop to -W and -H, which may be any; as they do");
+}
+
+void add_init_image_flags(CLI::App& app, GenerateRequest& request) {
+    app.add_option("--init-image", request.init_image.file,
+                   "a PNG, JPEG or WebP to begin with; transparent parts count as white, photos stand upright")
+        ->type_name("FILE");
+    app.add_option("--mask", request.mask.file,
+                   "a picture of the same size, white where --init-image is made anew, black where it stays")
+        ->type_name("FILE");
+    add_real(app, "--strength", request.strength,
+             "how far from --init-image, up to 1: that share of the steps is done (default: 0.75)");
+    std::string choices;
+    for (const FitRow& row : fits()) choices += (choices.empty() ? "{" : ",") + std::string(row.name);
+    app.add_option("--resize-mode", request.resize_mode, "how --init-image comes to -W and -H (default: crop)")
+        ->type_name(choices + "}");
+    app.add_flag_callback(
+        "--keep-unmasked", [&request] { request.keep_unmasked = true; },
+        "where --mask is black the pixels are those of --init-image, grey mixes (default: all of it went through the "
+        "autoencoder)");
 }
 
 bool parse(CLI::App& app, const CommandLine& line) {

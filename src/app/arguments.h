@@ -33,6 +33,9 @@ void add_model_flags(CLI::App& app, PipelineOptions& options);
 // --clean-caption and --resolution-binning: what diffusers' PixArt pipelines do unless they are told not to.
 void add_caption_flags(CLI::App& app, GenerateRequest& request);
 
+// --init-image, --mask, --strength, --resize-mode, --keep-unmasked: pictures from pictures.
+void add_init_image_flags(CLI::App& app, GenerateRequest& request);
+
 // "{ddim,dpm++2m,…}" for the help; with_list: and "list", which prints them.
 [[nodiscard]] std::string sampler_choices(bool with_list);
 // "{discrete,karras,…}" for the help.

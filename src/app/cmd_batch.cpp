@@ -47,7 +47,8 @@ constexpr const char* footer =
     "packed with gzip or not, or - for standard input. Of .txt, blank lines and lines that begin with # are passed over.\n"
     "Names: prompt, negative_prompt, seed, steps, cfg_scale, width, height, sampler_name, scheduler, clean_caption, "
     "resolution_binning,\n"
-    "batch_size, n_iter, id; other columns go into the manifest.\n"
+    "init_image, mask, strength, resize_mode, keep_unmasked, batch_size, n_iter, id; other columns go into the manifest.\n"
+    "Paths of init_image and mask in FILE begin at FILE's folder.\n"
     "Files are named by --name; over 10,000 pictures they go to 256 sub-folders, 00 to ff, by a hash of the id.\n"
     "Beside them: journal.jsonl (what is done), manifest.jsonl (each picture's file and parameters), failed.jsonl.\n"
     "The same command again goes on where it stopped: new lines are made; a picture that its line asks for otherwise now (other\n"
@@ -68,6 +69,7 @@ void add_defaults(CLI::App& app, Arguments& a) {
     add_whole(app, "-H,--height", r.height, 1, longest_side, "pixels");
     app.add_option("--sampling-method", r.sampler, "sampler (t2i --sampling-method list)")->type_name(sampler_choices(false));
     app.add_option("--scheduler", r.scheduler, "noise schedule")->type_name(schedule_choices());
+    add_init_image_flags(app, r);
     add_caption_flags(app, r);
 }
 

@@ -47,6 +47,10 @@ std::string footer() {
            "percent "
            "sign.\n"
            "Files that exist are replaced, also by the numbered names of -b.\n"
+           "--init-image: the picture's pixels are brought to -W and -H by Lanczos' filter, noised, and go through the last\n"
+           "steps x strength steps, as in diffusers' img2img pipelines; a model needs its autoencoder's encoder for it. --mask "
+           "tells\n"
+           "latents apart, so its edge follows blocks of 8 pixels.\n"
            "--clean-caption, --resolution-binning: a plain call of diffusers' PixArt pipelines does both. One step of the first "
            "is left out:\n"
            "ftfy's repair of text that was decoded by the wrong encoding.\n"
@@ -73,6 +77,7 @@ void add_flags(CLI::App& app, Arguments& a) {
     app.add_option("--sampling-method", a.request.sampler, "sampler, or list (default: the model's)")
         ->type_name(sampler_choices(true));
     app.add_option("--scheduler", a.request.scheduler, "noise schedule (default: the model's)")->type_name(schedule_choices());
+    add_init_image_flags(app, a.request);
     add_caption_flags(app, a.request);
     add_model_flags(app, a.model);
     auto* quiet = app.add_flag("-q,--quiet", a.quiet, "print errors only");

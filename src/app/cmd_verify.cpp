@@ -20,7 +20,9 @@ constexpr const char* footer =
     "what was another.\n"
     "Device, dtype and --fast-math are taken from each file unless they are given here; parts in place of the model's are named "
     "by --vae, --transformer, …, and "
-    "its hash compared.\n"
+    "its hash compared,\n"
+    "and so is the picture that one began with, by its pixels: --init-image and --mask take files and folders to look for it "
+    "in.\n"
     "All files are checked, those of one device, dtype and decoder after each other, whatever is wrong with some. --json prints "
     "an "
     "object a line: file,\n"
@@ -75,6 +77,12 @@ int run_verify(const CommandLine& line) {
     app.add_option("PICTURE", paths, "PNG or lossless WebP files that t2i made, or folders of them")->required();
     add_whole(app, "--tolerance", options.tolerance, 0, 255, "levels of 255 that still count as the same");
     app.add_flag("--json", json, "an object a line on standard output");
+    app.add_option("--init-image", options.init_images, "pictures that some of them began with, or folders of such")
+        ->type_name("PATH")
+        ->allow_extra_args(false);
+    app.add_option("--mask", options.masks, "masks that some of them were made with, or folders of such")
+        ->type_name("PATH")
+        ->allow_extra_args(false);
     add_model_flags(app, options.model);
     if (!parse(app, line)) return 0;
     options.device_given = app.get_option("--device")->count() > 0;

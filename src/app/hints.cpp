@@ -69,6 +69,14 @@ constexpr std::array synonyms{
     Synonym{"sep", "--input-format"},
     Synonym{"delimiter", "--input-format"},
     Synonym{"column", "--prompt-column"},
+    Synonym{"init-img", "--init-image"},
+    Synonym{"image", "--init-image"},
+    Synonym{"img2img", "--init-image"},
+    Synonym{"mask-image", "--mask"},
+    Synonym{"mask-img", "--mask"},
+    Synonym{"inpaint", "--mask"},
+    Synonym{"denoise", "--strength"},
+    Synonym{"denoising-strength", "--strength"},
 };
 
 std::vector<std::string> flags_of(const CLI::App& app, bool long_ones) {

@@ -6,12 +6,14 @@
 #include <filesystem>
 
 #include "app/exit_code.h"
+#include "app/picture_paths.h"
 #include "backend/registry.h"
 #include "core/files.h"
 #include "core/nearest.h"
 #include "pipeline/engine.h"
 #include "pipeline/picture_read.h"
 #include "pipeline/pipeline_access.h"
+#include "pipeline/start_picture.h"
 #include "t2i/error.h"
 
 namespace t2i::app {
@@ -45,6 +47,20 @@ std::string kind_of(const std::string& device) {
     return device.substr(0, device.find(':'));
 }
 
+// Throws Error{input} about a path that was named and cannot be read; files of a folder that are no pictures are passed over.
+std::map<std::string, std::string> by_pixels(const std::vector<std::string>& paths) {
+    std::map<std::string, std::string> found;
+    for (const auto& path : paths)
+        for (const auto& file : picture_paths(path)) {
+            try {
+                found.emplace(hash_pixels(decode_picture(read_file(file, longest_picture_file), file)), file);
+            } catch (const Error&) {
+                if (file == path) throw;
+            }
+        }
+    return found;
+}
+
 }  // namespace
 
 Verifier::Verifier(VerifyOptions options)
@@ -52,6 +68,8 @@ Verifier::Verifier(VerifyOptions options)
       devices_(backend_names()),
       folder_(read_model(parts_of(options_.model), {.variant = options_.model.variant, .log = {}})) {
     if (!options_.model.vae.empty()) static_cast<void>(decoder_hash(options_.model.variant));
+    init_images_ = by_pixels(options_.init_images);
+    masks_ = by_pixels(options_.masks);
 }
 
 Parameters Verifier::read(const std::string& file) const {
@@ -87,6 +105,17 @@ Verifier::Needs Verifier::needs_of(const Parameters& p) const {
     // A picture that names none may be older than the note of it.
     needs.parts.variant = p.variant.empty() ? options_.model.variant : p.variant;
     return needs;
+}
+
+void Verifier::add_init_image(Parameters& p) const {
+    const auto find = [](const Parameters::Part& wanted, const auto& known, const std::string& what, const char* field) {
+        if (wanted.hash.empty()) return std::string();
+        if (const auto path = known.find(wanted.hash); path != known.end()) return path->second;
+        throw Error(ErrorCode::input, "was made with " + what + (wanted.name.empty() ? "" : " " + in_quotes(wanted.name)) +
+                                          " (hash of its pixels " + wanted.hash + "); " + flag_of(field) + " names it");
+    };
+    p.request.init_image.file = find(p.init_image, init_images_, "an init image", "init_image");
+    p.request.mask.file = find(p.mask, masks_, "a mask", "mask");
 }
 
 const std::string& Verifier::decoder_hash(const std::string& variant) {
@@ -170,6 +199,7 @@ void Verifier::check(std::span<const std::string> files, const std::function<voi
     for (const auto& file : files) {
         try {
             Item item{file, read(file)};
+            add_init_image(item.parameters);
             const Needs needs = needs_of(item.parameters);
             check_decoder(item.parameters, needs);
             check_model(item, needs);

@@ -19,8 +19,9 @@ namespace t2i::app {
 
 struct VerifyOptions {
     PipelineOptions model;
-    bool device_given = false, dtype_given = false;  // else as each file says
-    int tolerance = 0;                               // levels of 255 that still count as the same
+    bool device_given = false, dtype_given = false;   // else as each file says
+    int tolerance = 0;                                // levels of 255 that still count as the same
+    std::vector<std::string> init_images{}, masks{};  // files and folders, to find by their pixels what a picture began with
 };
 
 struct Verdict {
@@ -63,6 +64,7 @@ class Verifier {
     [[nodiscard]] Parameters read(const std::string& file) const;
     [[nodiscard]] Needs needs_of(const Parameters& p) const;
     // Throw Error{input} saying what the file was made by, where that is not at hand.
+    void add_init_image(Parameters& p) const;
     void check_decoder(const Parameters& p, const Needs& needs);
     void check_model(const Item& item, const Needs& needs);
     void check_parts(const Parameters& p, const ModelHashes* here) const;
@@ -75,7 +77,8 @@ class Verifier {
     VerifyOptions options_;
     std::vector<std::string> devices_;  // kinds that can be used here
     ModelFolder folder_;
-    std::map<std::string, std::string> decoder_hashes_;  // by variant, of the decoder that was named
+    std::map<std::string, std::string> decoder_hashes_;       // by variant, of the decoder that was named
+    std::map<std::string, std::string> init_images_, masks_;  // paths by the hashes of their pixels
     std::map<Parts, ModelHashes> hashes_;
     std::optional<std::string> hash_0_1_;
 };

@@ -33,7 +33,7 @@ struct Sample {
 // One picture, as a run would make it; the one before warms up.
 Sample measure(Engine& engine, const Picture& picture, const PictureEncoding& encoding) {
     const ResolvedRequest& r = picture.settings->resolved;
-    const PictureJob job{picture.text->prompt_ids, picture.text->negative_ids, picture.seed};
+    const PictureJob job{picture.text->prompt_ids, picture.text->negative_ids, picture.seed, picture.text->start};
     Sample sample;
     for (int run = 0; run < 2; ++run) {
         const double denoised_ms = engine.times().denoise_ms;
@@ -148,7 +148,7 @@ class Rehearsal {
 }  // namespace
 
 Estimate dry_run(Engine& engine, const BatchOptions& options, Reporter& reporter) {
-    static_cast<void>(engine.resolve(options.defaults));  // as a run does, before it looks at a line
+    check_defaults(engine, options.defaults);  // as a run does, before it looks at a line
     Rehearsal rehearsal(engine, options, reporter);
     rehearsal.run();
     Estimate found = rehearsal.found;

@@ -11,6 +11,7 @@
 #include "batch/line_reader.h"
 #include "batch/request_id.h"
 #include "core/nearest.h"
+#include "pipeline/start_picture.h"
 #include "t2i/error.h"
 #include "t2i/version.h"
 
@@ -61,9 +62,13 @@ std::string manifest_of(const std::string& journal_path) {
 
 std::string manifest_parameters(const Picture& p, const ModelInfo& info, const ModelHashes& hashes) {
     json j{{"id", p.id}, {"prompt", p.text->prompt}, {"negative_prompt", p.text->negative_prompt}, {"seed", p.seed}};
-    const json settings = settings_json(p.settings->resolved);
+    const json settings = settings_json(p.settings->resolved, p.text->start.get());
     for (const auto& [key, value] : settings.items())
         if (value != "") j[key == "sampler" ? "sampler_name" : key] = value;  // as prompt files call it
+    if (const StartPicture* start = p.text->start.get()) {
+        if (!start->name.empty()) j["init_image"] = start->name;
+        if (!start->mask_name.empty()) j["mask"] = start->mask_name;
+    }
     j["model"] = info.name;
     j["model_hash"] = hashes.model;
     if (!info.vae.empty()) {

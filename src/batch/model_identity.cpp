@@ -20,8 +20,8 @@ using json = nlohmann::ordered_json;
 namespace {
 
 std::string canonical(const Picture& picture) {
-    return canonical_request(picture.settings->resolved, picture.text->prompt, picture.text->negative_prompt,
-                             std::to_string(picture.seed));
+    return canonical_request(picture.settings->resolved, picture.text->start.get(), picture.text->prompt,
+                             picture.text->negative_prompt, std::to_string(picture.seed));
 }
 
 }  // namespace
@@ -69,6 +69,7 @@ std::string ModelIdentity::parameters(const Picture& picture) const {
     ResolvedRequest r = picture.settings->resolved;
     r.prompt = picture.text->prompt;
     r.negative_prompt = picture.text->negative_prompt;
+    r.start = picture.text->start;
     return parameters_text(r, engine_.info(), engine_.hashes(), picture.seed);
 }
 
@@ -78,7 +79,7 @@ std::string ModelIdentity::manifest(const Picture& picture) const {
 
 std::string ModelIdentity::difference(const Picture& picture, const JournalRecord& record) const {
     if (record.parameters.empty()) return "was made by t2i 0.1.0 from another request, or by another model, device or dtype";
-    static constexpr std::array<std::string_view, 21> told{"prompt",
+    static constexpr std::array<std::string_view, 26> told{"prompt",
                                                            "negative_prompt",
                                                            "seed",
                                                            "steps",
@@ -98,8 +99,14 @@ std::string ModelIdentity::difference(const Picture& picture, const JournalRecor
                                                            "text_encoder_hash",
                                                            "tokenizer_hash",
                                                            "formulas",
-                                                           "variant"};
-    static constexpr std::string_view all_flags = "fast_math clean_caption resolution_binning";  // written where they are true
+                                                           "variant",
+                                                           "strength",
+                                                           "init_image_hash",
+                                                           "mask_hash",
+                                                           "resize_mode",
+                                                           "keep_unmasked"};
+    // Written where they are true.
+    static constexpr std::string_view all_flags = "fast_math clean_caption resolution_binning keep_unmasked";
     const json then = json::parse(record.parameters), here = json::parse(manifest(picture));
     const auto text = [](const json& all, std::string_view key) {
         if (!all.contains(key)) return std::string(all_flags.find(key) == all_flags.npos ? "none" : "false");

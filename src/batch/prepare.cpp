@@ -10,6 +10,7 @@
 #include "batch/request_id.h"
 #include "core/files.h"
 #include "core/nearest.h"
+#include "pipeline/picture_fit.h"
 #include "pipeline/picture_read.h"
 #include "sampling/sampler.h"
 #include "t2i/error.h"
@@ -20,6 +21,7 @@ namespace {
 
 // Kept settings: a file where every line has its own guidance must not grow the table.
 constexpr std::size_t most_settings = 256;
+constexpr std::size_t most_starts = 8;  // pictures that lines begin with, of up to 64 MiB each
 // A tar member's name has at most 100 bytes (ustar), and ".json" follows.
 constexpr std::size_t webdataset_id_limit = 90;
 
@@ -48,10 +50,40 @@ GenerateRequest with_defaults(GenerateRequest request, const GenerateRequest& de
     if (!request.resolution_binning) request.resolution_binning = defaults.resolution_binning;
     add_sampler(request, defaults);
     if (request.negative_prompt.empty()) request.negative_prompt = defaults.negative_prompt;
+    if (!request.init_image.is_given()) request.init_image = defaults.init_image;
+    if (!request.init_image.is_given()) return request;
+    if (!request.mask.is_given()) request.mask = defaults.mask;
+    if (!request.strength) request.strength = defaults.strength;
+    if (request.resize_mode.empty()) request.resize_mode = defaults.resize_mode;
+    if (request.mask.is_given() && !request.keep_unmasked) request.keep_unmasked = defaults.keep_unmasked;
     return request;
 }
 
+void put_below(std::string& file, const std::string& folder) {
+    if (!file.empty() && !folder.empty() && std::filesystem::path(file).is_relative())
+        file = (std::filesystem::path(folder) / file).string();
+}
+
+// What two lines have in common that begin with one picture.
+std::string start_key(const GenerateRequest& request, const ResolvedRequest& settings) {
+    return request.init_image.file + '\0' + request.mask.file + '\0' + request.resize_mode + '\0' +
+           std::to_string(settings.drawn_width) + 'x' + std::to_string(settings.drawn_height);
+}
+
 }  // namespace
+
+void check_defaults(const Engine& engine, const GenerateRequest& defaults) {
+    GenerateRequest checked = defaults;
+    check_setting_range("strength", defaults.strength.value_or(1), 0, 1);
+    if (!checked.init_image.is_given()) {
+        static_cast<void>(fit_named(checked.resize_mode));
+        checked.mask = {};
+        checked.strength.reset();
+        checked.resize_mode.clear();
+    }
+    if (!checked.mask.is_given()) checked.keep_unmasked.reset();
+    static_cast<void>(read_start(checked, engine.resolve(checked)));
+}
 
 Preparer::Preparer(const Engine& engine, JournalIndex& index, const ModelIdentity& model, PrepareOptions options)
     : engine_(engine), index_(index), model_(model), options_(std::move(options)) {
@@ -70,9 +102,15 @@ std::shared_ptr<const Settings> Preparer::settings_for(const GenerateRequest& re
                   request.sampler,
                   request.scheduler,
                   request.clean_caption.value_or(false),
-                  request.resolution_binning.value_or(false)};
+                  request.resolution_binning.value_or(false),
+                  request.init_image.is_given(),
+                  request.mask.is_given(),
+                  request.strength.value_or(-1),
+                  request.resize_mode,
+                  request.keep_unmasked.value_or(false)};
     // -1 is out of every range, so that only an unset field stands for itself.
-    const bool keyed = request.steps != -1 && request.cfg_scale != -1.0 && request.width != -1 && request.height != -1;
+    const bool keyed = request.steps != -1 && request.cfg_scale != -1.0 && request.width != -1 && request.height != -1 &&
+                       request.strength != -1.0;
     if (const auto known = settings_.find(key); keyed && known != settings_.end()) return known->second;
     GenerateRequest bare = request;
     bare.prompt.clear();
@@ -83,12 +121,34 @@ std::shared_ptr<const Settings> Preparer::settings_for(const GenerateRequest& re
     return settings_[key] = settings;
 }
 
+GenerateRequest Preparer::request_of(const RequestLine& line) const {
+    GenerateRequest request = line.request;
+    put_below(request.init_image.file, options_.prompt_folder);
+    put_below(request.mask.file, options_.prompt_folder);
+    return with_defaults(std::move(request), options_.defaults);
+}
+
+std::shared_ptr<const StartPicture> Preparer::start_of(const GenerateRequest& request, const Settings& settings) {
+    if (!request.init_image.is_given()) return nullptr;
+    const std::string key = start_key(request, settings.resolved);
+    const auto known = std::ranges::find(starts_, key, &decltype(starts_)::value_type::first);
+    if (known != starts_.end()) {
+        std::rotate(known, known + 1, starts_.end());
+        return starts_.back().second;
+    }
+    auto start = read_start(request, settings.resolved);
+    if (starts_.size() >= most_starts) starts_.erase(starts_.begin());
+    starts_.emplace_back(key, start);
+    return start;
+}
+
 // The line's own id, or the hash of its request, with "-2", "-3" … when that stands in the file again.
-std::string Preparer::line_id(const RequestLine& line, const GenerateRequest& request, const Settings& settings) {
+std::string Preparer::line_id(const RequestLine& line, const GenerateRequest& request, const Settings& settings,
+                              const StartPicture* start) {
     if (!line.id.empty()) return line.id;
     const bool picks = line.picks_seed || (!line.seed && options_.picks_seed);
     const std::string seed = picks ? "picked" : std::to_string(line.seed.value_or(options_.defaults.seed));
-    std::string canonical = canonical_request(settings.resolved, request.prompt, request.negative_prompt, seed);
+    std::string canonical = canonical_request(settings.resolved, start, request.prompt, request.negative_prompt, seed);
     if (request.count > 1) canonical += std::to_string(request.count);
     const std::string id = id_of(canonical);
     // Only requests that are repeated have an entry of their own; the first is told by its picture's.
@@ -167,11 +227,12 @@ void Preparer::sort_in(Picture picture, Preparation& result) {
 
 Preparation Preparer::prepare(const PromptEntry& entry) {
     const RequestLine& line = *entry.request;
-    const GenerateRequest request = with_defaults(line.request, options_.defaults);
+    const GenerateRequest request = request_of(line);
     if (request.count < 1 || request.count > 100'000)
         throw Error(ErrorCode::input, "batch_size " + std::to_string(request.count) + " is out of range [1, 100000]");
     const auto settings = settings_for(request);
-    const std::string base = line_id(line, request, *settings);
+    const auto start = start_of(request, *settings);
+    const std::string base = line_id(line, request, *settings, start.get());
     if (options_.dotless_ids && (base.find('.') != std::string::npos || base.size() > webdataset_id_limit))
         throw Error(ErrorCode::input, "id " + in_quotes(base) + " cannot name a WebDataset sample: it has a dot, or over " +
                                           std::to_string(webdataset_id_limit) + " bytes");
@@ -193,7 +254,8 @@ Preparation Preparer::prepare(const PromptEntry& entry) {
                                                              .prompt_ids = {},
                                                              .negative_ids = {},
                                                              .cut = {},
-                                                             .extra = line.extra});
+                                                             .extra = line.extra,
+                                                             .start = start});
         const bool picks = line.picks_seed || (!line.seed && options_.picks_seed);
         Picture picture;
         picture.id = id;

@@ -29,6 +29,7 @@ struct RequestText {
     std::string cut;    // what did not fit of the prompt
     std::string extra;  // RequestLine::extra
     Engine::Doubt doubt = Engine::Doubt::none;
+    std::shared_ptr<const StartPicture> start{};  // what they begin with; null: noise alone
 };
 
 struct Picture {
@@ -45,7 +46,8 @@ struct Picture {
     bool may_replace = false;     // a file that stands under the name `file` is an earlier run's
     std::uint64_t announced = 0;  // by Outputs::announce()
     [[nodiscard]] std::size_t bytes() const {
-        return 512 + (text->prompt.size() + text->negative_prompt.size()) * 2 + text->extra.size();
+        return 512 + (text->prompt.size() + text->negative_prompt.size()) * 2 + text->extra.size() +
+               (text->start ? text->start->bytes() : 0);
     }
     // Rows of text that the model reads for it.
     [[nodiscard]] std::size_t tokens() const { return std::max(text->prompt_ids.size(), text->negative_ids.size()); }
@@ -63,7 +65,12 @@ struct PrepareOptions {
     bool dotless_ids = false;  // WebDataset splits names at the first dot
     bool folds_case = false;   // files in the folder have one name in capitals and in small letters
     std::string folder;
+    std::string prompt_folder;  // of a prompt file, no pipe: paths in its lines begin there; empty: where the program runs
 };
+
+// Throws as Engine::resolve() about what a run says of lines that leave it unset. Of pictures to begin with it may say anything
+// that some line could use: a strength without a picture, say.
+void check_defaults(const Engine& engine, const GenerateRequest& defaults);
 
 // A picture of an earlier run that stays, although it is not what its line asks for now.
 struct LeftPicture {
@@ -90,9 +97,12 @@ class Preparer {
     [[nodiscard]] Preparation prepare(const PromptEntry& entry);
 
   private:
-    using Key = std::tuple<int, double, int, int, std::string, std::string, bool, bool>;
+    using Key = std::tuple<int, double, int, int, std::string, std::string, bool, bool, bool, bool, double, std::string, bool>;
     [[nodiscard]] std::shared_ptr<const Settings> settings_for(const GenerateRequest& request);
-    [[nodiscard]] std::string line_id(const RequestLine& line, const GenerateRequest& request, const Settings& settings);
+    [[nodiscard]] std::string line_id(const RequestLine& line, const GenerateRequest& request, const Settings& settings,
+                                      const StartPicture* start);
+    [[nodiscard]] GenerateRequest request_of(const RequestLine& line) const;
+    [[nodiscard]] std::shared_ptr<const StartPicture> start_of(const GenerateRequest& request, const Settings& settings);
     void claim(const std::vector<std::string>& ids, bool given);
     [[nodiscard]] bool is_somebodys(const JournalRecord& record) const;
     void sort_in(Picture picture, Preparation& result);
@@ -102,6 +112,8 @@ class Preparer {
     const ModelIdentity& model_;
     PrepareOptions options_;
     std::map<Key, std::shared_ptr<const Settings>> settings_;
+    // Read last, newest at the back: neighbours in a file often begin with one picture.
+    std::vector<std::pair<std::string, std::shared_ptr<const StartPicture>>> starts_;
     FoldedNames folded_;                              // ids, where the folder folds them
     std::unordered_map<std::uint64_t, int> repeats_;  // of requests that stand in the file more than once
 };

@@ -45,6 +45,30 @@ std::unique_ptr<StartedSource> decoded(std::unique_ptr<StartedSource> source, st
     return std::make_unique<StartedSource>(decode(std::move(source), encoding));
 }
 
+// Lines that name files are bad ones.
+class WithoutFiles final : public PromptFile {
+  public:
+    explicit WithoutFiles(std::unique_ptr<PromptFile> file) : file_(std::move(file)) {}
+
+    bool next(PromptEntry& entry) override {
+        if (!file_->next(entry)) return false;
+        if (!entry.request) return true;
+        const GenerateRequest& r = entry.request->request;
+        const char* field = !r.init_image.file.empty() ? "init_image" : !r.mask.file.empty() ? "mask" : nullptr;
+        if (!field) return true;
+        const std::string prompt = r.prompt;
+        set_problem(entry, Error(ErrorCode::input, "names a file, and files are not read for this request", Field{field}),
+                    prompt);
+        return true;
+    }
+    [[nodiscard]] std::uint64_t bytes_read() const override { return file_->bytes_read(); }
+    [[nodiscard]] std::uint64_t size_bytes() const override { return file_->size_bytes(); }
+    [[nodiscard]] std::vector<std::string> notes() const override { return file_->notes(); }
+
+  private:
+    std::unique_ptr<PromptFile> file_;
+};
+
 }  // namespace
 
 std::string ReaderOptions::field_of(std::string_view column) const {
@@ -82,8 +106,9 @@ void set_problem(PromptEntry& entry, const Error& error, std::string_view text) 
     entry.text = excerpt(text);
 }
 
-std::unique_ptr<PromptFile> read_prompts(std::unique_ptr<ByteSource> source, const PromptOptions& options,
-                                         const std::string& name) {
+namespace {
+
+std::unique_ptr<PromptFile> read_any(std::unique_ptr<ByteSource> source, const PromptOptions& options, const std::string& name) {
     ReaderOptions reader{.name = name, .encoding = options.encoding, .prompt_column = options.prompt_column};
     auto bytes = unpacked(std::move(source), name);
     refuse_binary(*bytes, name);  // before its zeros are taken for UTF-16
@@ -105,9 +130,16 @@ std::unique_ptr<PromptFile> read_prompts(std::unique_ptr<ByteSource> source, con
     return read_text(std::move(text), std::move(reader));
 }
 
+}  // namespace
+
+std::unique_ptr<PromptFile> read_prompts(std::unique_ptr<ByteSource> source, const PromptOptions& options,
+                                         const std::string& name) {
+    return std::make_unique<WithoutFiles>(read_any(std::move(source), options, name));
+}
+
 std::unique_ptr<PromptFile> open_prompts(const std::string& path, const PromptOptions& options, int stop_fd,
                                          std::function<void(bool)> idle) {
-    return read_prompts(open_source(path, stop_fd, std::move(idle)), options, path == "-" ? "standard input" : path);
+    return read_any(open_source(path, stop_fd, std::move(idle)), options, path == "-" ? "standard input" : path);
 }
 
 std::string excerpt(std::string_view line, std::size_t most) {

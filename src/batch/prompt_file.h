@@ -35,11 +35,12 @@ class PromptFile {
 };
 
 // `name` is for messages, and for the format. Throws Error: input (see choose_format() and refuse_binary()), invalid_argument (an
-// encoding that is not known, a prompt column for text).
+// encoding that is not known, a prompt column for text). The text may be anybody's: a line that names a file (init_image, mask)
+// is a bad one.
 [[nodiscard]] std::unique_ptr<PromptFile> read_prompts(std::unique_ptr<ByteSource> source, const PromptOptions& options,
                                                        const std::string& name);
 
-// The same of a path, or "-"; stop_fd and idle as open_source() takes them.
+// The same of a path, or "-", whose lines may name files; stop_fd and idle as open_source() takes them.
 [[nodiscard]] std::unique_ptr<PromptFile> open_prompts(const std::string& path, const PromptOptions& options, int stop_fd = -1,
                                                        std::function<void(bool)> idle = {});
 

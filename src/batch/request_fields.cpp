@@ -37,6 +37,11 @@ constexpr std::array fields{
     Row{"scheduler", Kind::text},
     Row{"clean_caption", Kind::flag},
     Row{"resolution_binning", Kind::flag, 0, {"use_resolution_binning"}},
+    Row{"init_image", Kind::text, 0, {"init_img"}},
+    Row{"mask", Kind::text, 0, {"mask_image"}},
+    Row{"strength", Kind::real, 0, {"denoising_strength"}},
+    Row{"resize_mode", Kind::text},
+    Row{"keep_unmasked", Kind::flag},
     Row{"batch_size", Kind::whole, most_pictures, {"batch_count", "count"}},
     Row{"n_iter", Kind::whole, most_pictures},  // AUTOMATIC1111's: batches, of batch_size pictures each
     Row{"id", Kind::id},
@@ -130,6 +135,12 @@ std::string parse_text(const std::string& field, std::string_view text) {
     return std::string(text);
 }
 
+std::string parse_path(const std::string& field, std::string_view text) {
+    std::string path = parse_text(field, text);
+    if (path.empty()) bad(field + " is empty; a line without one leaves it out");
+    return path;
+}
+
 // Whether two neighbours of `known` changed places: "stpes".
 bool is_swapped(const std::string& key, std::string known) {
     if (key.size() != known.size()) return false;
@@ -202,6 +213,11 @@ void RequestBuilder::set_value(const std::string& field, std::string_view value)
     else if (field == "height") r.height = static_cast<int>(parse_whole(row, value));
     else if (field == "clean_caption") r.clean_caption = parse_flag(field, value);
     else if (field == "resolution_binning") r.resolution_binning = parse_flag(field, value);
+    else if (field == "init_image") r.init_image.file = parse_path(field, value);
+    else if (field == "mask") r.mask.file = parse_path(field, value);
+    else if (field == "strength") r.strength = parse_real(field, value);
+    else if (field == "resize_mode") r.resize_mode = parse_text(field, value);
+    else if (field == "keep_unmasked") r.keep_unmasked = parse_flag(field, value);
     else if (field == "batch_size") batch_size_ = parse_whole(row, value);
     else if (field == "n_iter") n_iter_ = parse_whole(row, value);
     else if (field == "id") check_id(line_.id = parse_text(field, value));

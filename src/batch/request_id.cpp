@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/number_text.h"
+#include "pipeline/start_picture.h"
 
 namespace t2i::batch {
 
@@ -18,7 +19,7 @@ std::string hash128_hex(std::string_view text) {
     return hex_text(h.high64) + hex_text(h.low64);
 }
 
-nlohmann::ordered_json settings_json(const ResolvedRequest& settings) {
+nlohmann::ordered_json settings_json(const ResolvedRequest& settings, const StartPicture* start) {
     nlohmann::ordered_json j = nlohmann::ordered_json::object();
     const auto add = [&](bool texts) {
         for (const SettingField& field : settings.plan->fields)
@@ -31,13 +32,18 @@ nlohmann::ordered_json settings_json(const ResolvedRequest& settings) {
     add(true);
     if (settings.clean_caption) j["clean_caption"] = true;
     if (settings.resolution_binning) j["resolution_binning"] = true;
+    if (!start) return j;
+    j["init_image_hash"] = start->hash;
+    if (!start->mask.empty()) j["mask_hash"] = start->mask_hash;
+    if (!start->resize_mode.empty()) j["resize_mode"] = start->resize_mode;
+    if (settings.keep_unmasked) j["keep_unmasked"] = true;
     return j;
 }
 
-std::string canonical_request(const ResolvedRequest& settings, std::string_view prompt, std::string_view negative_prompt,
-                              const std::string& seed) {
+std::string canonical_request(const ResolvedRequest& settings, const StartPicture* start, std::string_view prompt,
+                              std::string_view negative_prompt, const std::string& seed) {
     nlohmann::ordered_json j{{"prompt", prompt}, {"negative_prompt", negative_prompt}, {"seed", seed}};
-    j.update(settings_json(settings));
+    j.update(settings_json(settings, start));
     return j.dump();
 }
 

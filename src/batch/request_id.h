@@ -15,13 +15,13 @@ namespace t2i::batch {
 // XXH3-128 as 32 hex digits.
 [[nodiscard]] std::string hash128_hex(std::string_view text);
 
-// The settings of a request in a fixed order: the generator's numbers, the size, the generator's texts, empty ones too, and
-// what is on of clean_caption and resolution_binning.
-[[nodiscard]] nlohmann::ordered_json settings_json(const ResolvedRequest& settings);
+// The settings of a request in a fixed order: the generator's numbers, the size, the generator's texts, empty ones too, what is
+// on of clean_caption and resolution_binning, and what it begins with, by the hashes of its pixels. start: null for noise alone.
+[[nodiscard]] nlohmann::ordered_json settings_json(const ResolvedRequest& settings, const StartPicture* start);
 
 // JSON of everything in a request that changes its picture, in a fixed order. seed: a number, or "picked" where it follows from
 // the id.
-[[nodiscard]] std::string canonical_request(const ResolvedRequest& settings, std::string_view prompt,
+[[nodiscard]] std::string canonical_request(const ResolvedRequest& settings, const StartPicture* start, std::string_view prompt,
                                             std::string_view negative_prompt, const std::string& seed);
 
 // 16 hex digits of the canonical request.

@@ -102,7 +102,7 @@ void Runner::open_manifest(const std::string& journal) {
 
 // Makes the output folder, not those above it.
 std::string Runner::open_folder() {
-    static_cast<void>(engine_.resolve(options_.defaults));
+    check_defaults(engine_, options_.defaults);
     std::string folder = options_.output.folder;
     while (folder.size() > 1 && folder.ends_with('/')) folder.pop_back();
     make_folder(folder);
@@ -246,7 +246,8 @@ PrepareOptions prepare_options(const BatchOptions& options) {
             .remake = options.remake,
             .quick_check = options.quick_check,
             .dotless_ids = options.output.webdataset,
-            .folder = options.output.folder};
+            .folder = options.output.folder,
+            .prompt_folder = is_plain_file(options.input) ? fs::path(options.input).parent_path().string() : std::string()};
 }
 
 void Runner::read() {

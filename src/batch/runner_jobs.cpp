@@ -23,6 +23,7 @@ void Runner::submit(Picture picture) {
     job.prompt = shared->text->prompt_ids;
     job.negative = shared->text->negative_ids;
     job.seeds = {shared->seed};
+    job.start = shared->text->start;
     job.bytes = shared->bytes();
     job.picture = [this, shared](JobPicture made) {
         const auto begin = Clock::now();

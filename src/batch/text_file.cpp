@@ -5,6 +5,7 @@
 #include "batch/flag_line.h"
 #include "batch/line_reader.h"
 #include "batch/prompt_readers.h"
+#include "core/nearest.h"
 #include "core/number_text.h"
 #include "pipeline/parameters.h"
 #include "t2i/error.h"
@@ -29,7 +30,11 @@ bool is_of_infotext(std::string_view line) {
 }
 
 RequestLine parse_infotext(const std::string& text) {
-    const GenerateRequest r = read_parameters(text, {}).request;
+    const Parameters parameters = read_parameters(text, {});
+    if (!parameters.init_image.hash.empty())
+        throw Error(ErrorCode::input, "is of a picture that began with another one, " + in_quotes(parameters.init_image.name) +
+                                          "; a line with init_image names it");
+    const GenerateRequest& r = parameters.request;
     RequestBuilder request;
     const auto set = [&](const char* field, const std::string& value) {
         if (!value.empty()) request.set(field, value, ValueKind::untyped);

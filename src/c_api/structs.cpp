@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <memory>
 #include <string>
 
 #include "c_api/errors.h"
@@ -50,6 +51,23 @@ std::string text(const char* given, const char* if_null = "") {
 
 }  // namespace
 
+namespace {
+
+SourcePicture source_of(const char* file, const std::uint8_t* rgb, std::int32_t width, std::int32_t height, const char* field) {
+    if (!rgb) return {.file = text(file), .pixels = {}};
+    constexpr std::int32_t most = 1 << 15;
+    if (width < 1 || height < 1 || width > most || height > most)
+        throw Error(ErrorCode::invalid_argument, "pixels of " + std::to_string(width) + "x" + std::to_string(height),
+                    Field{field});
+    auto image = std::make_shared<Image>();
+    image->width = width;
+    image->height = height;
+    image->rgb.assign(rgb, rgb + std::size_t{3} * static_cast<std::size_t>(width) * static_cast<std::size_t>(height));
+    return {.file = {}, .pixels = std::move(image)};
+}
+
+}  // namespace
+
 PipelineOptions options_of(const t2i_options* options) {
     const t2i_options o = options ? whole(*options, default_options, first_options) : default_options;
     PipelineOptions result{.model = text(o.model),
@@ -92,6 +110,11 @@ GenerateRequest request_of(const t2i_request* request) {
     if (r.height != 0) result.height = r.height;
     if (r.clean_caption != 0) result.clean_caption = true;
     if (r.resolution_binning != 0) result.resolution_binning = true;
+    result.init_image = source_of(r.init_image, r.init_rgb, r.init_width, r.init_height, "init_image");
+    result.mask = source_of(r.mask, r.mask_rgb, r.mask_width, r.mask_height, "mask");
+    if (!(r.strength < 0)) result.strength = r.strength;
+    result.resize_mode = text(r.resize_mode);
+    if (r.keep_unmasked != 0) result.keep_unmasked = true;
     return result;
 }
 

@@ -134,6 +134,8 @@ constexpr PipelineRow diffusion_row(const char* class_name, std::span<const Comp
     row.decoder = vae;
     row.read_factor = read_decoder_factor;
     row.load_decoder = load_decoder;
+    row.load_encoder = load_encoder;
+    row.rehearse_encoder = rehearse_encoder;
     return row;
 }
 

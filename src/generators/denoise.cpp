@@ -42,6 +42,9 @@ DenoiseLoop::DenoiseLoop(const ExecContext& ctx, const Denoiser& denoiser, const
         draws_.push_back(draws += step.draws_noise ? 1 : 0);
     }
     latents_ = allocate(ctx.backend, shape_);
+    if (plan_.begins_with_picture || plan_.has_mask) picture_ = allocate(ctx.backend, shape_);
+    if (plan_.has_mask)
+        for (Tensor* tensor : {&mask_, &first_noise_, &kept_, &change_}) *tensor = allocate(ctx.backend, shape_);
     model_input_ = allocate(ctx.backend, rows);
     model_output_ = allocate(ctx.backend, {rows[0], rows[1] * (plan_.reads_variance ? 2 : 1), rows[2], rows[3]});
     if (combines_) prediction_ = allocate(ctx.backend, shape_);
@@ -87,20 +90,84 @@ const TensorView& DenoiseLoop::fresh_noise(std::size_t step) const {
     return fresh_noise_[(draws_[step] - 1) % fresh_noise_.size()].view;
 }
 
-// Noise, scaled, in the latents and in every row that the model reads.
-void DenoiseLoop::start(std::span<const std::uint64_t> seeds, std::vector<TorchGenerator>& noise) {
-    T2I_CHECK(static_cast<std::int64_t>(seeds.size()) == shape_[0], "one seed a picture");
-    for (const auto seed : seeds) noise.emplace_back(seed);
+void DenoiseLoop::read_pictures(const Call& call, std::vector<TorchGenerator>& noise) {
+    T2I_CHECK(call.starts.size() == call.seeds.size(), "one beginning a picture");
+    const Tensor pictures = Tensor::host(shape_), masks = Tensor::host(shape_);
+    std::vector<float> drawn(static_cast<std::size_t>(shape_.elements() / shape_[0]));
+    for (std::size_t i = 0; i < noise.size(); ++i) {
+        const Start& start = *call.starts[i];
+        const auto mean = start.mean.view.as<const float>();
+        const auto deviation = start.deviation.view.empty() ? std::span<const float>() : start.deviation.view.as<const float>();
+        const auto own = pictures.view.slice(static_cast<std::int64_t>(i), 1).as<float>();
+        T2I_CHECK(mean.size() == own.size() && (deviation.empty() || deviation.size() == own.size()) &&
+                      start.mask.view.empty() != plan_.has_mask,
+                  "a beginning of another size");
+        std::ranges::copy(mean, own.begin());
+        if (!deviation.empty()) noise[i].normal(drawn);
+        for (std::size_t j = 0; j < deviation.size(); ++j) own[j] += deviation[j] * drawn[j];
+        if (!plan_.has_mask) continue;
+        const auto mask = start.mask.view.as<const float>();
+        const auto rows = masks.view.slice(static_cast<std::int64_t>(i), 1).as<float>();
+        for (std::size_t j = 0; j < rows.size(); j += mask.size())
+            std::ranges::copy(mask, rows.begin() + static_cast<std::ptrdiff_t>(j));
+    }
+    ctx_.backend.copy(pictures, picture_);
+    if (plan_.has_mask) ctx_.backend.copy(masks, mask_);
+}
+
+void DenoiseLoop::show_latents(const ExecContext& ctx, double scale) {
+    const std::array scaled{LincombTerm{scale, latents_}};
+    const std::int64_t pictures = shape_[0];
+    for (std::int64_t row = 0; row < model_input_.shape()[0]; row += pictures)
+        ops::lincomb(ctx, scaled, model_input_.view.slice(row, pictures));
+}
+
+// Noise, scaled, or a picture with noise.
+void DenoiseLoop::start(const Call& call, std::vector<TorchGenerator>& noise) {
+    T2I_CHECK(static_cast<std::int64_t>(call.seeds.size()) == shape_[0], "one seed a picture");
+    for (const auto seed : call.seeds) noise.emplace_back(seed);
     const Tensor healthy = Tensor::host({1}, DType::i32);
     healthy.as<std::int32_t>()[0] = no_bad_step;
     ctx_.backend.copy(healthy, first_bad_);
-    draw(noise, latents_, false);
-    const std::array initial{LincombTerm{plan_.initial_scale, latents_}};
-    ops::lincomb(ctx_, initial, latents_);
-    const std::array scaled{LincombTerm{plan_.steps.front().model_scale, latents_}};
-    const std::int64_t pictures = shape_[0];
-    for (std::int64_t row = 0; row < model_input_.shape()[0]; row += pictures)
-        ops::lincomb(ctx_, scaled, model_input_.view.slice(row, pictures));
+    const bool has_picture = plan_.begins_with_picture || plan_.has_mask;
+    if (has_picture) read_pictures(call, noise);
+    const TensorView first_noise = plan_.has_mask ? first_noise_.view : latents_.view;
+    draw(noise, first_noise, false);
+    const NoiseMix level = plan_.steps.front().begins_at;
+    std::vector<LincombTerm> terms{{plan_.begins_with_picture ? level.noise : plan_.initial_scale, first_noise}};
+    if (plan_.begins_with_picture) terms.push_back({level.signal, picture_});
+    ops::lincomb(ctx_, terms, latents_);
+    if (plan_.has_mask) {
+        // diffusers' pipelines for inpainting encode the masked picture, too, draw for it, and have no use for it here.
+        std::vector<float> unused(static_cast<std::size_t>(shape_.elements() / shape_[0]));
+        for (std::size_t i = 0; i < noise.size(); ++i)
+            if (!call.starts[i]->deviation.view.empty()) noise[i].normal(unused);
+    }
+    show_latents(ctx_, plan_.steps.front().model_scale);
+}
+
+void DenoiseLoop::add_product(const ExecContext& ctx, const TensorView& factor, const TensorView& x, const TensorView& sum,
+                              const TensorView& out) const {
+    const std::int64_t columns = shape_.elements() % 16 == 0 ? 16 : shape_[3];
+    const Shape matrix{shape_.elements() / columns, columns};
+    ResidualNormArgs product;
+    product.y = x.reshaped(matrix);
+    product.gate = factor.reshaped(matrix);
+    product.stream = sum.reshaped(matrix);
+    product.out = out.reshaped(matrix);
+    ops::residual_norm(ctx, product);
+}
+
+// x = known + mask ⊙ (x − known)
+void DenoiseLoop::keep_unmasked(const ExecContext& ctx, std::size_t i) {
+    const bool is_last = i + 1 == plan_.steps.size();
+    const NoiseMix level = is_last ? NoiseMix{} : plan_.steps[i + 1].begins_at;
+    const std::array known{LincombTerm{level.signal, picture_}, LincombTerm{level.noise, first_noise_}};
+    ops::lincomb(ctx, known, kept_);
+    const std::array change{LincombTerm{1.0, latents_}, LincombTerm{-1.0, kept_}};
+    ops::lincomb(ctx, change, change_);
+    add_product(ctx, mask_, change_, kept_, latents_);
+    if (!is_last) show_latents(ctx, plan_.steps[i + 1].model_scale);
 }
 
 // Guidance of the first channels alone, as uncond + s (cond − uncond); the others are those of the prompt (facebookresearch/DiT,
@@ -126,14 +193,7 @@ void DenoiseLoop::combine(const ExecContext& ctx, std::size_t i) {
     ops::unary(ctx, Unary::exp, spread_, spread_);
     const TensorView& noise = fresh_noise(i);
     sum({{0.0, noise}}, spread_noise_);
-    const std::int64_t columns = shape_.elements() % 16 == 0 ? 16 : shape_[3];
-    const Shape matrix{shape_.elements() / columns, columns};
-    ResidualNormArgs product;
-    product.y = noise.reshaped(matrix);
-    product.gate = spread_.view.reshaped(matrix);
-    product.stream = spread_noise_.view.reshaped(matrix);
-    product.out = noise_as_read_.view.reshaped(matrix);
-    ops::residual_norm(ctx, product);
+    add_product(ctx, spread_, noise, spread_noise_, noise_as_read_);
 }
 
 // Guidance is folded into every sum: uncond + s (cond - uncond) = (1 - s) uncond + s cond  (Ho & Salimans 2022, eq. 6 in
@@ -215,6 +275,7 @@ void DenoiseLoop::do_step(const ExecContext& ctx, std::size_t i) {
     update.step = static_cast<std::int32_t>(i);
     update.first_bad = first_bad_;
     ops::sampler_update(ctx, update);
+    if (plan_.has_mask) keep_unmasked(ctx, i);
 }
 
 void DenoiseLoop::replay(std::size_t i) {
@@ -244,7 +305,7 @@ void DenoiseLoop::run(const Call& call) {
     if (!at_once && !warm_)
         do_step({ctx_.backend, ctx_.scratch, nullptr}, 0);  // the plan of the recordings, which takes their memory
     warm_ = true;
-    start(call.seeds, noise);
+    start(call, noise);
     const auto finished = [&](std::size_t i) {
         ctx_.backend.wait(fences[i]);
         if (at_once) check(first_bad_.as<std::int32_t>()[0]);

@@ -30,7 +30,16 @@ class DenoiseLoop final : public GeneratorRun {
   private:
     // Of what the model said, the guided prediction [pictures, C, H, W], and what the noise is multiplied with.
     void combine(const ExecContext& ctx, std::size_t step);
-    void start(std::span<const std::uint64_t> seeds, std::vector<TorchGenerator>& noise);
+    void start(const Call& call, std::vector<TorchGenerator>& noise);
+    // The pictures that the run begins with, as latents; the first of each seed's draws are those of the encoder's distribution.
+    void read_pictures(const Call& call, std::vector<TorchGenerator>& noise);
+    // Outside of the mask, x becomes the picture at the level where the next step begins.
+    void keep_unmasked(const ExecContext& ctx, std::size_t step);
+    // Scaled for a step, in every row that the model reads.
+    void show_latents(const ExecContext& ctx, double scale);
+    // sum += factor ⊙ x, of the latents' shape; a copy in `out`.
+    void add_product(const ExecContext& ctx, const TensorView& factor, const TensorView& x, const TensorView& sum,
+                     const TensorView& out) const;
     // of_fresh: per step, as opposed to the first.
     void draw(std::vector<TorchGenerator>& noise, const TensorView& to, bool of_fresh);
     void do_step(const ExecContext& ctx, std::size_t i);
@@ -57,6 +66,8 @@ class DenoiseLoop final : public GeneratorRun {
     Tensor prediction_, spread_, spread_noise_, noise_as_read_;  // where the channels are combined
     Tensor limited_;                                             // a data prediction on its way through a limit
     Tensor drawn_;                                               // host: noise on its way
+    Tensor picture_;                                             // where the run begins with one
+    Tensor mask_, first_noise_, kept_, change_;                  // where it has a mask, too
     std::vector<Tensor> x0_;  // what the steps keep (data predictions, or ε), in turn: as many as the plan looks back
     std::vector<Tensor> saved_, fresh_noise_;  // in turn: the last two that a step has made
     // How many saved states and draws of noise there are once each step has made its own.

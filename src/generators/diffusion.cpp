@@ -19,6 +19,9 @@ JsonOptions as_class(JsonOptions file, const std::string& class_name) {
     return class_name.empty() ? std::move(file) : file.with({{"_class_name", class_name}});
 }
 
+// AUTOMATIC1111's and stable-diffusion.cpp's.
+constexpr double default_strength = 0.75;
+
 class DiffusionRules final : public RequestRules {
   public:
     DiffusionRules(JsonOptions schedule, const GenerationDefaults& defaults, OneStep one_step)
@@ -37,15 +40,23 @@ class DiffusionRules final : public RequestRules {
             scheduler.clear();
         }
         if (!scheduler.empty()) override_scheduler(config, scheduler);
-        SamplerPlan sampled = plan_steps(config, steps);
+        const double strength = request.strength.value_or(default_strength);
+        check_setting_range("strength", strength, 0, 1);
+        const bool has_picture = request.init_image.is_given();
+        SamplerPlan sampled = plan_steps(config, steps, has_picture ? first_step(steps, strength, config.prediction) : 0);
         if (steps == 1 && one_step_ == OneStep::predicted) end_in_x0(sampled, config);
+        sampled.has_mask = request.mask.is_given();
+        // With a mask and at full strength diffusers begins with noise alone; without one there is always a trace of the picture.
+        sampled.begins_with_picture = has_picture && !(sampled.has_mask && strength == 1.0);
         plan->steps = static_cast<int>(sampled.steps.size());
         plan->own = std::move(sampled);
         plan->fields = {{.key = "steps", .label = "Steps", .value = std::int64_t{steps}},
                         {.key = "sampler", .label = "Sampler", .value = sampler_for(config).name},
                         {.key = "scheduler", .label = "Schedule type", .value = scheduler},
                         guidance_field(*plan)};
+        if (has_picture) plan->fields.push_back({.key = "strength", .label = "Denoising strength", .value = strength});
         for (const SettingField& field : plan->fields) plan->key += field.text() + "|";
+        if (request.mask.is_given()) plan->key += "mask|";
         return plan;
     }
 

@@ -50,4 +50,9 @@ void refuse_schedule(const GenerateRequest& request) {
     if (!request.scheduler.empty()) refuse("scheduler", "noise schedule");
 }
 
+void refuse_init_image(const GenerateRequest& request) {
+    if (request.init_image.is_given())
+        throw Error(ErrorCode::invalid_argument, "this model makes pictures from nothing, not from others", Field{"init_image"});
+}
+
 }  // namespace t2i

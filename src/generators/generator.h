@@ -59,6 +59,15 @@ void set_guidance(GenerationPlan& plan, const GenerateRequest& request, double m
 [[nodiscard]] SettingField guidance_field(const GenerationPlan& plan);
 // Throws when the request says something of steps, samplers or schedules, for a generator without them.
 void refuse_schedule(const GenerateRequest& request);
+// Throws when the request begins with a picture, for a generator that cannot.
+void refuse_init_image(const GenerateRequest& request);
+
+// What a picture begins with, beside noise: another one. Host memory; constant, so from any thread.
+struct Start {
+    Tensor mean;       // [C, h, w] f32: the picture's latents
+    Tensor deviation;  // the same shape, or empty: of the distribution that the encoder gives, of which a seed takes its own
+    Tensor mask;       // [h, w] f32, 1 where the picture is made anew, 0 where it stays; empty: anew everywhere
+};
 
 // What a run is made for.
 struct RunSettings {
@@ -82,9 +91,10 @@ class GeneratorRun {
     // [negative…, positive…] where the plan is guided, else [positive…]; in place of what was said before.
     virtual void condition(const Conditioning& conditioning) = 0;
     struct Call {
-        std::span<const std::uint64_t> seeds;          // one a picture
-        std::function<bool(int steps_done)> progress;  // false stops with Error{cancelled}; may be empty
-        std::function<void()> meanwhile;               // called once, when the backend has work to do; may be empty
+        std::span<const std::uint64_t> seeds;                    // one a picture
+        std::span<const std::shared_ptr<const Start>> starts{};  // one a picture, where the request begins with one
+        std::function<bool(int steps_done)> progress;            // false stops with Error{cancelled}; may be empty
+        std::function<void()> meanwhile;                         // called once, when the backend has work to do; may be empty
     };
     // Hands the whole work to the backend; a backend with a queue may not have done it yet.
     // Throws Error{cancelled}, and on a backend that works at once also what check() throws. A run that threw, from a callback

@@ -58,6 +58,10 @@ struct PipelineRow {
     const char* decoder;
     std::int64_t (*read_factor)(const ComponentSource& source);
     std::unique_ptr<Decoder> (*load_decoder)(Backend& backend, const ComponentSource& source, DType compute);
+    // The decoder's other half, for requests that begin with a picture, and whether it is there, as a rehearsal; null: there is
+    // none, and the rules refuse such requests (refuse_init_image).
+    std::unique_ptr<LatentEncoder> (*load_encoder)(Backend& backend, const ComponentSource& source, DType compute) = nullptr;
+    void (*rehearse_encoder)(const ComponentSource& source) = nullptr;
     // The sizes, in pixels, that the pipeline draws at where a request asks for binning, by the default side of its grid; empty:
     // it has none for such a model. Null: it has none at all.
     std::vector<SizeBin> (*size_bins)(std::int64_t side) = nullptr;

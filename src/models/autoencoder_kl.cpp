@@ -1,6 +1,7 @@
 #include "models/autoencoder_kl.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include "models/names.h"
@@ -179,16 +180,10 @@ class KlEncoder final : public LatentEncoder {
           compute_(load.compute),
           conv_in_(load, root / "encoder" / "conv_in", {.in = 3, .out = k.channels.front()}),
           mid_(load, root / "encoder" / "mid_block", k),
-          tail_(load, root / "encoder", k.channels.back(), k.groups,
-                {.in = k.channels.back(), .out = 2 * k.latent_channels, .keep = k.quant_conv ? 0 : k.latent_channels}) {
-        // Mean and log-variance lie one after the other; the encoder's result is the mean.
+          tail_(load, root / "encoder", k.channels.back(), k.groups, {.in = k.channels.back(), .out = 2 * k.latent_channels}) {
         if (k.quant_conv)
             quant_.emplace(load, root / "quant_conv",
-                           Conv2dConfig{.in = 2 * k.latent_channels,
-                                        .out = 2 * k.latent_channels,
-                                        .kernel = 1,
-                                        .padding = {},
-                                        .keep = k.latent_channels});
+                           Conv2dConfig{.in = 2 * k.latent_channels, .out = 2 * k.latent_channels, .kernel = 1, .padding = {}});
         std::int64_t before = k.channels.front();
         for (std::size_t i = 0; i < k.channels.size(); ++i) {
             const Scope scope = root / "encoder" / "down_blocks" / static_cast<std::int64_t>(i);
@@ -203,7 +198,11 @@ class KlEncoder final : public LatentEncoder {
 
     [[nodiscard]] std::int64_t factor() const override { return config_.factor(); }
 
-    void encode(const ExecContext& ctx, const TensorView& rgb, const TensorView& latents) const override {
+    [[nodiscard]] std::int64_t channels() const override { return config_.latent_channels; }
+    [[nodiscard]] bool is_random() const override { return true; }
+
+    void encode(const ExecContext& ctx, const TensorView& rgb, const TensorView& latents,
+                const TensorView& deviation) const override {
         const TraceSpan span(ctx, "autoencoder_kl_encode");
         const Shape& s = rgb.shape;
         T2I_CHECK(s.rank() == 4 && s[3] == 3 && s[1] % factor() == 0 && s[2] % factor() == 0, "rgb " + s.text());
@@ -220,11 +219,28 @@ class KlEncoder final : public LatentEncoder {
         mid_.apply(ctx, pictures);
         tail_.apply(ctx, pictures);
         if (quant_) pictures.apply(ctx, *quant_, quant_->output_shape(pictures.current().shape));
-        ops::to_channels_first(ctx, pictures.current(), latents);
-        affine(ctx, latents, config_.scaling_factor, 0.0, latents);
+        const TensorView moments = ctx.scratch.take({s[0], 2 * config_.latent_channels, latents.shape[2], latents.shape[3]});
+        ops::to_channels_first(ctx, pictures.current(), moments);
+        split(ctx, moments, latents, deviation);
     }
 
   private:
+    // Mean and log-variance of each picture lie one after the other (diffusers: DiagonalGaussianDistribution).
+    void split(const ExecContext& ctx, const TensorView& moments, const TensorView& mean, const TensorView& deviation) const {
+        constexpr float least = -30.0F, most = 20.0F;
+        const std::int64_t channels = config_.latent_channels;
+        for (std::int64_t b = 0; b < moments.shape[0]; ++b) {
+            const Shape one{2 * channels, moments.shape[2], moments.shape[3]}, half{channels, one[1], one[2]};
+            const TensorView own = moments.slice(b, 1).reshaped(one);
+            affine(ctx, own.slice(0, channels), config_.scaling_factor, 0.0, mean.slice(b, 1).reshaped(half));
+            if (deviation.empty()) continue;
+            const Tensor log_variance = Tensor::host(half);
+            ctx.backend.copy(own.slice(channels, channels), log_variance);
+            for (float& v : log_variance.as<float>())
+                v = static_cast<float>(config_.scaling_factor) * std::exp(0.5F * std::clamp(v, least, most));
+            ctx.backend.copy(log_variance, deviation.slice(b, 1).reshaped(half));
+        }
+    }
     [[nodiscard]] std::int64_t largest(const Shape& s) const {
         std::int64_t pixels = s[0] * s[1] * s[2], most = 0, before = config_.channels.front();
         for (std::size_t i = 0; i < config_.channels.size(); ++i, pixels /= 4) {

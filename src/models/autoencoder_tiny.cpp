@@ -140,8 +140,13 @@ class TinyEncoder final : public LatentEncoder {
 
     [[nodiscard]] std::int64_t factor() const override { return config_.factor(); }
 
-    void encode(const ExecContext& ctx, const TensorView& rgb, const TensorView& latents) const override {
+    [[nodiscard]] std::int64_t channels() const override { return config_.latent_channels; }
+    [[nodiscard]] bool is_random() const override { return false; }
+
+    void encode(const ExecContext& ctx, const TensorView& rgb, const TensorView& latents,
+                const TensorView& deviation) const override {
         const TraceSpan span(ctx, "autoencoder_tiny_encode");
+        T2I_CHECK(deviation.empty(), "there is no distribution");
         const Shape& s = rgb.shape;
         T2I_CHECK(s.rank() == 4 && s[3] == 3 && s[1] % factor() == 0 && s[2] % factor() == 0, "rgb " + s.text());
         T2I_CHECK(latents.shape == Shape({s[0], config_.latent_channels, s[1] / factor(), s[2] / factor()}),

@@ -230,6 +230,15 @@ void rehearse_decoder(const ComponentSource& source) {
     rehearse([&](const Loading& loading) { return load(decoders, PartKind::autoencoder, loading, source); });
 }
 
+void rehearse_encoder(const ComponentSource& source) {
+    try {
+        rehearse([&](const Loading& loading) { return load(encoders, PartKind::autoencoder, loading, source); });
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::input) throw;
+        throw Error(ErrorCode::input, "has no encoder that could read a picture: " + error.message(), error.where());
+    }
+}
+
 std::unique_ptr<TextEncoder> load_text_encoder(Backend& backend, const ComponentSource& source, DType compute,
                                                std::size_t most_resident_bytes) {
     return load_text({backend, compute}, source, most_resident_bytes);

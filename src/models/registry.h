@@ -67,6 +67,7 @@ struct OpenedPart {
 void rehearse_text_encoder(const ComponentSource& source);
 void rehearse_denoiser(const ComponentSource& source);
 void rehearse_decoder(const ComponentSource& source);
+void rehearse_encoder(const ComponentSource& source);  // an autoencoder's other half, which a file may lack
 
 // The files that the loaders read: config.json and the weights, of a single file also what it needs beside itself. They throw
 // Error{input} as the loaders do about a file that is not there.

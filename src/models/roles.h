@@ -110,8 +110,13 @@ class LatentEncoder {
   public:
     virtual ~LatentEncoder() = default;
     [[nodiscard]] virtual std::int64_t factor() const = 0;
-    // rgb [B, H, W, 3] f32 in [-1, 1] → latents [B, C, H/factor, W/factor] f32, the mean where the model has a distribution.
-    virtual void encode(const ExecContext& ctx, const TensorView& rgb, const TensorView& latents) const = 0;
+    [[nodiscard]] virtual std::int64_t channels() const = 0;  // of the latents
+    // Whether it gives a distribution of latents, with a deviation.
+    [[nodiscard]] virtual bool is_random() const = 0;
+    // rgb [B, H, W, 3] f32 in [-1, 1] → latents [B, C, H/factor, W/factor] f32, the mean where the model gives a distribution,
+    // whose deviation, of the same shape, is left out where that view is empty. Both as a denoiser has latents.
+    virtual void encode(const ExecContext& ctx, const TensorView& rgb, const TensorView& latents,
+                        const TensorView& deviation) const = 0;
 };
 
 }  // namespace t2i

@@ -4,11 +4,10 @@ namespace t2i {
 
 Conv2d::Conv2d(const LoadContext& load, const Scope& scope, const Conv2dConfig& config)
     : use_{config.stride, config.upsample}, padding_(config.padding) {
-    const std::int64_t keep = config.keep ? config.keep : config.out;
     const TensorView filter = scope.take("weight", {config.out, config.in, config.kernel, config.kernel});
-    weight_ = ops::pack_conv2d(load.backend, filter.slice(0, keep), load.compute, use_);
+    weight_ = ops::pack_conv2d(load.backend, filter, load.compute, use_);
     scope.release("weight");
-    if (config.bias == Bias::yes) bias_ = upload_bias(load, scope.take_f32("bias", {config.out}).view.slice(0, keep));
+    if (config.bias == Bias::yes) bias_ = upload_bias(load, scope.take_f32("bias", {config.out}));
 }
 
 Shape Conv2d::output_shape(const Shape& x) const {

@@ -16,7 +16,6 @@ struct Conv2dConfig {
     std::array<std::int64_t, 4> padding{1, 1, 1, 1};  // top, left, bottom, right
     Bias bias = Bias::yes;
     bool upsample = false;  // nearest neighbour, to twice the height and width, before it
-    std::int64_t keep = 0;  // only the first so many of the output channels; 0: all
 };
 
 // What goes along with the convolution, as in Conv2dArgs.

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -16,6 +17,7 @@ namespace t2i {
 struct PictureJob {
     std::vector<std::int32_t> prompt, negative;  // ids; negative is not read where the settings do not guide
     std::uint64_t seed = 0;
+    std::shared_ptr<const StartPicture> start{};  // what it begins with, where the settings say that it does
 };
 
 // Its members are for one thread at a time, except where they say so.

@@ -18,6 +18,8 @@ namespace t2i {
 
 namespace {
 
+// Pictures that requests begin with, kept as latents: a line of a prompt file may ask for many from one.
+constexpr std::size_t kept_starts = 8;
 // Pictures at a time on a GPU: at 256 tokens its products are full well before that.
 constexpr int most_on_device = 32;
 // Kept runs: each holds its recordings and, for every layer, its texts' keys and values.
@@ -83,9 +85,10 @@ Engine::Engine(const PipelineOptions& options, const EngineHooks& hooks)
                                  .cache_folder = options.text_cache_folder,
                                  .origin = text_origin(options),
                                  .most_resident_bytes = options.keep_text_encoder ? SIZE_MAX : hooks.small_text_encoder_bytes});
-    const ComponentSource decoder = folder_.decoder(options.vae);
-    decoder_ = row.load_decoder(*backend_, decoder, compute_);
-    check_decoder(decoder.path);
+    decoder_source_ = folder_.decoder(options.vae);
+    decoder_ = row.load_decoder(*backend_, decoder_source_, compute_);
+    check_decoder(decoder_source_.path);
+    decoder_source_.log = {};  // which has heard of its tensors
     sizes_ = read_picture_sizes(folder_, options.vae);
     drop_caches();
     info_ = describe(options, choice.reason);
@@ -139,7 +142,20 @@ ResolvedRequest Engine::resolve(const GenerateRequest& request) const {
     if (request.clean_caption.value_or(false) && folder_.row->conditioning != ConditioningKind::text)
         throw Error(ErrorCode::invalid_argument, "prompts of this model are names of classes, no captions to clean",
                     Field{"clean_caption"});
-    return t2i::resolve(request, *folder_.rules, sizes_);
+    ResolvedRequest resolved = t2i::resolve(request, *folder_.rules, sizes_);
+    if (request.init_image.is_given()) {
+        const PipelineRow& row = *folder_.row;
+        T2I_CHECK(row.load_encoder && row.rehearse_encoder, "rules that take a picture to begin with, without an encoder");
+        std::call_once(encoder_looked_for_, [&] {
+            try {
+                row.rehearse_encoder(decoder_source_);
+            } catch (...) {
+                no_encoder_ = std::current_exception();
+            }
+        });
+        if (no_encoder_) std::rethrow_exception(no_encoder_);
+    }
+    return resolved;
 }
 
 std::size_t Engine::conditioning_rows(const PictureJob& job) const {
@@ -168,6 +184,7 @@ std::vector<UnknownWord> Engine::unknown_words(const std::string& prompt, bool c
 }
 
 void Engine::drop_caches() {
+    starts_.clear();
     runs_.clear();
     prompts_->forget();
     scratch_ = std::make_unique<Arena>([b = backend_.get()](std::size_t bytes) { return b->allocate(bytes); });
@@ -209,6 +226,53 @@ std::shared_ptr<GeneratorRun> Engine::run_for(const RunSettings& settings) {
         runs_.push_back({settings, generator_->begin(context(), settings)});
     }
     return runs_.back().run;
+}
+
+const LatentEncoder& Engine::encoder() {
+    if (encoder_) return *encoder_;
+    auto loaded = folder_.row->load_encoder(*backend_, decoder_source_, compute_);
+    if (loaded->factor() != decoder_->factor() || GridFormat{GridFormat::Kind::latents, loaded->channels()} != decoder_->reads())
+        throw Error(ErrorCode::input, "its encoder and its decoder are of different sizes", decoder_source_.path);
+    encoder_ = std::move(loaded);
+    return *encoder_;
+}
+
+// Each picture by itself, so that its numbers do not depend on others.
+std::shared_ptr<const Start> Engine::start_of(const std::shared_ptr<const StartPicture>& picture) {
+    const auto known = std::ranges::find(starts_, picture, &KnownStart::picture);
+    if (known != starts_.end()) {
+        std::rotate(known, known + 1, starts_.end());
+        return starts_.back().start;
+    }
+    const LatentEncoder& encoder = this->encoder();
+    const Arena::Mark mark(*scratch_);
+    const ExecContext ctx = context();
+    const Tensor pixels = encoder_input(*picture);
+    const TensorView rgb = scratch_->take(pixels.shape());
+    backend_->copy(pixels, rgb);
+    const Shape latents{1, encoder.channels(), picture->height / encoder.factor(), picture->width / encoder.factor()};
+    const TensorView mean = scratch_->take(latents);
+    const TensorView deviation = encoder.is_random() ? scratch_->take(latents) : TensorView();
+    encoder.encode(ctx, rgb, mean, deviation);
+    auto start = std::make_shared<Start>();
+    start->mean = Tensor::host(latents);
+    backend_->copy(mean, start->mean);
+    if (encoder.is_random()) {
+        start->deviation = Tensor::host(latents);
+        backend_->copy(deviation, start->deviation);
+    }
+    start->mask = latent_mask(*picture, encoder.factor());
+    if (starts_.size() == kept_starts) starts_.erase(starts_.begin());
+    starts_.push_back({picture, std::move(start)});
+    return starts_.back().start;
+}
+
+std::vector<std::shared_ptr<const Start>> Engine::starts_of(std::span<const PictureJob> jobs) {
+    std::vector<std::shared_ptr<const Start>> starts;
+    for (const PictureJob& job : jobs)
+        if (job.start) starts.push_back(start_of(job.start));
+    T2I_CHECK(starts.empty() || starts.size() == jobs.size(), "a batch of which some begin with a picture");
+    return starts;
 }
 
 // [B, h, w, 3] f32 as decoded, at the size that was asked for: as diffusers' PixArt pipelines, on the host.
@@ -265,6 +329,7 @@ void Engine::flush() {
     for (std::int64_t i = 0; i < made.rgb.shape()[0]; ++i) {
         const auto index = static_cast<std::size_t>(i);
         const auto rgb = made.rgb.view.slice(i, 1).as<std::uint8_t>();
+        if (!made.pasted.empty()) paste_unmasked(*made.pasted[index], rgb);
         if (made.callbacks.grid) made.callbacks.grid(index, made.grid.view.slice(i, 1));
         made.callbacks.picture(index, {{rgb.begin(), rgb.end()}});
     }
@@ -301,10 +366,12 @@ void Engine::make_batch(const ResolvedRequest& settings, std::span<const Picture
     times_.text_ms -= prompts_->load_ms() - loaded_ms;
 
     std::shared_ptr<GeneratorRun> run;
+    std::vector<std::shared_ptr<const Start>> starts;
     {
         const TraceSpan span(context(), "prepare");
         run = run_for(run_settings(settings, jobs));
         run->condition(conditioning);
+        starts = starts_of(jobs);
         backend_->wait(backend_->fence());
     }
     times_.prepare_ms += lap_ms();
@@ -314,11 +381,14 @@ void Engine::make_batch(const ResolvedRequest& settings, std::span<const Picture
     for (const auto& job : jobs) seeds.push_back(job.seed);
     {
         const TraceSpan span(context(), "denoise");
-        run->run({.seeds = seeds, .progress = callbacks.progress, .meanwhile = [&] { flush(); }});
+        run->run({.seeds = seeds, .starts = starts, .progress = callbacks.progress, .meanwhile = [&] { flush(); }});
     }
     flush();  // of the batch before, where the generator found no time for it
     stage(times_.denoise_ms, times_.denoise_flops);
-    made_ = decode(run, settings, callbacks);
+    Made made = decode(run, settings, callbacks);
+    if (settings.keep_unmasked)
+        for (const auto& job : jobs) made.pasted.push_back(job.start);
+    made_ = std::move(made);
     if (backend_->device() == Device::host) flush();  // else while the next batch runs
     stage(times_.decode_ms, times_.decode_flops);
 }

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <atomic>
+#include <exception>
 #include <functional>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -19,6 +21,7 @@
 #include "models/roles.h"
 #include "pipeline/batch_maker.h"
 #include "pipeline/request.h"
+#include "pipeline/start_picture.h"
 #include "t2i/pipeline.h"
 
 namespace t2i {
@@ -51,6 +54,7 @@ class Engine final : public BatchMaker {
     // Waits for them: the files are read in the background from the start, and nothing of making a picture needs their hashes,
     // only a picture's metadata. Throws Error{input} naming a file that could not be read again.
     [[nodiscard]] const ModelHashes& hashes() const { return hashes_.result.get(); }
+    // As t2i::resolve(), and Error{input} naming the file: the request begins with a picture, and the model cannot read one.
     [[nodiscard]] ResolvedRequest resolve(const GenerateRequest& request) const;
     // Pictures made at a time unless the caller knows better.
     [[nodiscard]] int batch_size() const;
@@ -75,7 +79,8 @@ class Engine final : public BatchMaker {
   private:
     // Pictures handed to the backend and not yet handed out. Tensors are staging memory.
     struct Made {
-        Tensor grid, rgb, status;  // grid and status: empty where nobody wants them
+        Tensor grid, rgb, status;                                 // grid and status: empty where nobody wants them
+        std::vector<std::shared_ptr<const StartPicture>> pasted;  // one a picture, or none at all
         Fence ready = 0;
         std::shared_ptr<const GeneratorRun> run;
         Callbacks callbacks;
@@ -99,6 +104,10 @@ class Engine final : public BatchMaker {
                                       const Callbacks& callbacks);
     [[nodiscard]] RunSettings run_settings(const ResolvedRequest& settings, std::span<const PictureJob> jobs) const;
     [[nodiscard]] std::shared_ptr<GeneratorRun> run_for(const RunSettings& settings);
+    // What the jobs begin with, as the generator reads it; nothing where they begin with noise alone.
+    [[nodiscard]] std::vector<std::shared_ptr<const Start>> starts_of(std::span<const PictureJob> jobs);
+    [[nodiscard]] std::shared_ptr<const Start> start_of(const std::shared_ptr<const StartPicture>& picture);
+    [[nodiscard]] const LatentEncoder& encoder();
     [[nodiscard]] Made decode(const std::shared_ptr<const GeneratorRun>& run, const ResolvedRequest& settings,
                               const Callbacks& callbacks);
     [[nodiscard]] TensorView resized(const TensorView& rgb, const ResolvedRequest& settings);
@@ -114,6 +123,16 @@ class Engine final : public BatchMaker {
     std::unique_ptr<Generator> generator_;
     std::unique_ptr<Prompts> prompts_;
     std::unique_ptr<Decoder> decoder_;
+    // Its other half is read when the first picture wants it; whether it is there is found out once.
+    ComponentSource decoder_source_{std::string()};
+    std::unique_ptr<LatentEncoder> encoder_;
+    mutable std::once_flag encoder_looked_for_;
+    mutable std::exception_ptr no_encoder_;
+    struct KnownStart {
+        std::shared_ptr<const StartPicture> picture;
+        std::shared_ptr<const Start> start;
+    };
+    std::vector<KnownStart> starts_;  // encoded last, newest at the back
     std::unique_ptr<Arena> scratch_;
     struct Kept {
         RunSettings settings;

@@ -13,8 +13,8 @@ namespace {
 using namespace std::string_view_literals;
 
 // Of TIFF 6.0, section 2, and Exif 2.32, 4.6.
-constexpr std::uint16_t exif_folder_tag = 0x8769, user_comment_tag = 0x9286;
-constexpr std::uint16_t type_ascii = 2, type_long = 4, type_undefined = 7;
+constexpr std::uint16_t orientation_tag = 0x0112, exif_folder_tag = 0x8769, user_comment_tag = 0x9286;
+constexpr std::uint16_t type_ascii = 2, type_short = 3, type_long = 4, type_undefined = 7;
 constexpr std::size_t entry_bytes = 12, folder_bytes = 2 + entry_bytes + 4;  // a folder of one entry
 // What names the encoding before a UserComment, Exif 2.32, table 10.
 constexpr std::size_t code_bytes = 8;
@@ -57,6 +57,8 @@ class Tiff {
         return std::nullopt;
     }
     [[nodiscard]] std::uint16_t type_of(std::size_t entry) const { return u16(entry + 2); }
+    // A value of type_short.
+    [[nodiscard]] int short_of(std::size_t entry) const { return u16(entry + 8); }
     // A value of type_long.
     [[nodiscard]] std::size_t number_of(std::size_t entry) const { return u32(entry + 8); }
     // A value of single bytes: in the entry itself, if they fit there.
@@ -149,6 +151,20 @@ std::optional<std::string> read_exif_comment(std::span<const std::uint8_t> exif,
     else if (code == code_ascii || code == code_none) text = read_bytes(bytes.subspan(code_bytes));
     while (text.ends_with('\0')) text.pop_back();
     return text.empty() ? std::nullopt : std::optional(std::move(text));
+}
+
+int read_exif_orientation(std::span<const std::uint8_t> exif) {
+    constexpr int upright = 1, last = 8;
+    const std::string nowhere;
+    try {
+        const Tiff tiff(exif, nowhere);
+        const auto entry = tiff.find(tiff.first_folder(), orientation_tag);
+        if (!entry || tiff.type_of(*entry) != type_short) return upright;
+        const int orientation = tiff.short_of(*entry);
+        return orientation >= upright && orientation <= last ? orientation : upright;
+    } catch (const Error&) {
+        return upright;
+    }
 }
 
 }  // namespace t2i

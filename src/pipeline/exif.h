@@ -1,4 +1,4 @@
-// EXIF blocks of JPEG and WebP files: the one tag that holds a picture's parameters.
+// EXIF blocks of JPEG and WebP files: the tag that holds a picture's parameters, and the one that says how it is turned.
 #pragma once
 
 #include <cstdint>
@@ -18,5 +18,9 @@ namespace t2i {
 // read in either byte order, whatever the block's own is: programs disagree. Text over 1 MiB is none. Throws Error{input} naming
 // `where`: no TIFF header, or a folder that reaches past the end. From any thread.
 [[nodiscard]] std::optional<std::string> read_exif_comment(std::span<const std::uint8_t> exif, const std::string& where);
+
+// How a camera was held, from 1 (upright) to 8, as `upright` in picture_fit.h reads it; 1 where the block does not say, or is
+// damaged: pixels are pixels. From any thread.
+[[nodiscard]] int read_exif_orientation(std::span<const std::uint8_t> exif);
 
 }  // namespace t2i

@@ -46,14 +46,15 @@ struct JobEnd {
     JobStats stats;
 };
 
-// Pictures of one prompt with the same settings. Callbacks may be empty. They are called on the scheduler's thread, one at a
-// time, and hold up everything while they run: that is how a slow receiver slows the engine down. They may submit with
-// try_submit() and cancel, but not wait for a job. One that throws makes its job fail with that exception; other jobs do not
-// notice. Callbacks are destroyed when the job has ended.
+// Pictures of one prompt, and of one picture to begin with, with the same settings. Callbacks may be empty. They are called on
+// the scheduler's thread, one at a time, and hold up everything while they run: that is how a slow receiver slows the engine
+// down. They may submit with try_submit() and cancel, but not wait for a job. One that throws makes its job fail with that
+// exception; other jobs do not notice. Callbacks are destroyed when the job has ended.
 struct Job {
-    std::shared_ptr<const ResolvedRequest> settings;  // prompt, seed and count in it are not read
+    std::shared_ptr<const ResolvedRequest> settings;  // prompt, start, seed and count in it are not read
     std::vector<std::int32_t> prompt, negative;       // ids; negative is not read where the settings do not guide
     std::vector<std::uint64_t> seeds;                 // one a picture, at least one
+    std::shared_ptr<const StartPicture> start{};      // what its pictures begin with; null: noise alone
     int priority = 0;                                 // higher ones first; in order of arrival otherwise
     std::size_t bytes = 0;                            // what waiting costs: counts towards SchedulerOptions::most_waiting_bytes
 

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "pipeline/exif.h"
+#include "pipeline/picture_fit.h"
 #include "pipeline/picture_format.h"
 #include "t2i/error.h"
 #include "text/unicode.h"
@@ -31,6 +32,11 @@ bool stands_alone(std::uint8_t marker) {
 // A start of frame, which holds the size; C4, C8 and CC are tables and a reserved one.
 bool is_frame(std::uint8_t marker) {
     return marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
+}
+
+bool is_exif(std::uint8_t marker, std::span<const std::uint8_t> content) {
+    return marker == app1 && content.size() >= exif_mark.size() &&
+           std::equal(exif_mark.begin(), exif_mark.end(), content.begin());
 }
 
 // Calls segment(marker, content) for each segment before the pixels.
@@ -109,9 +115,7 @@ PictureInfo read_jpeg_info(std::span<const std::uint8_t> file, const std::string
             info.height = std::uint32_t{content[1]} << 8 | content[2];
             info.width = std::uint32_t{content[3]} << 8 | content[4];
         }
-        if (marker != app1 || content.size() < exif_mark.size() ||
-            !std::equal(exif_mark.begin(), exif_mark.end(), content.begin()))
-            return;
+        if (!is_exif(marker, content)) return;
         if (auto text = read_exif_comment(content.subspan(exif_mark.size()), where))
             info.text.emplace_back("parameters", std::move(*text));
     });
@@ -128,15 +132,19 @@ Image decode_jpeg(std::span<const std::uint8_t> file, const std::string& where) 
     int width = 0, height = 0, subsampling = 0, colours = 0;
     if (tjDecompressHeader3(handle.get(), file.data(), file.size(), &width, &height, &subsampling, &colours) != 0)
         throw damaged();
-    if (width < 1 || height < 1 || width > longest_read_side || height > longest_read_side)
-        throw Error(ErrorCode::input, "its pixels cannot be read (too large)", where);
+    if (width < 1 || height < 1) throw Error(ErrorCode::input, "its pixels cannot be read (there are none)", where);
+    check_read_size(static_cast<std::uint32_t>(width), static_cast<std::uint32_t>(height), where);
     Image image{.width = width, .height = height, .rgb = {}, .seed = 0, .parameters = {}};
     image.rgb.resize(std::size_t{3} * static_cast<std::size_t>(width) * static_cast<std::size_t>(height));
     // A file of thousands of scans would take minutes.
     constexpr int flags = TJFLAG_STOPONWARNING | TJFLAG_LIMITSCANS | TJFLAG_ACCURATEDCT;
     if (tjDecompress2(handle.get(), file.data(), file.size(), image.rgb.data(), width, 3 * width, height, TJPF_RGB, flags) != 0)
         throw damaged();
-    return image;
+    int orientation = 1;
+    walk(file, where, [&](std::uint8_t marker, std::span<const std::uint8_t> content) {
+        if (is_exif(marker, content)) orientation = read_exif_orientation(content.subspan(exif_mark.size()));
+    });
+    return upright(std::move(image), orientation);
 }
 
 }  // namespace t2i

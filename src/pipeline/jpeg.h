@@ -21,7 +21,7 @@ constexpr std::size_t longest_jpeg_text = 32'700;
 [[nodiscard]] std::vector<std::uint8_t> encode_jpeg(int width, int height, std::span<const std::uint8_t> rgb,
                                                     const std::string& text, int quality);
 
-// See read_picture_info() and decode_picture().
+// See read_picture_info() and decode_picture(); pixels stand upright, however the camera was held.
 [[nodiscard]] PictureInfo read_jpeg_info(std::span<const std::uint8_t> file, const std::string& where);
 [[nodiscard]] Image decode_jpeg(std::span<const std::uint8_t> file, const std::string& where);
 

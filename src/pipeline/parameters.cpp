@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "core/nearest.h"
 #include "core/number_text.h"
+#include "pipeline/start_picture.h"
 #include "t2i/error.h"
 #include "t2i/version.h"
 
@@ -155,6 +157,21 @@ std::string_view Infotext::version() const {
     return text.starts_with(program) ? text.substr(program.size()) : std::string_view();
 }
 
+namespace {
+
+// AUTOMATIC1111 has "Denoising strength" and "Init image hash", too.
+void add_start(const ResolvedRequest& r, const std::function<void(const std::string&, const std::string&)>& add) {
+    const StartPicture& start = *r.start;
+    add("Init image hash", start.hash);
+    add("Init image", start.name);
+    add("Mask hash", start.mask_hash);
+    add("Mask", start.mask_name);
+    add("Resize mode", start.resize_mode);
+    if (r.keep_unmasked) add("Keep unmasked", "true");
+}
+
+}  // namespace
+
 std::string parameters_text(const ResolvedRequest& r, const ModelInfo& info, const ModelHashes& hashes, std::uint64_t seed) {
     std::string text = r.prompt;
     if (!r.negative_prompt.empty()) text += std::string(negative_mark) + r.negative_prompt;
@@ -188,6 +205,7 @@ std::string parameters_text(const ResolvedRequest& r, const ModelInfo& info, con
     if (info.fast_math) add("Fast math", "true");
     if (r.clean_caption) add("Clean caption", "true");
     if (r.resolution_binning) add("Resolution binning", "true");
+    if (r.start) add_start(r, add);
     const Infotext read = read_infotext(text, {});
     if (read.prompts.prompt != r.prompt || read.prompts.negative_prompt != r.negative_prompt)
         add(lines_field, std::to_string(std::ranges::count(r.prompt, '\n') + 1));
@@ -219,6 +237,7 @@ Infotext read_infotext(std::string_view text, const std::string& where) {
 Parameters read_parameters(std::string_view text, const std::string& where) {
     const Infotext info = read_infotext(text, where);
     Parameters p;
+    p.version = info.version();
     GenerateRequest& r = p.request;
     r.prompt = info.prompts.prompt;
     r.negative_prompt = info.prompts.negative_prompt;
@@ -234,6 +253,13 @@ Parameters read_parameters(std::string_view text, const std::string& where) {
     r.scheduler = info.value("Schedule type");
     if (info.value("Clean caption") == "true") r.clean_caption = true;
     if (info.value("Resolution binning") == "true") r.resolution_binning = true;
+    p.init_image = {info.value("Init image"), info.value("Init image hash")};
+    p.mask = {info.value("Mask"), info.value("Mask hash")};
+    if (!p.version.empty() && !p.init_image.hash.empty()) {  // of other programs' pictures it may be that of a second pass
+        r.strength = number<double>(needed(info, "Denoising strength", where), "Denoising strength", where);
+        r.resize_mode = info.value("Resize mode");
+        if (info.value("Keep unmasked") == "true") r.keep_unmasked = true;
+    }
     p.model = info.value("Model");
     p.hash = info.value("Model hash");
     p.vae = info.value("VAE");
@@ -245,7 +271,6 @@ Parameters read_parameters(std::string_view text, const std::string& where) {
     p.formulas = info.value("Formulas");
     p.variant = info.value("Variant");
     p.fast_math = info.value("Fast math") == "true";
-    p.version = info.version();
     for (const OriginRow& row : origin_rows) p.origin.*row.value = info.value(row.name);
     return p;
 }

@@ -58,6 +58,7 @@ struct Parameters {
         std::string name, hash;
     };
     std::map<std::string, Part> parts;    // that were named in place of the model's, by component
+    Part init_image, mask;                // what the picture began with; the request has the rest, but neither of them
     std::string base, formulas, variant;  // as ModelInfo has them
     bool fast_math = false;
     std::string version;  // of t2i: "0.2.0"; "" where another program wrote the text

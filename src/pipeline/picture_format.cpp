@@ -79,4 +79,12 @@ int quality_of(const PictureEncoding& encoding) {
     return encoding.quality == 0 ? default_quality : encoding.quality;
 }
 
+void check_read_size(std::uint32_t width, std::uint32_t height, const std::string& where) {
+    if (std::max(width, height) > static_cast<std::uint32_t>(longest_read_side))
+        throw Error(ErrorCode::input,
+                    "is too large: " + std::to_string(width) + "x" + std::to_string(height) +
+                        " pixels, of which a side has at most " + std::to_string(longest_read_side),
+                    where);
+}
+
 }  // namespace t2i

@@ -40,5 +40,7 @@ void check_encoding(const PictureEncoding& encoding);
 
 // No reader takes pictures with a longer side, in pixels: more cannot be asked for, and a header alone could claim gigabytes.
 constexpr int longest_read_side = 4096;
+// Throws Error{input} naming the file where one is longer.
+void check_read_size(std::uint32_t width, std::uint32_t height, const std::string& where);
 
 }  // namespace t2i

@@ -54,6 +54,30 @@ PictureInfo read_picture_info(std::span<const std::uint8_t> file, const std::str
         .format = PictureFormat::png, .lossless = true, .width = png.width, .height = png.height, .text = std::move(png.text)};
 }
 
+Image over_white(const RgbaPicture& picture) {
+    Image image{.width = picture.width, .height = picture.height, .rgb = {}, .seed = 0, .parameters = {}};
+    image.rgb.reserve(picture.rgba.size() / 4 * 3);
+    for (std::size_t i = 0; i < picture.rgba.size(); i += 4) {
+        const unsigned alpha = picture.rgba[i + 3];
+        for (std::size_t c = 0; c < 3; ++c)
+            image.rgb.push_back(static_cast<std::uint8_t>((picture.rgba[i + c] * alpha + 255U * (255U - alpha) + 127U) / 255U));
+    }
+    return image;
+}
+
+Image decode_transparency(std::span<const std::uint8_t> file, const std::string& where) {
+    const PictureFormat format = format_of(file, where);
+    if (format == PictureFormat::jpeg) {
+        Image image = decode_jpeg(file, where);
+        std::ranges::fill(image.rgb, std::uint8_t{0});
+        return image;
+    }
+    const RgbaPicture picture = format == PictureFormat::webp ? decode_webp_rgba(file, where) : decode_png_rgba(file, where);
+    Image image{.width = picture.width, .height = picture.height, .rgb = {}, .seed = 0, .parameters = {}};
+    for (std::size_t i = 3; i < picture.rgba.size(); i += 4) image.rgb.insert(image.rgb.end(), 3, 255 - picture.rgba[i]);
+    return image;
+}
+
 Image decode_picture(std::span<const std::uint8_t> file, const std::string& where) {
     switch (format_of(file, where)) {
         case PictureFormat::jpeg:

@@ -35,7 +35,19 @@ struct PictureInfo {
 // file. Of JPEG and WebP the headers are checked, not the pixels. From any thread.
 [[nodiscard]] PictureInfo read_picture_info(std::span<const std::uint8_t> file, const std::string& where);
 
-// The pixels as 8-bit RGB, up to longest_read_side; alpha is dropped. Throws Error{input}, for damage anywhere. From any thread.
+// Pixels with their alpha, four values each.
+struct RgbaPicture {
+    int width = 0, height = 0;
+    std::vector<std::uint8_t> rgba;  // [height, width, 4]
+};
+// What a person sees of it on white: rgb = (rgb·alpha + 255·(255 − alpha)) / 255, rounded.
+[[nodiscard]] Image over_white(const RgbaPicture& picture);
+// How transparent it is, as a grey picture: white where nothing is to be seen. OpenAI's masks say so what is to be drawn anew. A
+// JPEG is nowhere transparent. Throws as decode_picture(). From any thread.
+[[nodiscard]] Image decode_transparency(std::span<const std::uint8_t> file, const std::string& where);
+
+// The pixels as 8-bit RGB, up to longest_read_side; over white where they are transparent. Throws Error{input}, for damage
+// anywhere. From any thread.
 [[nodiscard]] Image decode_picture(std::span<const std::uint8_t> file, const std::string& where);
 
 }  // namespace t2i

@@ -123,6 +123,7 @@ std::vector<std::int32_t> Pipeline::Impl::tokenize(const std::string& prompt, co
 Job Pipeline::Impl::job_of(const ResolvedRequest& r, const OnWarning& warning) const {
     Job job;
     job.settings = std::make_shared<const ResolvedRequest>(r);
+    job.start = r.start;
     if (r.guided) job.negative = tokenize(r.negative_prompt, "negative_prompt", r.clean_caption, warning);
     job.prompt = tokenize(r.prompt, "prompt", r.clean_caption, warning);
     if (warning && !r.plan->remark.empty()) warning(r.plan->remark);
@@ -164,7 +165,8 @@ void Pipeline::Impl::pass_on(Events& events, const Ticket& ticket, const Resolve
 }
 
 void Pipeline::generate(const GenerateRequest& request, const Callbacks& callbacks) {
-    const ResolvedRequest r = impl_->engine.resolve(request);
+    ResolvedRequest r = impl_->engine.resolve(request);
+    r.start = read_start(request, r);
     Job job = impl_->job_of(r, callbacks.warning);
     Events events(waiting_events, waiting_event_bytes);  // outlives the job's callbacks: nothing returns before the job has ended
     job.picture = [&events](JobPicture made) {

@@ -19,8 +19,10 @@ struct PngInfo {
 // inflated up to 1 MiB. Throws Error{input}; `where` names the file. From any thread.
 [[nodiscard]] PngInfo read_png_info(std::span<const std::uint8_t> file, const std::string& where);
 
-// The pixels as 8-bit RGB, up to 4096x4096; alpha is dropped. Checks what read_png_info() checks. Throws Error{input}. From any
+struct RgbaPicture;
+// The pixels, up to 4096x4096, with their alpha or over white. Check what read_png_info() checks. Throw Error{input}. From any
 // thread.
+[[nodiscard]] RgbaPicture decode_png_rgba(std::span<const std::uint8_t> file, const std::string& where);
 [[nodiscard]] Image decode_png(std::span<const std::uint8_t> file, const std::string& where);
 
 }  // namespace t2i

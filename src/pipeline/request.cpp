@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "pipeline/picture_fit.h"
 #include "t2i/error.h"
 
 namespace t2i {
@@ -40,6 +41,25 @@ void choose_drawn_size(ResolvedRequest& r, const PictureSizes& sizes) {
                     field);
 }
 
+// What a request without a picture to begin with cannot say.
+void check_init_image(const GenerateRequest& request) {
+    static_cast<void>(fit_named(request.resize_mode));
+    const auto refuse_without = [](const char* needed, const char* field) {
+        throw Error(ErrorCode::invalid_argument, std::string("says nothing without ") + needed, Field{field});
+    };
+    if (!request.init_image.is_given()) {
+        constexpr const char* needed = "a picture to begin with (init_image)";
+        if (request.mask.is_given()) refuse_without(needed, "mask");
+        if (request.strength) refuse_without(needed, "strength");
+        if (!request.resize_mode.empty()) refuse_without(needed, "resize_mode");
+    }
+    if (request.keep_unmasked.value_or(false) && !request.mask.is_given()) refuse_without("a mask", "keep_unmasked");
+    if (request.init_image.is_given() && request.resolution_binning.value_or(false))
+        throw Error(ErrorCode::invalid_argument,
+                    "is for pictures made from nothing; one that begins with init_image has its size",
+                    Field{"resolution_binning"});
+}
+
 }  // namespace
 
 ResolvedRequest resolve(const GenerateRequest& request, const RequestRules& rules, const PictureSizes& sizes) {
@@ -61,6 +81,8 @@ ResolvedRequest resolve(const GenerateRequest& request, const RequestRules& rule
         check_size("width", r.width, sizes);
         check_size("height", r.height, sizes);
     }
+    check_init_image(request);
+    r.keep_unmasked = request.keep_unmasked.value_or(false);
     GenerateRequest sized = request;
     sized.width = r.drawn_width;
     sized.height = r.drawn_height;
@@ -70,6 +92,7 @@ ResolvedRequest resolve(const GenerateRequest& request, const RequestRules& rule
     r.guided = r.plan->guided;
     const auto size = [](int width, int height) { return std::to_string(width) + "x" + std::to_string(height) + "|"; };
     r.batch_key = size(r.width, r.height) + r.plan->key;
+    if (r.keep_unmasked) r.batch_key += "unmasked|";
     if (r.resolution_binning) r.batch_key += "drawn " + size(r.drawn_width, r.drawn_height);
     return r;
 }

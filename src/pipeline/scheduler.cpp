@@ -267,7 +267,7 @@ void Scheduler::start(const std::shared_ptr<BatchRun>& batch) {
     std::vector<PictureJob> pictures;
     for (const Item& item : batch->items) {
         const Job& job = item.record->job;
-        pictures.push_back({job.prompt, job.negative, job.seeds[item.index]});
+        pictures.push_back({job.prompt, job.negative, job.seeds[item.index], job.start});
     }
     queue_->change([&] {
         for (auto item = batch->items.rbegin(); item != batch->items.rend(); ++item) {

@@ -109,15 +109,18 @@ PictureInfo read_webp_info(std::span<const std::uint8_t> file, const std::string
     return info;
 }
 
-Image decode_webp(std::span<const std::uint8_t> file, const std::string& where) {
+RgbaPicture decode_webp_rgba(std::span<const std::uint8_t> file, const std::string& where) {
     const WebPBitstreamFeatures features = features_of(file, where);
-    if (features.width > longest_read_side || features.height > longest_read_side)
-        throw Error(ErrorCode::input, "its pixels cannot be read (too large)", where);
-    Image image{.width = features.width, .height = features.height, .rgb = {}, .seed = 0, .parameters = {}};
-    image.rgb.resize(std::size_t{3} * static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height));
-    if (!WebPDecodeRGBInto(file.data(), file.size(), image.rgb.data(), image.rgb.size(), 3 * image.width))
+    check_read_size(static_cast<std::uint32_t>(features.width), static_cast<std::uint32_t>(features.height), where);
+    RgbaPicture picture{features.width, features.height, {}};
+    picture.rgba.resize(std::size_t{4} * static_cast<std::size_t>(picture.width) * static_cast<std::size_t>(picture.height));
+    if (!WebPDecodeRGBAInto(file.data(), file.size(), picture.rgba.data(), picture.rgba.size(), 4 * picture.width))
         throw Error(ErrorCode::input, "its pixels cannot be read (damaged or cut short)", where);
-    return image;
+    return picture;
+}
+
+Image decode_webp(std::span<const std::uint8_t> file, const std::string& where) {
+    return over_white(decode_webp_rgba(file, where));
 }
 
 }  // namespace t2i

@@ -20,6 +20,7 @@ namespace t2i {
 
 // See read_picture_info() and decode_picture(). An animation is an error.
 [[nodiscard]] PictureInfo read_webp_info(std::span<const std::uint8_t> file, const std::string& where);
+[[nodiscard]] RgbaPicture decode_webp_rgba(std::span<const std::uint8_t> file, const std::string& where);
 [[nodiscard]] Image decode_webp(std::span<const std::uint8_t> file, const std::string& where);
 
 }  // namespace t2i

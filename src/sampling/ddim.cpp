@@ -11,7 +11,7 @@ namespace {
 
 class Ddim final : public Sampler {
   public:
-    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps) const override {
+    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps, int first) const override {
         check_abilities(config, "ddim", {});
         const auto alphas = alphas_cumprod(config);
         const float final_alpha = config.set_alpha_to_one ? 1.0F : alphas[0];
@@ -25,7 +25,7 @@ class Ddim final : public Sampler {
             const float alpha_previous = previous >= 0 ? alphas[static_cast<std::size_t>(previous)] : final_alpha;
             plan.steps.push_back(step(config, t, alphas[now], alpha_previous));
         }
-        return plan;
+        return begun_at(std::move(plan), static_cast<std::size_t>(first));
     }
 
   private:
@@ -37,7 +37,7 @@ class Ddim final : public Sampler {
         const float deviation = static_cast<float>(config.eta) * std::sqrt(std::max(variance, 0.0F));
         const double direction = std::sqrt(std::max(1.0F - alpha_previous - deviation * deviation, 0.0F));
         const double signal = std::sqrt(alpha), noise = std::sqrt(1.0F - alpha);
-        SamplerStep s{.timestep = timestep};
+        SamplerStep s{.timestep = timestep, .begins_at = noise_mix(alpha)};
         keep_data(s, config, signal, noise);
         if (config.limit.range > 0.0) {  // of x0 alone: ε is the model's
             const FromModel epsilon = noise_of(config.prediction, signal, noise);

@@ -12,7 +12,7 @@ namespace {
 
 class Ddpm final : public Sampler {
   public:
-    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps) const override {
+    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps, int first) const override {
         check_abilities(config, "ddpm", {});
         const auto alphas = alphas_cumprod(config);
         const auto grid = timestep_grid(config, steps, /*round_linspace=*/true);
@@ -22,7 +22,7 @@ class Ddpm final : public Sampler {
             const float alpha_bar_previous = i + 1 < grid.size() ? alphas[index_of(config, grid[i + 1])] : 1.0F;
             plan.steps.push_back(step(config, grid[i], alpha_bar, alpha_bar_previous));
         }
-        return plan;
+        return begun_at(std::move(plan), static_cast<std::size_t>(first));
     }
 
   private:
@@ -38,7 +38,7 @@ class Ddpm final : public Sampler {
     static SamplerStep step(const ScheduleConfig& config, double timestep, float alpha_bar, float alpha_bar_previous) {
         const float alpha = alpha_bar / alpha_bar_previous, beta = 1.0F - alpha;
         const float noise_now = 1.0F - alpha_bar, noise_previous = 1.0F - alpha_bar_previous;
-        SamplerStep s{.timestep = timestep};
+        SamplerStep s{.timestep = timestep, .begins_at = noise_mix(alpha_bar)};
         keep_data(s, config, std::sqrt(alpha_bar), std::sqrt(noise_now));
         s.from_x = std::sqrt(alpha) * noise_previous / noise_now;
         s.from_x0 = {std::sqrt(alpha_bar_previous) * beta / noise_now};

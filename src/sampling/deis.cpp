@@ -23,13 +23,14 @@ float parabola_integral(float t, float b, float c, float d) {
     return numerator / ((std::log(b) - log_c) * (std::log(b) - log_d));
 }
 
-std::size_t order_at(const ScheduleConfig& config, const SolverGrid& grid, std::size_t i) {
+// At `i` of the steps from `first`.
+std::size_t order_at(const ScheduleConfig& config, const SolverGrid& grid, std::size_t i, std::size_t first) {
     constexpr std::size_t few_steps = 15;
     const std::size_t steps = grid.timesteps.size();
     const bool is_steadied = config.lower_order_final && steps < few_steps;
-    const bool is_repeated = i > 0 && grid.is_repeated(i - 1);
-    if (config.solver_order == 1 || i < 1 || (i + 1 == steps && is_steadied) || is_repeated) return 1;
-    if (config.solver_order == 2 || i < 2 || (i + 2 == steps && is_steadied) || grid.is_repeated(i - 2)) return 2;
+    const bool is_repeated = i > first && grid.is_repeated(i - 1);
+    if (config.solver_order == 1 || i < first + 1 || (i + 1 == steps && is_steadied) || is_repeated) return 1;
+    if (config.solver_order == 2 || i < first + 2 || (i + 2 == steps && is_steadied) || grid.is_repeated(i - 2)) return 2;
     return 3;
 }
 
@@ -55,14 +56,15 @@ void add_update(SamplerStep& s, const SolverGrid& grid, std::size_t i, std::size
 
 class Deis final : public Sampler {
   public:
-    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps) const override {
+    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps, int first) const override {
         check_abilities(config, "deis", {.sigma_schedules = true, .flow_sigmas = true, .flow_prediction = true});
         const SolverGrid grid = solver_grid(config, steps, {.has_clipping = false, .ends_in_last = true, .ends_as_asked = false});
         SamplerPlan plan;
-        for (std::size_t i = 0; i < grid.timesteps.size(); ++i) {
-            SamplerStep s{.timestep = grid.timesteps[i]};
+        const auto begin = static_cast<std::size_t>(first);
+        for (std::size_t i = begin; i < grid.timesteps.size(); ++i) {
+            SamplerStep s = grid.step(i);
             keep_noise(s, config, grid.levels[i].alpha, grid.levels[i].sigma);
-            add_update(s, grid, i, order_at(config, grid, i));
+            add_update(s, grid, i, order_at(config, grid, i, begin));
             plan.steps.push_back(std::move(s));
         }
         return plan;

@@ -10,17 +10,17 @@ namespace t2i {
 
 namespace {
 
-// How far back the step at `i` looks. Below `few_steps` lower_order_final steadies the end.
-int order_at(const ScheduleConfig& config, const SolverGrid& grid, std::size_t i) {
+// How far back the step at `i` of those from `first` looks. Below `few_steps` lower_order_final steadies the end.
+int order_at(const ScheduleConfig& config, const SolverGrid& grid, std::size_t i, std::size_t first) {
     constexpr std::size_t few_steps = 15;
     const std::size_t steps = grid.timesteps.size();
     const bool is_steadied = config.lower_order_final && steps < few_steps;
     const bool ends_first_order = i + 1 == steps && (config.euler_at_final || config.final_sigmas_type == "zero" || is_steadied);
     // A slope over no distance is undefined.
-    const bool is_repeated = grid.is_repeated(i) || (i > 0 && grid.is_repeated(i - 1));
-    if (config.solver_order == 1 || i < 1 || ends_first_order || is_repeated) return 1;
+    const bool is_repeated = grid.is_repeated(i) || (i > first && grid.is_repeated(i - 1));
+    if (config.solver_order == 1 || i < first + 1 || ends_first_order || is_repeated) return 1;
     const bool ends_second_order = i + 2 == steps && is_steadied;
-    if (config.solver_order == 2 || i < 2 || ends_second_order || grid.is_repeated(i - 2)) return 2;
+    if (config.solver_order == 2 || i < first + 2 || ends_second_order || grid.is_repeated(i - 2)) return 2;
     return 3;
 }
 
@@ -51,17 +51,18 @@ void add_update(SamplerStep& s, const ScheduleConfig& config, const SolverGrid& 
 
 class DpmSolverMultistep final : public Sampler {
   public:
-    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps) const override {
+    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps, int first) const override {
         check_dpm(config, sampler_for(config).name.c_str());
         T2I_CHECK(config.solver_order >= 1 && config.solver_order <= 3, "solver order " + std::to_string(config.solver_order));
         if (config.solver_order == 3 && config.algorithm_type == "sde-dpmsolver")
             throw Error(ErrorCode::invalid_argument, "\"sde-dpmsolver\" has no third order", Field{"sampler"});
         const SolverGrid grid = solver_grid(config, steps, {.rounds_on_cosine = false});
         SamplerPlan plan;
-        for (std::size_t i = 0; i < grid.timesteps.size(); ++i) {
-            SamplerStep s{.timestep = grid.timesteps[i]};
+        const auto begin = static_cast<std::size_t>(first);
+        for (std::size_t i = begin; i < grid.timesteps.size(); ++i) {
+            SamplerStep s = grid.step(i);
             keep_for_dpm(s, config, grid.levels[i]);
-            add_update(s, config, grid, i, order_at(config, grid, i));
+            add_update(s, config, grid, i, order_at(config, grid, i, begin));
             plan.steps.push_back(std::move(s));
         }
         return plan;

@@ -58,14 +58,16 @@ void add_update(SamplerStep& s, const ScheduleConfig& config, const SolverGrid& 
 
 class DpmSolverSinglestep final : public Sampler {
   public:
-    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps) const override {
+    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps, int first) const override {
         check_dpm(config, sampler_for(config).name.c_str());
         T2I_CHECK(config.solver_order >= 1 && config.solver_order <= 3, "solver order " + std::to_string(config.solver_order));
         const SolverGrid grid = solver_grid(config, steps, {.has_spacing = false});
         std::vector<int> orders = orders_of(config, static_cast<int>(grid.timesteps.size()));
         SamplerPlan plan;
-        for (std::size_t i = 0; i < grid.timesteps.size(); ++i) {
-            SamplerStep s{.timestep = grid.timesteps[i]};
+        const auto begin = static_cast<std::size_t>(first);
+        for (std::size_t i = begin; i < grid.timesteps.size(); ++i) {
+            orders[i] = std::min(orders[i], static_cast<int>(i - begin) + 1);  // a group that began before
+            SamplerStep s = grid.step(i);
             keep_for_dpm(s, config, grid.levels[i]);
             // A slope over no distance is undefined: such a step begins a group of its own.
             bool is_repeated = false;

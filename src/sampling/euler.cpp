@@ -10,7 +10,7 @@ namespace {
 
 class Euler final : public Sampler {
   public:
-    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps) const override {
+    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps, int first) const override {
         check_abilities(config, "euler", {.sigma_schedules = true});
         const EulerGrid grid = euler_grid(config, steps);
         SamplerPlan plan{.initial_scale = grid.initial_scale, .steps = {}};
@@ -22,7 +22,7 @@ class Euler final : public Sampler {
             s.from_x0 = {1.0 - kept};
             plan.steps.push_back(std::move(s));
         }
-        return plan;
+        return begun_at(std::move(plan), static_cast<std::size_t>(first));
     }
 };
 

@@ -13,7 +13,7 @@ namespace {
 
 class EulerAncestral final : public Sampler {
   public:
-    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps) const override {
+    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps, int first) const override {
         check_abilities(config, "euler_a", {});
         ScheduleConfig to_zero = config;
         to_zero.final_sigmas_type = "zero";  // the class has no other
@@ -31,7 +31,7 @@ class EulerAncestral final : public Sampler {
             s.draws_noise = true;
             plan.steps.push_back(std::move(s));
         }
-        return plan;
+        return begun_at(std::move(plan), static_cast<std::size_t>(first));
     }
 };
 

@@ -38,8 +38,7 @@ EulerGrid euler_grid(const ScheduleConfig& config, int steps) {
 
 SamplerStep euler_step(const ScheduleConfig& config, double timestep, double sigma) {
     const double size = std::sqrt(sigma * sigma + 1.0);
-    SamplerStep s{.timestep = timestep};
-    s.model_scale = 1.0 / size;
+    SamplerStep s{.timestep = timestep, .model_scale = 1.0 / size, .begins_at = {.signal = 1.0, .noise = sigma}};
     // In the variance-preserving view x/size = α·x0 + s·ε with α = 1/size and s = σ/size.
     keep_data(s, config, 1.0 / size, sigma / size);
     s.x0_from_x /= size;

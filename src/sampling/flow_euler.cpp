@@ -32,7 +32,7 @@ class FlowEuler final : public Sampler {
   public:
     explicit FlowEuler(bool is_ancestral) : is_ancestral_(is_ancestral) {}
 
-    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps) const override {
+    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps, int first) const override {
         const char* name = is_ancestral_ ? "flow_euler_a" : "flow_euler";
         check_abilities(config, name, {.flow_sigmas = true, .flow_prediction = true});
         if (config.prediction != Prediction::flow || !config.flow_sigmas) {
@@ -46,7 +46,8 @@ class FlowEuler final : public Sampler {
         for (std::size_t i = 0; i + 1 < sigmas.size(); ++i) {
             const auto from = static_cast<double>(sigmas[i]), to = static_cast<double>(sigmas[i + 1]);
             const double down = is_ancestral_ ? to * to / from : to, kept = down / from;
-            SamplerStep s{.timestep = sigmas[i] * static_cast<float>(config.train_steps)};
+            SamplerStep s{.timestep = sigmas[i] * static_cast<float>(config.train_steps),
+                          .begins_at = {.signal = 1.0 - from, .noise = from}};
             keep_data(s, config, 1.0 - static_cast<double>(sigmas[i]), sigmas[i]);
             // x' = x + (σ' − σ)·v with v = (x − x0)/σ
             s.from_x = kept;
@@ -61,7 +62,7 @@ class FlowEuler final : public Sampler {
             }
             plan.steps.push_back(std::move(s));
         }
-        return plan;
+        return begun_at(std::move(plan), static_cast<std::size_t>(first));
     }
 
   private:

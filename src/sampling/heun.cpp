@@ -10,7 +10,7 @@ namespace {
 
 class Heun final : public Sampler {
   public:
-    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps) const override {
+    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps, int first) const override {
         check_abilities(config, "heun", {.sigma_schedules = true});
         ScheduleConfig to_zero = config;
         to_zero.final_sigmas_type = "zero";  // the class has no other
@@ -18,12 +18,12 @@ class Heun final : public Sampler {
         SamplerPlan plan{.initial_scale = grid.initial_scale, .steps = {}};
         for (std::size_t i = 0; i < grid.timesteps.size(); ++i) {
             const double from = grid.sigmas[i], to = grid.sigmas[i + 1], distance = to - from;
-            SamplerStep first = euler_step(config, grid.timesteps[i], from);
-            first.saves = true;
-            first.saved_from_x = 1.0;
-            first.from_x = to / from;
-            first.from_x0 = {1.0 - first.from_x};
-            plan.steps.push_back(std::move(first));
+            SamplerStep begin = euler_step(config, grid.timesteps[i], from);
+            begin.saves = true;
+            begin.saved_from_x = 1.0;
+            begin.from_x = to / from;
+            begin.from_x0 = {1.0 - begin.from_x};
+            plan.steps.push_back(std::move(begin));
             if (to == 0.0) break;
             // x' = saved + ((saved − x0_before)/σ + (x − x0)/σ')/2 · (σ' − σ)
             SamplerStep second = euler_step(config, grid.timesteps[i + 1], to);
@@ -32,7 +32,7 @@ class Heun final : public Sampler {
             second.from_x0 = {-distance / (2.0 * to), -distance / (2.0 * from)};
             plan.steps.push_back(std::move(second));
         }
-        return plan;
+        return begun_at(std::move(plan), 2 * static_cast<std::size_t>(first));  // two evaluations a step
     }
 };
 

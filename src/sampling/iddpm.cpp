@@ -41,7 +41,7 @@ std::vector<int> kept_timesteps(const ScheduleConfig& config, int steps) {
 
 class Iddpm final : public Sampler {
   public:
-    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps) const override {
+    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps, int first) const override {
         check_abilities(config, "iddpm", {});
         if (config.prediction != Prediction::epsilon)
             throw Error(ErrorCode::invalid_argument, "iddpm is for models that predict the noise", Field{"sampler"});
@@ -61,7 +61,7 @@ class Iddpm final : public Sampler {
         plan.reads_variance = true;
         plan.noise_for_all_rows = true;
         for (std::size_t i = kept.size(); i-- > 0;) plan.steps.push_back(step(kept, betas, alphas_bar, i));
-        return plan;
+        return begun_at(std::move(plan), static_cast<std::size_t>(first));
     }
 
   private:
@@ -69,7 +69,9 @@ class Iddpm final : public Sampler {
                             std::size_t i) {
         const auto before = [&](std::size_t at) { return at == 0 ? 1.0 : alphas_bar[at - 1]; };
         const auto posterior = [&](std::size_t at) { return betas[at] * (1.0 - before(at)) / (1.0 - alphas_bar[at]); };
-        SamplerStep s{.timestep = static_cast<double>(kept[i])};
+        SamplerStep s{
+            .timestep = static_cast<double>(kept[i]),
+            .begins_at = {.signal = as_float(std::sqrt(alphas_bar[i])), .noise = as_float(std::sqrt(1.0 - alphas_bar[i]))}};
         s.x0_from_x = as_float(std::sqrt(1.0 / alphas_bar[i]));
         s.x0_from_model = -as_float(std::sqrt(1.0 / alphas_bar[i] - 1.0));
         s.from_x0 = {as_float(betas[i] * std::sqrt(before(i)) / (1.0 - alphas_bar[i]))};

@@ -29,14 +29,14 @@ std::vector<int> lcm_timesteps(const ScheduleConfig& config, int steps) {
 
 class Lcm final : public Sampler {
   public:
-    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps) const override {
+    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps, int first) const override {
         check_abilities(config, "lcm", {});
         const auto alphas = alphas_cumprod(config);
         const std::vector<int> timesteps = lcm_timesteps(config, steps);
         SamplerPlan plan;
         for (std::size_t i = 0; i < timesteps.size(); ++i) {
             const float alpha = alphas[static_cast<std::size_t>(timesteps[i])];
-            SamplerStep s{.timestep = static_cast<double>(timesteps[i])};
+            SamplerStep s{.timestep = static_cast<double>(timesteps[i]), .begins_at = noise_mix(alpha)};
             keep_data(s, config, std::sqrt(alpha), std::sqrt(1.0F - alpha));
             // The boundary condition of a consistency function: at t = 0 it is x itself.
             constexpr float variance = 0.25F;  // σ_data²
@@ -50,7 +50,7 @@ class Lcm final : public Sampler {
             s.from_noise = std::sqrt(1.0F - next);
             plan.steps.push_back(std::move(s));
         }
-        return plan;
+        return begun_at(std::move(plan), static_cast<std::size_t>(first));
     }
 };
 

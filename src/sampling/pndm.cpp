@@ -22,7 +22,9 @@ class Plan {
 
     // One evaluation at `timestep`, and a move from `from` to `to`. weights: of the model's outputs, newest first.
     void add(int timestep, int from, int to, bool begins, bool from_saved, const std::vector<double>& weights) {
-        SamplerStep s{.timestep = static_cast<double>(timestep), .x0_from_model = 1.0};
+        SamplerStep s{.timestep = static_cast<double>(timestep),
+                      .begins_at = noise_mix(alphas_[index_of(config_, timestep)]),
+                      .x0_from_model = 1.0};
         const float alpha = alphas_[index_of(config_, from)], alpha_to = to >= 0 ? alphas_[index_of(config_, to)] : final_alpha_;
         const float beta = 1.0F - alpha, beta_to = 1.0F - alpha_to;
         // Eq. 11: x' = √(ᾱ'/ᾱ) x − (ᾱ' − ᾱ) ε / (ᾱ √β' + √(ᾱ β ᾱ'))
@@ -80,7 +82,7 @@ std::vector<double> multistep_weights(const std::vector<std::size_t>& ago) {
 
 class Pndm final : public Sampler {
   public:
-    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps) const override {
+    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps, int first) const override {
         check_abilities(config, "pndm", {});
         if (config.prediction == Prediction::sample)
             throw Error(ErrorCode::invalid_argument, "the sampler pndm does not support models that predict x0",
@@ -90,8 +92,13 @@ class Pndm final : public Sampler {
         std::ranges::reverse(grid);
         Plan plan(config, steps);
         if (config.skip_prk_steps) {
-            add_improved_euler(plan, grid);
+            add_improved_euler(plan, grid, static_cast<std::size_t>(first));
         } else {
+            if (first > 0)
+                throw Error(
+                    ErrorCode::invalid_argument,
+                    "pndm begins with Runge-Kutta steps at the schedule's start, and so cannot begin with a picture; plms can",
+                    Field{"sampler"});
             if (grid.size() < 4)
                 throw Error(ErrorCode::invalid_argument, "pndm needs at least 4 steps; plms takes any", Field{"steps"});
             add_runge_kutta(plan, grid);
@@ -106,15 +113,20 @@ class Pndm final : public Sampler {
     }
 
   private:
-    static void add_improved_euler(Plan& plan, const std::vector<int>& grid) {
-        const std::size_t n = grid.size();
-        plan.add(grid[n - 1], grid[n - 1], grid[n - 1] - plan.stride(), true, false, {1.0});
-        if (n < 2) return;
+    // diffusers lays out the second timestep twice, and leaves out of this list what comes before `first`: a run that begins
+    // there makes its improved step to the second of its timesteps, and the third goes on from that level as if it were its own.
+    static void add_improved_euler(Plan& plan, const std::vector<int>& grid, std::size_t first) {
+        std::vector<int> timesteps(grid.rbegin(), grid.rend());
+        if (timesteps.size() > 1) timesteps.insert(timesteps.begin() + 1, timesteps[1]);
+        timesteps.erase(timesteps.begin(), timesteps.begin() + static_cast<std::ptrdiff_t>(std::min(first, timesteps.size())));
+        if (timesteps.empty()) return;
+        plan.add(timesteps[0], timesteps[0], timesteps[0] - plan.stride(), true, false, {1.0});
+        if (timesteps.size() < 2) return;
         // The mean of the slopes at both ends, from where the step began.
-        plan.add(grid[n - 2], grid[n - 2] + plan.stride(), grid[n - 2], false, true, {0.5, 0.5});
+        plan.add(timesteps[1], timesteps[1] + plan.stride(), timesteps[1], false, true, {0.5, 0.5});
         std::vector<std::size_t> ago{2};  // the improved step's own output is not kept
-        for (std::size_t i = n - 1; i-- > 0;) {
-            plan.add(grid[i], grid[i], grid[i] - plan.stride(), false, false, multistep_weights(ago));
+        for (std::size_t i = 2; i < timesteps.size(); ++i) {
+            plan.add(timesteps[i], timesteps[i], timesteps[i] - plan.stride(), false, false, multistep_weights(ago));
             for (std::size_t& a : ago) ++a;
             ago.insert(ago.begin(), 1);
             if (ago.size() > 3) ago.pop_back();

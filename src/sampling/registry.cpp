@@ -4,6 +4,7 @@
 
 #include "core/check.h"
 #include "core/nearest.h"
+#include "core/number_text.h"
 #include "sampling/sampler.h"
 #include "sampling/samplers.h"
 #include "t2i/error.h"
@@ -92,14 +93,17 @@ const SamplerRow& sampler_for(const ScheduleConfig& config) {
     return *fits;
 }
 
-SamplerPlan plan_steps(const ScheduleConfig& config, int steps) {
+SamplerPlan plan_steps(const ScheduleConfig& config, int steps, int first) {
     const SamplerRow& row = sampler_for(config);
-    SamplerPlan plan = row.make()->plan(config, steps);
+    SamplerPlan plan = row.make()->plan(config, steps, first);
+    if (plan.steps.empty())  // a grid that was cut short
+        throw Error(ErrorCode::invalid_argument, "leaves none of the sampler's steps", Field{"strength"});
     const auto sum = [](const std::vector<double>& v) { return std::accumulate(v.begin(), v.end(), 0.0); };
     const bool is_finite = std::ranges::all_of(plan.steps, [&](const SamplerStep& s) {
         return std::isfinite(s.timestep + s.model_scale + s.x0_from_x + s.x0_from_model + s.kept_from_x + s.kept_from_x0 +
                              s.saved_from_saved + s.saved_from_x + s.saved_from_noise + sum(s.saved_from_x0) + s.from_x +
-                             s.from_model + s.from_saved + s.from_noise + s.variance_slope + sum(s.from_x0));
+                             s.from_model + s.from_saved + s.from_noise + s.variance_slope + sum(s.from_x0) + s.begins_at.signal +
+                             s.begins_at.noise);
     });
     if (!is_finite || !std::isfinite(plan.initial_scale))
         throw Error(ErrorCode::invalid_argument,
@@ -107,6 +111,16 @@ SamplerPlan plan_steps(const ScheduleConfig& config, int steps) {
                         " steps; use another sampler or number of steps",
                     Field{"sampler"});
     return plan;
+}
+
+int first_step(int steps, double strength, Prediction prediction) {
+    const double noised = std::min(steps * strength, static_cast<double>(steps));
+    const int first = prediction == Prediction::flow ? static_cast<int>(std::max(steps - noised, 0.0))
+                                                     : std::max(steps - static_cast<int>(noised), 0);
+    if (first < steps) return first;
+    throw Error(ErrorCode::invalid_argument,
+                number_text(strength) + " of " + std::to_string(steps) + " steps leaves none to do; 1/steps is the least",
+                Field{"strength"});
 }
 
 void end_in_x0(SamplerPlan& plan, const ScheduleConfig& config) {

@@ -136,19 +136,24 @@ float tau_at(double timestep) {
 
 class SaSolver final : public Sampler {
   public:
-    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps) const override {
+    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps, int first) const override {
         check_abilities(config, "sa_solver",
                         {.sigma_schedules = true, .flow_sigmas = true, .flow_prediction = config.predict_x0});
         const SolverGrid grid = solver_grid(config, steps, {.ends_in_last = true, .ends_as_asked = false});
         const std::size_t count = grid.timesteps.size();
         SamplerPlan plan;
         std::size_t corrector_order = 0;
-        for (std::size_t i = 0; i < count; ++i) {
-            SamplerStep s{.timestep = grid.timesteps[i], .saves = true, .draws_noise = true};
+        const auto begin = static_cast<std::size_t>(first);
+        const std::vector<float> alphas = alphas_cumprod(config);
+        for (std::size_t i = begin; i < count; ++i) {
+            SamplerStep s = grid.step(i);
+            // Of a level between timesteps, too, diffusers noises a picture to the timestep's.
+            if (!config.flow_sigmas) s.begins_at = noise_mix(alphas[index_of(config, grid.timesteps[i])]);
+            s.saves = s.draws_noise = true;
             const NoiseLevel& level = grid.levels[i];
             if (config.predict_x0) keep_data(s, config, level.alpha, level.sigma);
             else keep_noise(s, config, level.alpha, level.sigma);
-            if (i == 0 || grid.is_repeated(i - 1)) {
+            if (i == begin || grid.is_repeated(i - 1)) {
                 s.saved_from_x = 1.0;
             } else {
                 const std::size_t order = distinct(grid, i, corrector_order);
@@ -159,8 +164,8 @@ class SaSolver final : public Sampler {
             }
             const auto most = static_cast<std::size_t>(config.solver_order), left = count - i;
             const auto most_corrected = static_cast<std::size_t>(config.corrector_order);
-            const std::size_t order = distinct(grid, i, std::min({most, config.lower_order_final ? left : most, i + 1}));
-            corrector_order = std::min({most_corrected, config.lower_order_final ? left + 1 : most_corrected, i + 2});
+            const std::size_t order = distinct(grid, i, std::min({most, config.lower_order_final ? left : most, i - begin + 1}));
+            corrector_order = std::min({most_corrected, config.lower_order_final ? left + 1 : most_corrected, i - begin + 2});
             Move m = move(config, grid.levels[i + 1], level, nodes_at(grid, i, order), tau_at(grid.timesteps[i]), false);
             s.from_saved = m.of_x;
             s.from_noise = m.of_noise;

@@ -69,9 +69,16 @@ struct ScheduleConfig {
     double timestep_scaling = 10.0;                                        // LCM
 };
 
+// x = signal·x0 + noise·ε: what noise makes of a picture (diffusers: add_noise, scale_noise).
+struct NoiseMix {
+    double signal = 1.0, noise = 0.0;
+    bool operator==(const NoiseMix&) const = default;
+};
+
 struct SamplerStep {
     double timestep = 0.0;  // as the model receives it
     double model_scale = 1.0;
+    NoiseMix begins_at{};  // the level of a picture that a run begins with, or goes on with, at this step
     double x0_from_x = 0.0, x0_from_model = 0.0;
     PredictionLimit limit{};
     double kept_from_x = 0.0, kept_from_x0 = 1.0;  // count with a limit alone
@@ -89,19 +96,23 @@ struct SamplerStep {
 };
 
 struct SamplerPlan {
-    double initial_scale = 1.0;       // of the starting noise (init_noise_sigma)
-    bool reads_variance = false;      // the model must predict it
-    bool noise_for_all_rows = false;  // with guidance the reference draws noise for twice the pictures and uses the first half
-    std::vector<SamplerStep> steps;   // one a model evaluation
+    double initial_scale = 1.0;        // of the starting noise (init_noise_sigma)
+    bool reads_variance = false;       // the model must predict it
+    bool noise_for_all_rows = false;   // with guidance the reference draws noise for twice the pictures and uses the first half
+    bool begins_with_picture = false;  // noised to steps.front().begins_at, in place of noise alone
+    bool has_mask = false;             // outside of it each step ends in the picture itself, at the next step's level
+    std::vector<SamplerStep> steps;    // one a model evaluation
     bool operator==(const SamplerPlan&) const = default;
 };
 
 class Sampler {
   public:
     virtual ~Sampler() = default;
-    // Throws Error{invalid_argument} when steps is outside [1, train_steps], or more or fewer than the sampler can do, and where
-    // the config asks for what the sampler has not.
-    [[nodiscard]] virtual SamplerPlan plan(const ScheduleConfig& config, int steps) const = 0;
+    // The steps from `first` (of 0 to steps - 1) on: a solver that looks back begins there without a history, as in diffusers
+    // (set_begin_index). Throws Error{invalid_argument} when steps is outside [1, train_steps], or more or fewer than the sampler
+    // can do, where it cannot begin in the middle, and where the config asks for what the sampler has not.
+    [[nodiscard]] virtual SamplerPlan plan(const ScheduleConfig& config, int steps, int first) const = 0;
+    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps) const { return plan(config, steps, 0); }
 };
 
 // An option that a sampler's name says, as scheduler_config.json writes it.
@@ -127,7 +138,11 @@ struct SamplerRow {
 [[nodiscard]] const SamplerRow& sampler_for(const ScheduleConfig& config);
 // The plan of the sampler that the config selects. Throws as Sampler::plan, and Error{invalid_argument} where a step would not be
 // finite.
-[[nodiscard]] SamplerPlan plan_steps(const ScheduleConfig& config, int steps);
+[[nodiscard]] SamplerPlan plan_steps(const ScheduleConfig& config, int steps, int first = 0);
+// Of `steps`, the first that is done where a picture is noised by `strength`, from 0 to 1: of diffusers' pipelines, those of
+// Stable Diffusion, or for a flow those of Stable Diffusion 3 and FLUX, which round the other way. Throws Error{invalid_argument}
+// about the field strength where none is left.
+[[nodiscard]] int first_step(int steps, double strength, Prediction prediction);
 // The same where the picture is the data prediction of the last step (PixArt-alpha at one step), as far as the class has one.
 void end_in_x0(SamplerPlan& plan, const ScheduleConfig& config);
 

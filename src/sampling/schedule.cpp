@@ -128,6 +128,15 @@ FromModel noise_of(Prediction prediction, double alpha, double sigma) {
     return {};
 }
 
+NoiseMix noise_mix(float alpha_cumprod) {
+    return {.signal = std::sqrt(alpha_cumprod), .noise = std::sqrt(1.0F - alpha_cumprod)};
+}
+
+SamplerPlan begun_at(SamplerPlan plan, std::size_t first) {
+    plan.steps.erase(plan.steps.begin(), plan.steps.begin() + static_cast<std::ptrdiff_t>(std::min(first, plan.steps.size())));
+    return plan;
+}
+
 void keep_data(SamplerStep& step, const ScheduleConfig& config, double alpha, double sigma) {
     // Where no signal is left a limited x0 is at its bounds: (x − ε)/α is as large as it gets.
     constexpr double least_alpha = 1e-30;

@@ -51,6 +51,10 @@ struct FromModel {
 // Throws Error{invalid_argument} where no signal is left (α = 0) and the model predicts ε.
 [[nodiscard]] FromModel data_of(Prediction prediction, double alpha, double sigma);
 [[nodiscard]] FromModel noise_of(Prediction prediction, double alpha, double sigma);
+// The level of ᾱ: √ᾱ x0 + √(1 − ᾱ) ε.
+[[nodiscard]] NoiseMix noise_mix(float alpha_cumprod);
+// For a plan all of whose steps stand for themselves: those before `first` go.
+[[nodiscard]] SamplerPlan begun_at(SamplerPlan plan, std::size_t first);
 // The step keeps the data prediction, limited as the config says.
 void keep_data(SamplerStep& step, const ScheduleConfig& config, double alpha, double sigma);
 // The step keeps ε: the model's own, or what a limited data prediction leaves, (x − α·x0)/σ.

@@ -28,6 +28,10 @@ struct SolverGridRules {
 struct SolverGrid {
     std::vector<double> timesteps;   // whole numbers
     std::vector<NoiseLevel> levels;  // one more than timesteps
+    // A step at the level i.
+    [[nodiscard]] SamplerStep step(std::size_t i) const {
+        return {.timestep = timesteps[i], .begins_at = {.signal = levels[i].alpha, .noise = levels[i].sigma}};
+    }
     // A solver of second order takes a slope between neighbours: rounding can repeat a level when steps nears train_steps.
     [[nodiscard]] bool is_repeated(std::size_t i) const { return levels[i].lambda == levels[i + 1].lambda; }
 };

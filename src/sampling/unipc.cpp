@@ -116,23 +116,25 @@ void add_predictor(SamplerStep& s, const ScheduleConfig& config, const SolverGri
 
 class UniPc final : public Sampler {
   public:
-    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps) const override {
+    [[nodiscard]] SamplerPlan plan(const ScheduleConfig& config, int steps, int first) const override {
         check_abilities(config, "unipc", {.sigma_schedules = true, .flow_sigmas = true, .flow_prediction = config.predict_x0});
         const SolverGrid grid =
             solver_grid(config, steps, {.has_clipping = false, .ends_in_last = true, .counts_flow_down = true});
         const std::size_t count = grid.timesteps.size(), most = static_cast<std::size_t>(config.solver_order);
         SamplerPlan plan;
         std::size_t order = 0;
-        for (std::size_t i = 0; i < count; ++i) {
-            SamplerStep s{.timestep = grid.timesteps[i], .saves = true};
+        const auto begin = static_cast<std::size_t>(first);
+        for (std::size_t i = begin; i < count; ++i) {
+            SamplerStep s = grid.step(i);
+            s.saves = true;
             const NoiseLevel& level = grid.levels[i];
             if (config.predict_x0) keep_data(s, config, level.alpha, level.sigma);
             else keep_noise(s, config, level.alpha, level.sigma);
             const auto& without = config.disable_corrector;
-            const bool is_off = i > 0 && std::ranges::find(without, static_cast<int>(i) - 1) != without.end();
-            if (i == 0 || is_off || grid.is_repeated(i - 1)) s.saved_from_x = 1.0;
+            const bool is_off = i > begin && std::ranges::find(without, static_cast<int>(i) - 1) != without.end();
+            if (i == begin || is_off || grid.is_repeated(i - 1)) s.saved_from_x = 1.0;
             else add_corrector(s, config, grid, i, order);
-            order = std::min({most, config.lower_order_final ? count - i : most, i + 1});
+            order = std::min({most, config.lower_order_final ? count - i : most, i - begin + 1});
             // A slope over no distance is undefined.
             for (std::size_t k = 1; k < order; ++k)
                 if (grid.is_repeated(i - k)) order = k;

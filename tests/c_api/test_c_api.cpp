@@ -109,6 +109,51 @@ TEST_CASE("C API: what a plain call of diffusers does is asked for by flags") {
     CHECK(std::string(t2i_error_field(error_of(T2I_INVALID_ARGUMENT, refused).get())) == "resolution_binning");
 }
 
+TEST_CASE("C API: a picture begins with pixels that are handed over, and a mask of another size is refused") {
+    const TempFolder folder;
+    write_pipeline(read_manifest("init_images")["pipeline"], folder.path());
+    const std::string model = folder.path().string();
+    t2i_options options = T2I_OPTIONS_INIT;
+    options.model = model.c_str();
+    options.device = "cpu";
+    options.threads = 1;
+    t2i_pipeline* loaded = nullptr;
+    error_of(T2I_OK, [&](t2i_error** e) { return t2i_pipeline_load(&options, &loaded, e); });
+    const PipelineHandle pipeline(loaded);
+    auto picture = std::make_shared<Image>();
+    picture->width = picture->height = 64;
+    for (int i = 0; i < 64 * 64 * 3; ++i) picture->rgb.push_back(static_cast<std::uint8_t>(i * 7 / 64));
+    t2i_request request = small_request();
+    request.init_rgb = picture->rgb.data();
+    request.init_width = request.init_height = 64;
+    request.strength = 0.5;
+    Seen seen;
+    const t2i_callbacks callbacks = callbacks_into(seen);
+    const auto generate = [&](t2i_error** e) { return t2i_pipeline_generate(pipeline.get(), &request, &callbacks, e); };
+    error_of(T2I_OK, generate);
+    REQUIRE(seen.pictures.size() == 1);
+    GenerateRequest same;
+    same.prompt = "a red apple";
+    same.steps = 2;
+    same.init_image.pixels = picture;
+    same.strength = 0.5;
+    const Image image = Pipeline::load({.model = model, .device = "cpu", .threads = 1}).generate(same).front();
+    CHECK(seen.pictures[0] == image.rgb);
+    CHECK(seen.parameters[0] == image.parameters);
+    request.mask_rgb = picture->rgb.data();
+    request.mask_width = 32;
+    request.mask_height = 64;
+    CHECK(std::string(t2i_error_field(error_of(T2I_INVALID_ARGUMENT, generate).get())) == "mask");
+    request.mask_height = 0;
+    CHECK(std::string(t2i_error_field(error_of(T2I_INVALID_ARGUMENT, generate).get())) == "mask");
+    request.mask_rgb = nullptr;
+    request.init_rgb = nullptr;  // sizes alone say nothing, and a strength says nothing without a picture
+    CHECK(std::string(t2i_error_field(error_of(T2I_INVALID_ARGUMENT, generate).get())) == "strength");
+    request.strength = -1;
+    seen = {};
+    error_of(T2I_OK, generate);
+}
+
 TEST_CASE("C API: pictures are those of the C++ API, with progress, and a PNG holds their parameters") {
     const PipelineHandle pipeline = load_tiny();
     t2i_request request = small_request();

@@ -33,7 +33,7 @@ Errors measure(const nlohmann::json& c, const std::string& backend, DType comput
 
     const TensorView expected_latents = results->tensor(name + ".encoded");
     const Tensor latents = Tensor::host(expected_latents.shape);
-    encoder->encode(machine.ctx(), channels_last(machine, generate(c.at("rgb"))), latents);
+    encoder->encode(machine.ctx(), channels_last(machine, generate(c.at("rgb"))), latents, {});
     return {relative_error(rgb, expected_rgb), relative_error(latents, expected_latents)};
 }
 
@@ -96,7 +96,7 @@ TEST_CASE("TAESD's published weights agree with PyTorch") {
         CHECK(decoder->factor() == 8);
         const TensorView expected_latents = results->tensor("taesd.encoded");
         const Tensor latents = Tensor::host(expected_latents.shape);
-        encoder->encode(machine.ctx(), channels_last(machine, results->tensor("taesd.rgb")), latents);
+        encoder->encode(machine.ctx(), channels_last(machine, results->tensor("taesd.rgb")), latents, {});
         check_parity("TAESD", std::string("published weights f32 ") + backend + " encode",
                      relative_error(latents, expected_latents), 1e-4);
         const Tensor expected_rgb = channels_last(machine, results->tensor("taesd.decoded"));

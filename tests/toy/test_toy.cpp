@@ -98,6 +98,10 @@ TEST_CASE("what it has not is refused by name") {
     CHECK(refusal(steps) == "steps: this model has no denoising steps");
     CHECK(refusal(sampler) == "sampler: this model has no samplers");
     CHECK(refusal(scheduler) == "scheduler: this model has no noise schedule");
+    GenerateRequest picture;
+    picture.prompt = "dots";
+    picture.init_image.file = "never-read.png";
+    CHECK(refusal(picture) == "init_image: this model makes pictures from nothing, not from others");
     CHECK(contains(refusal(size), "not divisible by 4"));
     const TempFolder other;
     write_toy_model(other / "small", toy_codes / 2);

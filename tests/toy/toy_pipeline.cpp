@@ -26,6 +26,7 @@ class ToyRules final : public RequestRules {
 
     [[nodiscard]] std::shared_ptr<const GenerationPlan> plan(const GenerateRequest& request) const override {
         refuse_schedule(request);
+        refuse_init_image(request);
         auto plan = std::make_shared<GenerationPlan>();
         set_guidance(*plan, request, cfg_scale_);
         plan->steps = static_cast<int>(*request.width / factor_ * (*request.height / factor_));
