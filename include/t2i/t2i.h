@@ -225,9 +225,9 @@ T2I_API t2i_category t2i_list_samplers(t2i_list** list, t2i_error** error);
 /* What the model says of what it can draw, a pair each: "names (en)" and "apple". Empty where it says nothing. From any thread.
  */
 T2I_API t2i_category t2i_pipeline_vocabulary(const t2i_pipeline* pipeline, t2i_list** list, t2i_error** error);
-/* The words of a prompt that are not in the model's vocabulary, in order, a pair for each word or name that comes nearest, the nearest
- * first and at most three: "aple" and "apple"; one with an empty text where nothing is near. Empty where the model says nothing of
- * words. From any thread. */
+/* The words of a prompt that are not in the model's vocabulary, in order, a pair for each word or name that comes nearest, the
+ * nearest first and at most three: "aple" and "apple"; one with an empty text where nothing is near. Empty where the model says
+ * nothing of words. From any thread. */
 T2I_API t2i_category t2i_pipeline_unknown_words(const t2i_pipeline* pipeline, const char* prompt, t2i_list** list,
                                                 t2i_error** error);
 
