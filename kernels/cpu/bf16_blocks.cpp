@@ -19,7 +19,8 @@ namespace t2i::cpu {
 #if defined(__x86_64__)
 namespace {
 
-#define T2I_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16,f16c"), always_inline)) inline
+#define T2I_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16,f16c")))
+#define T2I_AVX512 T2I_AVX512_BF16 __attribute__((always_inline)) inline
 
 constexpr int rows = 16;
 
@@ -190,8 +191,6 @@ struct TimesRow {
     }
 };
 
-#define T2I_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16,f16c")))
-
 template <typename Block>
 T2I_AVX512_BF16 void into_panel(const std::byte* blocks, std::int64_t block_bytes, std::uint16_t* panel) {
     IntoPanel take{panel};
@@ -206,36 +205,30 @@ T2I_AVX512_BF16 void times_row(const BlockColumns& w, const std::uint16_t* x, st
     _mm512_storeu_ps(sums, take.sums);
 }
 
-}  // namespace
-
-void unpack_bf16_tiles(BlockType type, const std::byte* blocks, std::int64_t block_bytes, std::uint16_t* panel) {
+template <typename Call>
+void with_type(BlockType type, const Call& call) {
     switch (type) {
         case BlockType::q8_0:
-            return into_panel<Q8_0>(blocks, block_bytes, panel);
+            return call(Q8_0{});
         case BlockType::q4_0:
-            return into_panel<Q4_0>(blocks, block_bytes, panel);
+            return call(Q4_0{});
         case BlockType::q4_k:
-            return into_panel<Q4_K>(blocks, block_bytes, panel);
+            return call(Q4_K{});
         case BlockType::q5_k:
-            return into_panel<Q5_K>(blocks, block_bytes, panel);
+            return call(Q5_K{});
         case BlockType::q6_k:
-            return into_panel<Q6_K>(blocks, block_bytes, panel);
+            return call(Q6_K{});
     }
 }
 
+}  // namespace
+
+void unpack_bf16_tiles(BlockType type, const std::byte* blocks, std::int64_t block_bytes, std::uint16_t* panel) {
+    with_type(type, [&](auto block) { into_panel<decltype(block)>(blocks, block_bytes, panel); });
+}
+
 void multiply_block_tile(const BlockColumns& weights, const std::uint16_t* x, std::int64_t k, float* sums) {
-    switch (weights.type) {
-        case BlockType::q8_0:
-            return times_row<Q8_0>(weights, x, k, sums);
-        case BlockType::q4_0:
-            return times_row<Q4_0>(weights, x, k, sums);
-        case BlockType::q4_k:
-            return times_row<Q4_K>(weights, x, k, sums);
-        case BlockType::q5_k:
-            return times_row<Q5_K>(weights, x, k, sums);
-        case BlockType::q6_k:
-            return times_row<Q6_K>(weights, x, k, sums);
-    }
+    with_type(weights.type, [&](auto block) { times_row<decltype(block)>(weights, x, k, sums); });
 }
 
 #else

@@ -7,8 +7,8 @@
                                [--no-diffusers] [--threads 2]
 
 A row is one process that loads the folder in bf16 and draws one picture: its largest resident memory, its time by the clock, and of t2i
-the sum of the stages that `-v` prints, and how much longer the process took than that. Files are read once before, so that they come from
-the page cache as far as memory goes. Exit codes: 0 done, 1 a process failed, 2 usage.
+the sum of the stages that `-v` prints, and how much longer the process took than that. Before each row its files are read once, so that
+they come from the page cache as far as memory goes. Exit codes: 0 done, 1 a process failed, 2 usage.
 """
 import argparse
 import os
@@ -16,8 +16,9 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from vs_diffusers import measure
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMPT, SEED = "a red apple on a wooden table", 42
@@ -34,16 +35,19 @@ def by_diffusers(a):
              use_resolution_binning=False, generator=torch.Generator().manual_seed(SEED)).images[0].save(a.draw)
 
 
-def measure(command):
-    """(seconds, largest resident memory in 10^9 bytes, what it printed) of a whole process. Ends the script when it fails."""
-    start = time.monotonic()
-    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds, process.returncode = time.monotonic() - start, os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{output}")
-    return seconds, usage.ru_maxrss * 1024 / 1e9, output
+def read_once(paths):
+    """Reads every file of the folders and files, so that they come from the page cache afterwards, as far as memory goes."""
+    for path in paths:
+        for file in path.rglob("*") if path.is_dir() else [path]:
+            if file.is_file():
+                with open(file, "rb", buffering=0) as opened:
+                    while opened.read(1 << 24):
+                        pass
+
+
+def gigabytes(mebibytes):
+    """In units of 10^9 bytes."""
+    return mebibytes * 2**20 / 1e9
 
 
 def sum_of_stages(output):
@@ -66,24 +70,32 @@ def main():
     a = parser.parse_args()
     if a.draw:
         return by_diffusers(a)
-    rows = [("t2i", [])] + [(f"t2i, text encoder {Path(file).name}", ["--text-encoder", file]) for file in a.text_encoder]
+    own = [a.folder / "transformer", a.folder / "vae"]
+    whole = own + [a.folder / "text_encoder"]
+    rows = [("t2i", [], whole)] + [(f"t2i, text encoder {Path(file).name}", ["--text-encoder", file], own + [Path(file)])
+                                   for file in a.text_encoder]
     if a.keep:
-        rows.append(("t2i --keep", ["--keep"]))
+        rows.append(("t2i --keep", ["--keep"], whole))
     print("| what | memory GB | wall s | stages s | wall / stages |\n| --- | --: | --: | --: | --: |", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         size = ["-W", a.size, "-H", a.size] if a.size else []
-        for name, flags in rows:
+        for name, flags, files in rows:
+            read_once(files)
             command = [a.t2i, "-v", "-m", a.folder, "-p", PROMPT, "-s", SEED, "--steps", a.steps, "--cfg-scale", 4.5, "-t", a.threads, "--dtype",
                        "bf16", "--device", "cpu", *size, *flags, "-o", f"{temporary}/{len(name)}.png"]
-            seconds, memory, output = measure(command)
+            seconds, mebibytes, output = measure(command)
             stages = sum_of_stages(output)
-            print(f"| {name} | {memory:.2f} | {seconds:.2f} | {stages:.2f} | {seconds / stages:.3f} |", flush=True)
+            print(f"| {name} | {gigabytes(mebibytes):.2f} | {seconds:.2f} | {stages:.2f} | {seconds / stages:.3f} |", flush=True)
         if not a.no_diffusers:
             command = [sys.executable, __file__, a.folder, "--steps", a.steps, "--threads", a.threads, "--draw", f"{temporary}/d.png"]
-            seconds, memory, _ = measure(command + (["--size", a.size] if a.size else []))
-            print(f"| diffusers | {memory:.2f} | {seconds:.2f} | | |")
+            read_once(whole)
+            seconds, mebibytes, _ = measure(command + (["--size", a.size] if a.size else []))
+            print(f"| diffusers | {gigabytes(mebibytes):.2f} | {seconds:.2f} | | |")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{error}\n{error.output}")

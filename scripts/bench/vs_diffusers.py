@@ -77,15 +77,15 @@ def time_step(a):
 
 
 def measure(command):
-    """(seconds, peak MiB) of a whole process. Throws CalledProcessError when it fails."""
+    """(seconds, peak MiB, what it printed) of a whole process. Throws CalledProcessError when it fails."""
     start = time.monotonic()
-    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    errors = process.stderr.read()
+    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     seconds, process.returncode = time.monotonic() - start, os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        raise subprocess.CalledProcessError(process.returncode, command, stderr=errors)
-    return seconds, usage.ru_maxrss / 1024
+        raise subprocess.CalledProcessError(process.returncode, command, output)
+    return seconds, usage.ru_maxrss / 1024, output
 
 
 def compare(first, second):

@@ -81,6 +81,15 @@ class Average:
             mine.copy_(saved)
 
 
+def descend(loss, module, optimizer, average):
+    """One step down the loss, gradients clipped to 1; `average` follows."""
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    average.update(module)
+
+
 class Clock:
     """Seconds spent in a stage over all its sittings, and when to write the next checkpoint."""
 
@@ -100,3 +109,21 @@ class Clock:
             return False
         self.mark = now
         return True
+
+
+class Report:
+    """Prints every 25 steps what a stage has come to: the mean of a measure, and how many of `unit` a second."""
+
+    def __init__(self, stage, measure, unit, batch, clock):
+        self.stage, self.measure, self.unit, self.batch, self.clock = stage, measure, unit, batch, clock
+        self.values, self.mark = [], time.monotonic()
+
+    def add(self, step, value, more=""):
+        """The measure at a step; `more` ends the line."""
+        self.values.append(value)
+        if step % 25:
+            return
+        speed = len(self.values) * self.batch / (time.monotonic() - self.mark)
+        print(f"{self.stage} step {step} {self.clock.elapsed / 60:.1f} min {self.measure} {sum(self.values) / len(self.values):.4f} "
+              f"{speed:.1f} {self.unit}/s{more}", flush=True)
+        self.values, self.mark = [], time.monotonic()

@@ -164,11 +164,7 @@ class Run:
             batch = batches.next(phase["batch"], phase["tokens"])
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config["autocast"]):
                 loss = self.compiled(*batch)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.objective.parameters(), 1.0)
-            self.optimizer.step()
-            self.optimizer.zero_grad(set_to_none=True)
-            self.average.update(self.objective)
+            checkpoint.descend(loss, self.objective, self.optimizer, self.average)
             self.step, self.samples, seen = self.step + 1, self.samples + phase["batch"], seen + phase["batch"]
             losses.append(loss.detach())
             if self.step % 50 == 0:

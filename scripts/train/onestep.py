@@ -6,7 +6,6 @@ the caption pulls it to one of them (adversarial diffusion distillation, Sauer e
 """
 import copy
 import random
-import time
 
 import torch
 import torch.nn.functional as F
@@ -105,7 +104,7 @@ def train(config, device):
         state = checkpoint.training_state(student, average, optimizer, generator, step, clock)
         checkpoint.save(path, state | ({"adversary": adversary.state()} if adversary else {}))
 
-    steps, losses, mark = options["examples"] // options["batch"], [], time.monotonic()
+    steps, report = options["examples"] // options["batch"], checkpoint.Report("onestep", "error", "examples", options["batch"], clock)
     while step < steps:
         rate = options["learning_rate"] * min(1, (step + 1) / 100, (steps - step) / (0.3 * steps))
         for group in optimizer.param_groups:
@@ -116,23 +115,14 @@ def train(config, device):
             velocity = fast(noise, torch.full((len(noise),), timestep, device=device), states, words, kept)
         made = noise - level * velocity.float()
         error = F.mse_loss(made, arrival)
-        loss, right = options["teacher_weight"] * error, None
+        loss = options["teacher_weight"] * error
         if adversary:
             condition = pooled(states, words)
             right = adversary.watch(unpatchify(true, patch), unpatchify(made, patch), condition)
             loss = loss + adversary.term(unpatchify(made, patch), step / steps, condition)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        average.update(student)
+        checkpoint.descend(loss, student, optimizer, average)
         step += 1
-        losses.append(error.item())
-        if step % 25 == 0:
-            speed = len(losses) * options["batch"] / (time.monotonic() - mark)
-            print(f"onestep step {step} {clock.elapsed / 60:.1f} min error {sum(losses) / len(losses):.4f} {speed:.1f} examples/s"
-                  + (f" adversary right {right:.2f}" if adversary else ""), flush=True)
-            losses, mark = [], time.monotonic()
+        report.add(step, error.item(), f" adversary right {right:.2f}" if adversary else "")
         if clock.due():
             save()
     save()

@@ -6,7 +6,6 @@ true latents, so that it still reconstructs. It may be widened first (widen.py),
 edges (seen()), and an adversary may judge it (adversary.py).
 """
 import math
-import time
 
 import torch
 import torch.nn.functional as F
@@ -100,7 +99,7 @@ def train(config, device):
         state = checkpoint.training_state(decoder, average, optimizer, generator, step, clock)
         checkpoint.save(work / "decoder.pt", state | ({"adversary": adversary.state()} if adversary else {}))
 
-    steps, losses, mark = options["examples"] // options["batch"], [], time.monotonic()
+    steps, report = options["examples"] // options["batch"], checkpoint.Report("decoder", "l1", "pictures", options["batch"], clock)
     while step < steps:
         rate = options["learning_rate"] * min(1, (step + 1) / 30) * 0.5 * (1 + math.cos(math.pi * step / steps))
         for group in optimizer.param_groups:
@@ -115,18 +114,9 @@ def train(config, device):
         if adversary:
             right = adversary.watch(x, y)
             loss = loss + adversary.term(y, step / steps)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        average.update(decoder)
+        checkpoint.descend(loss, decoder, optimizer, average)
         step += 1
-        losses.append(l1.item())
-        if step % 25 == 0:
-            speed = len(losses) * options["batch"] / (time.monotonic() - mark)
-            print(f"decoder step {step} {clock.elapsed / 60:.1f} min l1 {sum(losses) / len(losses):.4f} {speed:.1f} pictures/s"
-                  + (f" adversary right {right:.2f}" if adversary else ""), flush=True)
-            losses, mark = [], time.monotonic()
+        report.add(step, l1.item(), f" adversary right {right:.2f}" if adversary else "")
         if clock.due():
             save()
     save()

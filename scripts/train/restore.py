@@ -28,10 +28,10 @@ def integrate(model, x, times, states, mask, guidance):
     states, mask: [2B, L, C] and [2B, L], of the captions and then of as many empty ones.
     """
     kept = torch.arange(x.shape[1], device=x.device).expand(2 * len(x), -1)
-    for now, then in zip(times, times[1:]):
-        t = torch.full((2 * len(x),), 1000 * now, device=x.device)
+    for start, end in zip(times, times[1:]):
+        t = torch.full((2 * len(x),), 1000 * start, device=x.device)
         told, plain = model(torch.cat([x, x]), t, states, mask, kept).float().chunk(2)
-        x = x - (now - then) * (plain + guidance * (told - plain))
+        x = x - (start - end) * (plain + guidance * (told - plain))
     return x
 
 

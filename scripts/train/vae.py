@@ -108,11 +108,7 @@ def train(config, device):
         noise = torch.randn(x.shape[0], 4, x.shape[2] // 8, x.shape[3] // 8, generator=generator).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=config["autocast"]):
             loss, l1 = run(x, noise)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        average.update(vae)
+        checkpoint.descend(loss, vae, optimizer, average)
         step, seen = step + 1, seen + len(x)
         losses.append(l1.item())
         if step % 25 == 0:

@@ -44,6 +44,11 @@ bool is_below(const std::string& file) {
     return !file.empty() && path.is_relative() && std::ranges::none_of(path, [](const fs::path& part) { return part == ".."; });
 }
 
+// A whole number from 0 on; a json::exception when it is none. get<>() would cast 1e80, too.
+std::uint64_t count_at(const json& line, const char* key) {
+    return line.at(key).get_ref<const json::number_unsigned_t&>();
+}
+
 }  // namespace
 
 std::string journal_line(const JournalRecord& r) {
@@ -70,15 +75,6 @@ std::string journal_line(const JournalRecord& r) {
     if (!r.parameters.empty()) line["parameters"] = json::parse(r.parameters);
     return line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }
-
-namespace {
-
-// A whole number from 0 on; a json::exception when it is none. get<>() would cast 1e80, too.
-std::uint64_t count_at(const json& line, const char* key) {
-    return line.at(key).get_ref<const json::number_unsigned_t&>();
-}
-
-}  // namespace
 
 std::optional<JournalRecord> parse_journal_line(std::string_view line) {
     if (!line.ends_with('\n')) return std::nullopt;

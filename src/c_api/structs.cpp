@@ -49,10 +49,6 @@ std::string text(const char* given, const char* if_null = "") {
     return given ? given : if_null;
 }
 
-}  // namespace
-
-namespace {
-
 SourcePicture source_of(const char* file, const std::uint8_t* rgb, std::int32_t width, std::int32_t height, const char* field) {
     if (!rgb) return {.file = text(file), .pixels = {}};
     constexpr std::int32_t most = 1 << 15;

@@ -262,6 +262,36 @@ ModelFolder read_layout(const std::string& path, const ModelFolderOptions& optio
     return m;
 }
 
+namespace {
+
+// Nothing: no DiT, or one that cannot be read: whoever loads it says why. Throws where formulas are named for it.
+std::optional<PartDescription> describe_generator(const ModelFolder& m) {
+    const ComponentRow* part = m.row_of(m.row->generator);
+    if (m.row->conditioning != ConditioningKind::labels || !part || !part->weights) return std::nullopt;
+    try {
+        ComponentSource source = m.source(m.row->generator);
+        source.hints.as_diffusers = m.formulas == "diffusers";
+        return describe_denoiser(source);
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::input || !m.formulas.empty()) throw;
+        return std::nullopt;
+    }
+}
+
+}  // namespace
+
+void follow_transformer(ModelFolder& m) {
+    const auto part = describe_generator(m);
+    const bool is_facebooks = part && part->is_facebooks;
+    if (!m.formulas.empty() && !is_facebooks)
+        throw Error(ErrorCode::invalid_argument,
+                    "is for weights of facebook's DiT, and the transformer of " + in_quotes(m.name) + " is none",
+                    Field{"formulas"});
+    if (!part || part->pipeline == m.row->class_name || (!is_facebooks && m.row->has_folders)) return;
+    take_row(m, pipeline_row(part->pipeline, m.path));
+    m.notes.push_back(std::string(m.row->generator) + ": is " + part->title + ", for " + m.row->class_name);
+}
+
 ModelFolder read_model_folder(const std::string& path, const ModelFolderOptions& options) {
     ModelFolder m = read_layout(path, options);
     follow_transformer(m);

@@ -241,6 +241,7 @@ class KlEncoder final : public LatentEncoder {
             ctx.backend.copy(log_variance, deviation.slice(b, 1).reshaped(half));
         }
     }
+
     [[nodiscard]] std::int64_t largest(const Shape& s) const {
         std::int64_t pixels = s[0] * s[1] * s[2], most = 0, before = config_.channels.front();
         for (std::size_t i = 0; i < config_.channels.size(); ++i, pixels /= 4) {

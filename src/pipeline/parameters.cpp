@@ -118,6 +118,17 @@ constexpr std::array<OriginRow, 5> origin_rows{{{"Device", "device", &Origin::de
                                                 {"Version", "version", &Origin::version},
                                                 {"Compiler", "compiler", &Origin::compiler}}};
 
+// AUTOMATIC1111 has "Denoising strength" and "Init image hash", too.
+void add_start(const ResolvedRequest& r, const std::function<void(const std::string&, const std::string&)>& add) {
+    const StartPicture& start = *r.start;
+    add("Init image hash", start.hash);
+    add("Init image", start.name);
+    add("Mask hash", start.mask_hash);
+    add("Mask", start.mask_name);
+    add("Resize mode", start.resize_mode);
+    if (r.keep_unmasked) add("Keep unmasked", "true");
+}
+
 }  // namespace
 
 Origin origin_of(const ModelInfo& info) {
@@ -156,21 +167,6 @@ std::string_view Infotext::version() const {
     const std::string_view text = value("Version");
     return text.starts_with(program) ? text.substr(program.size()) : std::string_view();
 }
-
-namespace {
-
-// AUTOMATIC1111 has "Denoising strength" and "Init image hash", too.
-void add_start(const ResolvedRequest& r, const std::function<void(const std::string&, const std::string&)>& add) {
-    const StartPicture& start = *r.start;
-    add("Init image hash", start.hash);
-    add("Init image", start.name);
-    add("Mask hash", start.mask_hash);
-    add("Mask", start.mask_name);
-    add("Resize mode", start.resize_mode);
-    if (r.keep_unmasked) add("Keep unmasked", "true");
-}
-
-}  // namespace
 
 std::string parameters_text(const ResolvedRequest& r, const ModelInfo& info, const ModelHashes& hashes, std::uint64_t seed) {
     std::string text = r.prompt;

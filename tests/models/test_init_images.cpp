@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/json_options.h"
+#include "models/golden_picture.h"
 #include "models/registry.h"
 #include "pipeline/engine.h"
 #include "pipeline/picture_encode.h"
@@ -41,15 +42,7 @@ struct Fixture {
         write_pipeline(pipeline, folder.path());
     }
     [[nodiscard]] GenerateRequest request_of(const nlohmann::json& c) const {
-        const auto& r = c.at("request");
-        GenerateRequest request;
-        request.prompt = r.at("prompt").get<std::string>();
-        request.negative_prompt = r.at("negative_prompt").get<std::string>();
-        request.steps = r.at("steps").get<int>();
-        request.cfg_scale = r.at("cfg_scale").get<double>();
-        request.seed = r.at("seed").get<std::uint64_t>();
-        request.width = r.at("width").get<int>();
-        request.height = r.at("height").get<int>();
+        GenerateRequest request = test::request_of(c);
         request.strength = c.at("strength").get<double>();
         request.resize_mode = c.at("resize_mode").get<std::string>();
         request.init_image.pixels = picture;
