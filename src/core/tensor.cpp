@@ -55,7 +55,7 @@ Tensor Tensor::host(Shape shape, DType dtype) {
 Tensor Tensor::from(std::span<const float> values, Shape shape) {
     T2I_CHECK(static_cast<std::int64_t>(values.size()) == shape.elements(), "values do not fill " + shape.text());
     Tensor t = host(shape);
-    std::memcpy(t.view.data, values.data(), values.size_bytes());
+    if (!values.empty()) std::memcpy(t.view.data, values.data(), values.size_bytes());
     return t;
 }
 
@@ -68,7 +68,7 @@ void convert_to_f32(const void* from, DType dtype, std::size_t count, float* to)
     };
     switch (dtype) {
         case DType::f32:
-            std::memcpy(to, from, count * sizeof(float));
+            if (count > 0) std::memcpy(to, from, count * sizeof(float));  // an empty tensor has no address
             return;
         case DType::f16:
             return each(f16{});

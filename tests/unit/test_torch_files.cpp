@@ -265,7 +265,7 @@ TEST_CASE("torch files: a storage of more than 4 GiB, as zip64 has it") {
         dictionary(tensor(storage("0", static_cast<std::int64_t>(elements)), static_cast<std::int64_t>(elements - 1), {1}, {1}));
     const auto little = [](std::uint64_t value, int bytes) {
         std::string s;
-        for (int i = 0; i < bytes; ++i) s += static_cast<char>((value >> (8 * i)) & 0xFFU);
+        for (int i = 0; i < bytes; ++i) s += static_cast<char>(i < 8 ? (value >> (8 * i)) & 0xFFU : 0U);
         return s;
     };
     constexpr std::uint64_t in_zip64 = 0xFFFFFFFF;
